@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The whole interface of the core library: what Python (emu/core/binding.py) may call. Plain C, fixed-width types, no Python.h.
+ *
+ * The core owns every vCPU of every machine of a World, their LAPICs, the serial transmitter, guest RAM, the block and memory
+ * hooks, the timing model, the ledger, the probes and the requests. Python owns devices, the event queue and all policy.
+ *
+ * Time: world time is int64 picoseconds (suffix _ps); a vCPU's clock is uint64 cycles of its own frequency.
+ * Errors: functions return 0, or -1 with one sentence in cs_error(world) (cs_error(NULL) for cs_open/cs_world_new). Nothing aborts.
+ * Threads: one thread at a time; the only call allowed from elsewhere (a signal handler) is cs_interrupt.
+ */
+#ifndef CYCLESCOPE_CORE_H
+#define CYCLESCOPE_CORE_H
+#include <stddef.h>
+#include <stdint.h>
+
+#define CS_API __attribute__((visibility("default")))
+enum { CS_ABI_VERSION = 1, CS_MAX_VCPUS = 16, CS_MAX_COMPONENTS = 64, CS_MAX_REASONS = 32, CS_MAX_PARTS = CS_MAX_COMPONENTS + CS_MAX_REASONS };
+
+typedef struct cs_world cs_world;
+
+enum cs_level { CS_FUNCTIONAL = 0, CS_FAST = 1 };
+enum cs_cause {                      /* why a cycle passed; the top-down stack, coarse at the fast level */
+    CS_RETIRING, CS_FRONTEND, CS_BADSPEC, CS_CORE_BOUND, CS_L2, CS_LLC, CS_DRAM, CS_COHERENCE, CS_TLB,
+    CS_SERIALISING, CS_EVENT, CS_DEVICE, CS_LOCK_SPIN, CS_IDLE, CS_NCAUSES = 16 };
+enum cs_stop {                       /* why cs_run returned */
+    CS_HORIZON,                      /* every vCPU has reached the horizon */
+    CS_EXIT,                         /* the guest wrote the debug-exit port: info.value */
+    CS_TRIPLE_FAULT, CS_CYCLE_LIMIT, CS_NO_PROGRESS /* all vCPUs halted, nothing due, no horizon */,
+    CS_INTERRUPTED,                  /* cs_interrupt was called */
+    CS_CALLBACK,                     /* a callback returned non-zero */
+    CS_NOT_MODELLED,                 /* cs_error says what the guest did */
+    CS_FAULT /* our bug or Unicorn's: cs_error */ };
+typedef struct { int32_t stop, machine, vcpu, pad; uint64_t value, rip; int64_t time_ps; } cs_stop_info;
+
+/* ---- opening: function addresses come from the loaded libunicorn and libcapstone, by name ---- */
+CS_API int cs_abi_version(void);
+CS_API const char *cs_needed_symbol(int library /* 0 unicorn, 1 capstone */, int index);   /* NULL past the end */
+CS_API int cs_open(void *const *unicorn, void *const *capstone);   /* addresses in that order; proves Unicorn's private layout, or -1 */
+CS_API const char *cs_error(cs_world *);
+
+/* ---- callbacks into Python: return 0, or non-zero to stop the run (CS_CALLBACK) ---- */
+typedef struct {
+    int (*pio_read)(int machine, int vcpu, uint32_t port, uint32_t size, int64_t time_ps, uint64_t *value);
+    int (*pio_write)(int machine, int vcpu, uint32_t port, uint32_t size, int64_t time_ps, uint64_t value);
+    int (*mmio_read)(int machine, int vcpu, uint64_t gpa, uint32_t size, int64_t time_ps, uint64_t *value);
+    int (*mmio_write)(int machine, int vcpu, uint64_t gpa, uint32_t size, int64_t time_ps, uint64_t value);
+    int (*console)(int machine, const uint8_t *bytes, uint32_t n, int64_t time_ps);   /* serial transmit, flushed at newline, 256 bytes or run's end */
+    int (*eoi)(int machine, int vcpu, uint32_t vector, int64_t time_ps);              /* level-triggered vectors only, for the I/O APIC */
+} cs_callbacks;
+
+/* ---- the World ---- */
+CS_API cs_world *cs_world_new(const cs_callbacks *);
+CS_API void cs_world_free(cs_world *);
+typedef struct { uint64_t hz; uint32_t ncpus; uint32_t pad; uint64_t ram_bytes; uint64_t cycle_limit /* per vCPU, 0 none */; } cs_machine_config;
+CS_API int cs_machine_add(cs_world *, const cs_machine_config *);          /* machine number, or -1 */
+CS_API uint8_t *cs_ram(cs_world *, int machine);                          /* host view of guest RAM: GPA 0 at byte 0 (a hole for MMIO below 4 GiB is reflected in cs_ram_offset) */
+CS_API int64_t cs_ram_offset(cs_world *, int machine, uint64_t gpa, uint64_t n);  /* byte offset of [gpa, gpa+n) in cs_ram, or -1 if not all RAM */
+CS_API int cs_mmio_add(cs_world *, int machine, uint64_t gpa, uint64_t size);     /* page-multiple region forwarded to Python */
+CS_API int cs_mmio_del(cs_world *, int machine, uint64_t gpa, uint64_t size);
+CS_API int cs_quantum(cs_world *, uint32_t cycles_functional, uint32_t cycles_timed);
+CS_API int cs_set_level(cs_world *, int machine, int level);              /* may be called between runs */
+CS_API int cs_start_pvh(cs_world *, int machine, uint32_t entry, uint32_t ebx, uint32_t eax); /* BSP in 32-bit protected mode, flat segments; EAX is for Multiboot */
+CS_API int cs_run(cs_world *, int64_t until_ps, cs_stop_info *);          /* until_ps: INT64_MAX = no event pending */
+CS_API void cs_pull_horizon(cs_world *, int64_t ps);                      /* from within a callback: an earlier event was scheduled */
+CS_API void cs_interrupt(cs_world *);
+CS_API int64_t cs_now_ps(cs_world *, int machine, int vcpu);              /* synchronised vCPU clock; exact inside callbacks */
+CS_API uint64_t cs_cycles(cs_world *, int machine, int vcpu);
+CS_API int64_t cs_cycles_to_ps(cs_world *, int machine, uint64_t cycles);
+CS_API int cs_regs(cs_world *, int machine, int vcpu, uint64_t out[24]);  /* RAX..R15, RIP, RFLAGS, CR0, CR2, CR3, CR4, CPL, halted: for diagnostics */
+
+/* ---- interrupts ---- */
+CS_API int cs_lapic_post(cs_world *, int machine, uint32_t dest_apic_id, uint32_t dest_mode_logical, uint32_t delivery_mode,
+                         uint32_t vector, uint32_t level, int64_t time_ps, uint64_t token);    /* fixed, lowest priority, NMI; token: request that raised it */
+CS_API int cs_msi(cs_world *, int machine, uint64_t address, uint32_t data, int64_t time_ps, uint64_t token);
+
+/* ---- DMA: the one way a device touches RAM; does bounds, caches (DDIO) and code invalidation. -1: outside RAM, nothing done ---- */
+CS_API int cs_dma_read(cs_world *, int machine, uint64_t gpa, void *to, uint64_t n, int64_t time_ps);
+CS_API int cs_dma_write(cs_world *, int machine, uint64_t gpa, const void *from, uint64_t n, int64_t time_ps);
+
+/* ---- timing: a processor table as (name, value) rows; unknown or missing rows are refused with one sentence ---- */
+typedef struct { const char *name; int64_t value; } cs_row;
+CS_API int cs_uarch(cs_world *, int machine, const cs_row *rows, int n);
+typedef struct { const char *mnemonic; uint16_t uops16 /* micro-ops x16 */; uint16_t latency; uint32_t ports /* bit mask, 0 = none */; uint16_t recip16 /* reciprocal throughput x16 */; uint16_t flags; } cs_insn_cost;
+CS_API int cs_insn_table(cs_world *, int machine, const cs_insn_cost *rows, int n);
+CS_API int cs_block_cost(cs_world *, int machine, const uint8_t *code, uint32_t n, uint32_t *cost16, uint32_t *ninsn, uint32_t *uncosted); /* static cost of one block, x16 cycles */
+
+/* ---- symbols, components, ledger ---- */
+enum { CS_SYM_SPIN = 1, CS_SYM_IDLE = 2, CS_SYM_POLL = 4 };
+typedef struct { uint64_t start, end; uint32_t symbol; uint16_t component, flags; } cs_symbol;   /* [start, end), sorted, disjoint */
+CS_API int cs_symbols(cs_world *, int machine, int user /* 0 kernel, 1 CPL 3 */, const cs_symbol *, int n, uint32_t unknown_symbol, uint16_t unknown_component);
+typedef struct { uint64_t cycles[CS_NCAUSES]; uint64_t instructions, blocks; } cs_account;
+CS_API int cs_ledger_components(cs_world *, int machine, int vcpu, cs_account out[CS_MAX_COMPONENTS]);
+CS_API int cs_ledger_symbols(cs_world *, int machine, int vcpu, cs_account *out, uint32_t nsymbols);
+enum { CS_N_SYSCALL, CS_N_INTERRUPT, CS_N_IPI, CS_N_PAGE_FAULT, CS_N_EXCEPTION, CS_N_CR3_WRITE, CS_N_HLT, CS_N_MMIO, CS_N_PIO, CS_N_SLICES, CS_N_TRANSLATIONS, CS_N_COUNTERS = 32 };
+CS_API int cs_counters(cs_world *, int machine, int vcpu, uint64_t out[CS_N_COUNTERS]);
+
+/* ---- probes and requests ---- */
+enum cs_probe_do { CS_BIND, CS_TAG, CS_MOVE, CS_RELEASE, CS_HANDOFF, CS_WAIT, CS_WAKE, CS_SWITCH, CS_CLEAR, CS_NOTE };
+typedef struct { uint8_t load /* 0: the value; 1: 8 bytes at value + offset */, source /* 0..5 argument registers, 6 RAX */; int16_t pad; int32_t offset; } cs_arg;
+typedef struct { uint64_t address; uint8_t user, at_return, action, reason; uint32_t id; cs_arg key, to; } cs_probe;
+CS_API int cs_probes(cs_world *, int machine, const cs_probe *, int n);
+typedef struct { uint32_t probe, pad; uint64_t value, count; } cs_note;
+CS_API int cs_notes(cs_world *, int machine, cs_note *out, int max);      /* how many there are */
+CS_API int cs_request_open(cs_world *, uint64_t token, int64_t start_ps);
+CS_API int cs_request_mark(cs_world *, uint64_t token, uint32_t part, int64_t until_ps); /* part: component, or CS_MAX_COMPONENTS + reason */
+CS_API int cs_request_wait(cs_world *, uint64_t token, uint32_t reason, int64_t now_ps);
+CS_API int cs_request_close(cs_world *, uint64_t token, int64_t end_ps, int64_t *start_ps, int64_t parts_ps[CS_MAX_PARTS]);  /* parts sum to end - start, exactly */
+CS_API int cs_token_tag(cs_world *, int machine, uint64_t gpa, uint64_t token);
+CS_API uint64_t cs_token_take(cs_world *, int machine, uint64_t gpa);     /* and removes it; 0 if none */
+
+/* ---- the raw trace, for the referee: what happened, not what it means ---- */
+enum cs_trace_kind { CS_T_BLOCK, CS_T_PROBE, CS_T_INTERRUPT, CS_T_IRET, CS_T_OPEN, CS_T_MARK, CS_T_WAIT, CS_T_CLOSE, CS_T_TAG, CS_T_TAKE, CS_T_IDLE, CS_T_EXCEPTION };
+typedef struct { uint8_t kind, machine, vcpu, user; uint32_t id; int64_t start_ps, end_ps; uint64_t a, b; } cs_event;
+CS_API int cs_trace(cs_world *, uint64_t capacity /* events; 0 stops tracing */);
+CS_API uint64_t cs_trace_read(cs_world *, cs_event *out, uint64_t max, uint64_t *dropped);
+#endif

@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What the core's files share. One idea a file; this header is the table of contents.
+ *
+ *   layout.c   Unicorn's private layout: the only file that knows it; proves it when the library opens
+ *   engine.c   one Unicorn engine per vCPU: hooks, exceptions, SYSCALL, CPUID, RDTSC, HLT
+ *   memory.c   RAM, MMIO regions, DMA, code pages and their invalidation, page walks
+ *   lapic.c    local APIC, its timer, IPIs, INIT/SIPI       serial.c  16550 transmitter, debug-exit port
+ *   slice.c    who runs next, and for how long (cs_run)
+ *   block.c    block records: one per (vCPU, address, code); closing a block charges it
+ *   decode.c   Capstone: a block's static cost, instruction marks, flags          uarch.c  processor table rows
+ *   cache.c    L1I/L1D/L2 per vCPU, shared LLC with directory (MESI-class), DMA    tlb.c   TLBs
+ *   ledger.c   symbols, accounts      request.c  requests, tokens, threads, levels      probe.c  probes     trace.c  raw events
+ */
+#ifndef CS_INTERNAL_H
+#define CS_INTERNAL_H
+#include "core.h"
+#include <stdbool.h>
+#include <unicorn/unicorn.h>
+
+struct vcpu; struct machine; struct block;
+#define LIKELY(x) __builtin_expect(!!(x), 1)
+#define UNLIKELY(x) __builtin_expect(!!(x), 0)
+
+enum block_flags {
+    BLK_PROBE = 1,        /* probes at its address */
+    BLK_RETURN_SITE = 2,  /* a return probe may be pending here */
+    BLK_SPIN = 4, BLK_IDLE = 8, BLK_POLL = 16,   /* from the symbol */
+    BLK_IRET = 32,        /* ends in IRET: a nesting level closes when the next block starts */
+    BLK_REP = 64,         /* a REP string iteration: charged by line, not by iteration */
+    BLK_LOCKED = 128,     /* holds a LOCKed or XCHG access: its latency is not hidden */
+    BLK_CR3 = 256, BLK_USER = 512 };
+
+struct insn_mark { uint16_t offset, cost16; };   /* cost16: of the block up to and including this instruction */
+
+struct block {            /* canonical record: one per (vCPU, va, size, code bytes, CPL) */
+    uint64_t va; uint32_t size; uint16_t ninsn, flags;
+    uint32_t cost16;      /* static cost, 1/16 cycle, at the timed levels */
+    uint32_t serial16;    /* of which: serialising instructions and event rows (cause CS_SERIALISING / CS_EVENT) */
+    uint16_t component; uint16_t uncosted; uint32_t symbol;
+    struct insn_mark *marks;                     /* ninsn of them */
+    uint64_t code_hash; uint64_t code_gpa; struct block *next;   /* hash chain */
+    uint64_t runs, instructions; uint64_t cycles[CS_NCAUSES];    /* what it has cost so far */
+    uint64_t code_line_stamp;                    /* L1I shortcut: owned by cache.c */
+};
+struct cell { struct block *block; struct vcpu *vcpu; };         /* per translation: the block hook's user_data */
+
+struct vcpu {
+    uc_engine *uc; void *cpu, *env;              /* layout.c */
+    struct machine *machine; int index; uint32_t apic_id;
+    uint64_t clock;       /* cycles, up to the last closed block */
+    uint32_t frac16;      /* 1/16 cycle not yet in clock */
+    uint64_t slice_end;   /* clock at which the block hook stops */
+    struct block *cur;    /* running block, not yet charged; NULL outside */
+    uint32_t cur_done16;  /* of cur's cost16, already charged by a part-way close */
+    uint32_t stall[CS_NCAUSES]; uint32_t stall_total;            /* cycles, filled by the memory hooks while cur runs */
+    uint32_t event_cycles;/* cost of an event (interrupt entry, exception, SYSCALL), charged with the next block, cause CS_EVENT */
+    bool ran, halted, started, stop_requested, iret_pending;
+    uint64_t counters[CS_N_COUNTERS];
+    struct cell *fresh; uc_hook block_hook;
+    struct lapic *lapic; struct caches *caches; struct tlb *tlb; struct follow *follow;   /* owned by lapic.c, cache.c, tlb.c, request.c */
+    struct block **table; uint32_t table_bits, nblocks;
+    int64_t ps_frontier;  /* ps at clock: cached conversion, request.c */
+};
+struct machine {
+    cs_world *world; int index; int ncpus; struct vcpu *vcpu[CS_MAX_VCPUS];
+    uint64_t hz, ram_bytes, cycle_limit; uint8_t *ram; int level;
+    struct uarch *uarch; struct llc *llc; struct symbols *symbols[2]; struct probes *probes; struct memory *memory; struct serial *serial;
+    uint64_t ps_num, ps_den;                     /* ps = cycles * num / den, lowest terms */
+};
+struct cs_world { cs_callbacks cb; int nmachines; struct machine *machine[64]; struct requests *requests; struct trace *trace;
+    char error[512]; cs_stop_info stop; bool stopping; volatile int interrupted; int64_t horizon_ps; uint32_t quantum[2]; };
+
+static inline int64_t vcpu_ps(const struct vcpu *v, uint64_t cycles) { return (int64_t)((unsigned __int128)cycles * v->machine->ps_num / v->machine->ps_den); }
+int world_fail(cs_world *, const char *format, ...) __attribute__((format(printf, 2, 3)));   /* sets error, returns -1 */
+void world_stop(cs_world *, int stop, struct vcpu *, uint64_t value);                        /* ends the run at the next block boundary */
+
+/* --- seams: who calls what ---
+ * engine.c on_block:  block_close(v) -> [stop?] -> v->cur = b -> probe_fire(v, b) if BLK_PROBE/BLK_RETURN_SITE -> cache_fetch(v, b) at timed levels
+ * block.c  block_close: cycles by cause from b->cost16 + v->stall + v->event_cycles -> b->cycles[], clock -> follow_charge(v, b, from, to) -> trace_block
+ */
+void block_close(struct vcpu *);                                  /* charge v->cur to its end (or what is left of it), v->cur = NULL */
+void block_close_at(struct vcpu *, uint64_t rip);                 /* charge v->cur up to and including the instruction at rip; it stays current */
+struct block *block_find(struct vcpu *, uint64_t va, uint32_t size, bool user);   /* finds or decodes */
+void block_tables_changed(struct machine *);                      /* symbols or probes changed: re-resolve every record */
+
+int decode_block(struct machine *, const uint8_t *code, uint32_t size, struct block *out);   /* fills ninsn, cost16, serial16, marks, flags IRET/REP/LOCKED/CR3, uncosted */
+int64_t uarch_row(const struct uarch *, int row);                 /* rows are enumerated in uarch.h */
+
+void cache_access(struct vcpu *, uint64_t gpa, uint32_t size, bool write);    /* from the memory hooks, timed levels: adds to v->stall */
+void cache_fetch(struct vcpu *, struct block *);                  /* instruction side */
+void cache_dma(struct machine *, uint64_t gpa, uint64_t n, bool write, int64_t time_ps);
+int caches_new(struct machine *); void caches_free(struct machine *); void caches_reset(struct machine *);
+void tlb_flush(struct vcpu *); /* CR3 write */
+
+void symbols_resolve(struct machine *, struct block *, bool user);            /* component, symbol, SPIN/IDLE/POLL */
+void probes_resolve(struct machine *, struct block *, bool user);             /* BLK_PROBE */
+void probe_fire(struct vcpu *, struct block *);                               /* at v->clock */
+void follow_charge(struct vcpu *, const struct block *, uint64_t from_cycle, uint64_t to_cycle);   /* the current request's frontier moves; inline part in follow.h */
+void follow_interrupt(struct vcpu *, uint64_t token);             /* a nesting level opens; token 0: nobody's */
+void follow_exception(struct vcpu *);                             /* opens a level with the same request */
+void follow_iret(struct vcpu *, bool to_user);                    /* closes one; to user mode closes all */
+void follow_idle(struct vcpu *, uint64_t from_cycle, uint64_t to_cycle);
+int follow_new(struct vcpu *); void follow_free(struct vcpu *);
+
+bool vcpu_walk(struct vcpu *, uint64_t gva, uint64_t *gpa);       /* page walk by CR3, no side effects (memory.c) */
+bool vcpu_read(struct vcpu *, uint64_t gva, void *to, uint32_t n);/* guest-virtual, page by page */
+uint64_t vcpu_reg(const struct vcpu *, int n);                    /* RAX..R15 in Unicorn's order: rax rcx rdx rbx rsp rbp rsi rdi r8.. (layout.c) */
+int vcpu_cpl(const struct vcpu *);
+void trace_event(cs_world *, int kind, struct vcpu *, uint32_t id, int64_t start_ps, int64_t end_ps, uint64_t a, uint64_t b);   /* no-op unless tracing: test world->trace first */
+#endif

@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Options that several commands share, declared once."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from emu.errors import ConfigError
+
+Cpus = Annotated[int, typer.Option("--cpus", help="vCPUs of the guest, 1 to 16.")]
+Memory = Annotated[str, typer.Option("--mem", help="Guest RAM: 64M to 8G.")]
+Uarch = Annotated[str, typer.Option("--uarch", help="Processor table.")]
+Net = Annotated[str, typer.Option("--net", help="Link rate: 1G, 10G, 25G, 40G, 100G ... (bit/s).")]
+Seed = Annotated[int, typer.Option("--seed", help="Seed of the load.")]
+Timing = Annotated[str, typer.Option("--timing", help="Timing level while measuring: fast or functional.")]
+Json = Annotated[str | None, typer.Option("--json", help="Write the result as JSON to this file; - is standard output.")]
+Out = Annotated[Path | None, typer.Option("--out", help="Write a run directory here; it must not exist.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="No progress on standard error.")]
+
+_SIZE = re.compile(r"(\d+)([KMG])(?:i?B)?")
+_RATE = re.compile(r"(\d+(?:\.\d+)?)([MG])(?:bit)?(?:/s)?", re.IGNORECASE)
+
+
+def memory_mib(text: str) -> int:
+    """`256M` or `2G` -> MiB; the range is the machine's business."""
+    match = _SIZE.fullmatch(text)
+    if not match or match[2] == "K":
+        raise ConfigError(f"--mem is {text!r}: give a size such as 256M or 2G")
+    return int(match[1]) * (1024 if match[2] == "G" else 1)
+
+
+def rate_bps(text: str) -> int:
+    """`10G` or `2.5G` -> bit/s."""
+    match = _RATE.fullmatch(text)
+    if not match:
+        raise ConfigError(f"--net is {text!r}: give a link rate such as 1G, 10G or 100G")
+    return int(float(match[1]) * (1e9 if match[2].upper() == "G" else 1e6))

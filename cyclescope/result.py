@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What one measured run of one personality found.
+
+Invariants, checked by `Run.check`: each request's parts sum to its latency; the components' cycles sum to the vCPUs' time.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emu.errors import EmuBug
+
+Int64 = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Run:
+    """One personality's figures; everything here is a function of the run's inputs (host figures live in `Host`).
+
+    Attributes:
+        latency_ps: [requests], scheduled arrival to last bit of the answer at the client.
+        part_names: `run.COMPONENT` or `wait.REASON`, one a column of parts_ps.
+        parts_ps: [requests, parts].
+        cycles: component -> cause -> cycles, all vCPUs, of the measured interval.
+        vcpu_cycles: each vCPU's time over the same interval.
+        symbols: (component, symbol, cycles, instructions), largest first.
+    """
+
+    personality: str
+    title: str
+    kind: str
+    config_hash: str
+    latency_ps: Int64
+    start_ps: Int64
+    part_names: tuple[str, ...]
+    parts_ps: Int64
+    cycles: dict[str, dict[str, int]]
+    vcpu_cycles: tuple[int, ...]
+    vcpu_components: tuple[dict[str, int], ...]
+    instructions: int
+    busy_instructions: int
+    sent: int
+    lost: int
+    capacity_rps: float
+    rate_rps: float
+    counters: tuple[dict[str, int], ...]
+    symbols: tuple[tuple[str, str, int, int], ...]
+    unmapped: tuple[tuple[str, int], ...]
+    notes: dict[str, dict[int, int]] = field(default_factory=dict)
+    inputs: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def cycles_total(self) -> int:
+        return sum(self.vcpu_cycles)
+
+    def component_cycles(self) -> dict[str, int]:
+        """Component -> cycles over all causes and vCPUs, largest first."""
+        totals = {name: sum(causes.values()) for name, causes in self.cycles.items()}
+        return dict(sorted(totals.items(), key=lambda item: (-item[1], item[0])))
+
+    def check(self) -> None:
+        """Raises EmuBug when a sum does not come out, naming the first request or vCPU where it does not."""
+        off = np.flatnonzero(self.parts_ps.sum(axis=1) != self.latency_ps)
+        if off.size:
+            raise EmuBug(f"{self.personality}: the parts of request {int(off[0])} do not sum to its latency")
+        if (self.parts_ps < 0).any():
+            raise EmuBug(f"{self.personality}: a part of a request is negative")
+        for number, (components, cycles) in enumerate(zip(self.vcpu_components, self.vcpu_cycles, strict=True)):
+            if sum(components.values()) != cycles:
+                raise EmuBug(f"{self.personality}: the ledger of vCPU {number} does not sum to its time")
+
+
+@dataclass(frozen=True)
+class Host:
+    """What the run cost the host; never part of what must be reproducible."""
+
+    wall_s: float
+    cpu_s: float
+    mips: float
+    packet_us: float
+    peak_mib: float

@@ -5,9 +5,12 @@ Events are data, never callables, so a World can be saved: (time_ps, sequence, d
 order in which they were scheduled; the sequence number makes that the tuples' own order.
 """
 
+from collections.abc import Callable
 from heapq import heappop, heappush
 
-Event = tuple[int, int, str, str, object]
+Payload = tuple[int | bytes | str, ...]
+Event = tuple[int, int, str, str, Payload]
+Handler = Callable[[int, str, Payload], None]  # (time_ps, tag, payload)
 
 NEVER_PS = (1 << 63) - 1  # INT64_MAX: what the core takes as "no event pending"
 
@@ -29,12 +32,11 @@ class EventQueue:
         """Time of the earliest event, or NEVER_PS."""
         return self._heap[0][0] if self._heap else NEVER_PS
 
-    def push(self, time_ps: int, device: str, tag: str, payload: object = None) -> bool:
-        """Add an event; true when it is now the earliest."""
+    def push(self, time_ps: int, device: str, tag: str, payload: Payload = ()) -> int:
+        """Add an event; its sequence number."""
         self._sequence = sequence = self._sequence + 1
-        heap = self._heap
-        heappush(heap, (time_ps, sequence, device, tag, payload))
-        return heap[0][1] == sequence
+        heappush(self._heap, (time_ps, sequence, device, tag, payload))
+        return sequence
 
     def pop(self) -> Event:
         """Remove and return the earliest event."""

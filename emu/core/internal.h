@@ -28,7 +28,8 @@ enum block_flags {
     BLK_IRET = 32,        /* ends in IRET: a nesting level closes when the next block starts */
     BLK_REP = 64,         /* a REP string iteration: charged by line, not by iteration */
     BLK_LOCKED = 128,     /* holds a LOCKed or XCHG access: its latency is not hidden */
-    BLK_CR3 = 256, BLK_USER = 512 };
+    BLK_CR3 = 256, BLK_USER = 512,
+    BLK_COND = 1024, BLK_INDIRECT = 2048, BLK_CALL = 4096, BLK_RET = 8192 };   /* how it ends: for branch.c */
 
 struct insn_mark { uint16_t offset, cost16; };   /* cost16: of the block up to and including this instruction */
 
@@ -36,6 +37,7 @@ struct block {            /* canonical record: one per (vCPU, va, size, code byt
     uint64_t va; uint32_t size; uint16_t ninsn, flags;
     uint32_t cost16;      /* static cost, 1/16 cycle, at the timed levels */
     uint32_t serial16;    /* of which: serialising instructions and event rows (cause CS_SERIALISING / CS_EVENT) */
+    uint32_t retire16;    /* of which: issue slots (CS_RETIRING); cost16 - serial16 - retire16 is CS_CORE_BOUND */
     uint16_t component; uint16_t uncosted; uint32_t symbol;
     struct insn_mark *marks;                     /* ninsn of them */
     uint64_t code_hash; uint64_t code_gpa; struct block *next;   /* hash chain */
@@ -83,10 +85,13 @@ void block_close_at(struct vcpu *, uint64_t rip);                 /* charge v->c
 struct block *block_find(struct vcpu *, uint64_t va, uint32_t size, bool user);   /* finds or decodes */
 void block_tables_changed(struct machine *);                      /* symbols or probes changed: re-resolve every record */
 
-int decode_block(struct machine *, const uint8_t *code, uint32_t size, struct block *out);   /* fills ninsn, cost16, serial16, marks, flags IRET/REP/LOCKED/CR3, uncosted */
-int64_t uarch_row(const struct uarch *, int row);                 /* rows are enumerated in uarch.h */
+extern const char *const decode_symbols[];                        /* what decode.c wants of libcapstone, NULL at the end: cs_needed_symbol(1, i) */
+int decode_open(void *const *addresses);                          /* once, from cs_open; -1: Capstone refuses */
+int decode_block(struct machine *, const uint8_t *code, uint32_t size, struct block *out);   /* fills ninsn, cost16, serial16, marks, flags IRET/REP/LOCKED/CR3/COND/INDIRECT/CALL/RET, uncosted */
+int64_t uarch_row(const struct uarch *, int row);                 /* rows are enumerated in uarch.h; 0 while no table is loaded */
+void uarch_free(struct machine *);                                /* cs_uarch (uarch.c) also calls caches_new; cs_machine_add makes the vCPUs first */
 
-void cache_access(struct vcpu *, uint64_t gpa, uint32_t size, bool write);    /* from the memory hooks, timed levels: adds to v->stall */
+void cache_access(struct vcpu *, uint64_t gpa, uint32_t size, bool write);    /* from the memory hooks, timed levels, RAM only: adds to v->stall; cache_hit in cache.h is its inline front */
 void cache_fetch(struct vcpu *, struct block *);                  /* instruction side */
 void cache_dma(struct machine *, uint64_t gpa, uint64_t n, bool write, int64_t time_ps);
 int caches_new(struct machine *); void caches_free(struct machine *); void caches_reset(struct machine *);

@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The smallest bootable image around a piece of 64-bit code: a PVH ELF that enters long mode, runs it, and ends the run.
+
+Memory: the first GiB is mapped one to one in 2 MiB pages; the code at CODE_GPA is the only executable page besides the boot
+stub's; the stack ends at STACK_GPA; DATA_GPA..+2 MiB is zeroed, writable and no-execute. All general registers are 0 at the
+start but RSP (STACK_GPA) and RDI (DATA_GPA). Falling off the end of the code writes 0 to port 0xF4. There is no IDT: an exception
+is a triple fault.
+"""
+
+from __future__ import annotations
+
+import struct
+
+from keystone import KS_ARCH_X86, KS_MODE_32, KS_MODE_64, Ks, KsError
+
+from emu.errors import ConfigError
+
+STUB_GPA = 0x100000
+TABLES_GPA = 0x101000
+CODE_GPA = 0x200000
+DATA_GPA = 0x400000
+STACK_GPA = 0x600000
+MAX_CODE_BYTES = 0x100000
+
+_PVH_ENTRY_NOTE = 18
+_PRESENT, _WRITE, _LARGE, _NX = 1, 2, 0x80, 1 << 63
+_GDT = struct.pack("<3Q", 0, 0x00AF9B000000FFFF, 0x00CF93000000FFFF)
+_GDT_GPA = TABLES_GPA + 0x3000
+_EPILOGUE = "mov edx, 0xf4; xor eax, eax; out dx, eax; cli; hlt"
+_ENTER_32 = f"""
+    mov eax, cr4; or eax, 0x620; mov cr4, eax
+    mov eax, {TABLES_GPA}; mov cr3, eax
+    mov ecx, 0xC0000080; rdmsr; or eax, 0x900; wrmsr
+    mov eax, cr0; and eax, 0xFFFFFFFB; or eax, 0x80000002; mov cr0, eax
+    lgdt [{_GDT_GPA + 0x20}]
+"""
+_ZEROED = ("rax", "rbx", "rcx", "rdx", "rsi", "rbp", *(f"r{n}" for n in range(8, 16)))
+_ENTER_64 = f"""
+    mov eax, 16; mov ds, eax; mov es, eax; mov ss, eax
+    mov rsp, {STACK_GPA}; {"; ".join(f"xor {r}, {r}" for r in _ZEROED)}; mov rdi, {DATA_GPA}
+    jmp {CODE_GPA}
+"""
+
+
+def assemble(text: str, *, att: bool = False, address: int = CODE_GPA) -> bytes:
+    """64-bit machine code of `text`; `;` or a newline ends a statement.
+
+    Raises:
+        ConfigError: Keystone refuses it, or nothing comes out.
+    """
+    engine = Ks(KS_ARCH_X86, KS_MODE_64)
+    if att:
+        from keystone import KS_OPT_SYNTAX_ATT  # the default is Intel
+
+        engine.syntax = KS_OPT_SYNTAX_ATT
+    try:
+        encoding, _ = engine.asm(text, address, as_bytes=True)
+    except KsError as error:
+        raise ConfigError(f"asm: cannot assemble {text!r}: {error}") from error
+    if not encoding:
+        raise ConfigError(f"asm: {text!r} holds no instruction")
+    return bytes(encoding)
+
+
+def flat_image(code: bytes) -> bytes:
+    """An ELF64 file that any PVH loader boots.
+
+    Raises:
+        ConfigError: more than 1 MiB of code.
+    """
+    if len(code) > MAX_CODE_BYTES:
+        raise ConfigError(f"asm: {len(code)} bytes of code, but at most {MAX_CODE_BYTES} fit")
+    code += assemble(_EPILOGUE, address=CODE_GPA + len(code))
+    return _elf([(STUB_GPA, _stub()), (TABLES_GPA, _tables()), (CODE_GPA, code)])
+
+
+def _stub() -> bytes:
+    engine = Ks(KS_ARCH_X86, KS_MODE_32)
+    enter, _ = engine.asm(_ENTER_32, STUB_GPA, as_bytes=True)
+    far = STUB_GPA + len(enter) + 7
+    jump = b"\xea" + struct.pack("<IH", far, 8)  # ljmp 8:far, into 64-bit code
+    return bytes(enter) + jump + assemble(_ENTER_64, address=far)
+
+
+def _tables() -> bytes:
+    pml4 = struct.pack("<Q", TABLES_GPA + 0x1000 | _PRESENT | _WRITE).ljust(4096, b"\0")
+    pdpt = struct.pack("<Q", TABLES_GPA + 0x2000 | _PRESENT | _WRITE).ljust(4096, b"\0")
+    executable = (STUB_GPA >> 21, CODE_GPA >> 21)
+    entries = [n << 21 | _PRESENT | _WRITE | _LARGE | (0 if n in executable else _NX) for n in range(512)]
+    gdt = _GDT.ljust(0x20, b"\0") + struct.pack("<HI", len(_GDT) - 1, _GDT_GPA)
+    return pml4 + pdpt + struct.pack("<512Q", *entries) + gdt
+
+
+def _elf(segments: list[tuple[int, bytes]]) -> bytes:
+    note = struct.pack("<III4sI", 4, 4, _PVH_ENTRY_NOTE, b"Xen\0", STUB_GPA)
+    count = len(segments) + 1
+    offset = 64 + 56 * count
+    header = struct.pack(
+        "<4sBBBB8xHHIQQQIHHHHHH",
+        b"\x7fELF", 2, 1, 1, 0, 2, 62, 1, STUB_GPA, 64, 0, 0, 64, 56, count, 0, 0, 0,
+    )  # fmt: skip
+    programs = struct.pack("<IIQQQQQQ", 4, 4, offset, 0, 0, len(note), len(note), 4)
+    body = note
+    for gpa, data in segments:
+        programs += struct.pack("<IIQQQQQQ", 1, 7, offset + len(body), gpa, gpa, len(data), len(data), 1)
+        body += data
+    return header + programs + body

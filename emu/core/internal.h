@@ -9,7 +9,7 @@
  *   block.c    block records: one per (vCPU, address, code); closing a block charges it
  *   decode.c   Capstone: a block's static cost, instruction marks, flags          uarch.c  processor table rows
  *   cache.c    L1I/L1D/L2 per vCPU, shared LLC with directory (MESI-class), DMA    tlb.c   TLBs
- *   ledger.c   symbols, accounts      request.c  requests, tokens, threads, levels      probe.c  probes     trace.c  raw events
+ *   ledger.c   symbols, accounts      request.c  requests, tokens      follow.c, follow.h  threads, levels      probe.c  probes     trace.c  raw events
  */
 #ifndef CS_INTERNAL_H
 #define CS_INTERNAL_H
@@ -78,7 +78,7 @@ void world_stop(cs_world *, int stop, struct vcpu *, uint64_t value);           
 
 /* --- seams: who calls what ---
  * engine.c on_block:  block_close(v) -> [stop?] -> v->cur = b -> probe_fire(v, b) if BLK_PROBE/BLK_RETURN_SITE -> cache_fetch(v, b) at timed levels
- * block.c  block_close: cycles by cause from b->cost16 + v->stall + v->event_cycles -> b->cycles[], clock -> follow_charge(v, b, from, to) -> trace_block
+ * block.c  block_close: cycles by cause from b->cost16 + v->stall + v->event_cycles -> b->cycles[], clock -> follow_block(v, b, from, to) (inline, follow.h)
  */
 void block_close(struct vcpu *);                                  /* charge v->cur to its end (or what is left of it), v->cur = NULL */
 void block_close_at(struct vcpu *, uint64_t rip);                 /* charge v->cur up to and including the instruction at rip; it stays current */
@@ -100,12 +100,13 @@ void tlb_flush(struct vcpu *); /* CR3 write */
 void symbols_resolve(struct machine *, struct block *, bool user);            /* component, symbol, SPIN/IDLE/POLL */
 void probes_resolve(struct machine *, struct block *, bool user);             /* BLK_PROBE */
 void probe_fire(struct vcpu *, struct block *);                               /* at v->clock */
-void follow_charge(struct vcpu *, const struct block *, uint64_t from_cycle, uint64_t to_cycle);   /* the current request's frontier moves; inline part in follow.h */
+void follow_charge(struct vcpu *, const struct block *, uint64_t from_cycle, uint64_t to_cycle);   /* the current request's frontier moves; call follow_block of follow.h */
 void follow_interrupt(struct vcpu *, uint64_t token);             /* a nesting level opens; token 0: nobody's */
 void follow_exception(struct vcpu *);                             /* opens a level with the same request */
 void follow_iret(struct vcpu *, bool to_user);                    /* closes one; to user mode closes all */
 void follow_idle(struct vcpu *, uint64_t from_cycle, uint64_t to_cycle);
 int follow_new(struct vcpu *); void follow_free(struct vcpu *);
+void requests_free(cs_world *); void trace_free(cs_world *); void symbols_free(struct machine *); void probes_free(struct machine *);   /* NULL is fine */
 
 bool vcpu_walk(struct vcpu *, uint64_t gva, uint64_t *gpa);       /* page walk by CR3, no side effects (memory.c) */
 bool vcpu_read(struct vcpu *, uint64_t gva, void *to, uint32_t n);/* guest-virtual, page by page */

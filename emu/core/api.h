@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Functions of libunicorn and libcapstone that the core calls, by name. Python resolves them (cs_needed_symbol) and hands the addresses to
+ * cs_open; nothing is linked. Capstone's own names collide with ours (cs_open, cs_close), so its addresses are kept untyped:
+ * decode.c renames them before it includes capstone.h and casts. */
+#ifndef CS_API_H
+#define CS_API_H
+#include <unicorn/unicorn.h>
+
+/* the public API, then internal symbols that libunicorn.so.2 exports but no header declares (proven in layout.c) */
+#define UNICORN_FUNCTIONS(X) \
+    X(unsigned, uc_version, (unsigned *, unsigned *)) \
+    X(uc_err, uc_open, (uc_arch, uc_mode, uc_engine **)) \
+    X(uc_err, uc_close, (uc_engine *)) \
+    X(const char *, uc_strerror, (uc_err)) \
+    X(uc_err, uc_emu_start, (uc_engine *, uint64_t, uint64_t, uint64_t, size_t)) \
+    X(uc_err, uc_emu_stop, (uc_engine *)) \
+    X(uc_err, uc_reg_read, (uc_engine *, int, void *)) \
+    X(uc_err, uc_reg_write, (uc_engine *, int, const void *)) \
+    X(uc_err, uc_mem_map_ptr, (uc_engine *, uint64_t, uint64_t, uint32_t, void *)) \
+    X(uc_err, uc_mmio_map, (uc_engine *, uint64_t, uint64_t, uc_cb_mmio_read_t, void *, uc_cb_mmio_write_t, void *)) \
+    X(uc_err, uc_mem_unmap, (uc_engine *, uint64_t, uint64_t)) \
+    X(uc_err, uc_hook_add, (uc_engine *, uc_hook *, int, void *, void *, uint64_t, uint64_t, ...)) \
+    X(uc_err, uc_hook_del, (uc_engine *, uc_hook)) \
+    X(uc_err, uc_ctl, (uc_engine *, uc_control_type, ...)) \
+    X(void, x86_cpu_do_interrupt_x86_64, (void *)) \
+    X(void, do_interrupt_x86_hardirq_x86_64, (void *, int, int)) \
+    X(uint64_t, helper_read_eflags_x86_64, (void *)) \
+    X(void, helper_write_eflags_x86_64, (void *, uint64_t, uint32_t)) \
+    X(void, cpu_x86_update_cr0_x86_64, (void *, uint32_t)) \
+    X(void, cpu_x86_update_cr4_x86_64, (void *, uint32_t)) \
+    X(bool, cpu_restore_state_x86_64, (void *, uintptr_t, bool)) \
+    X(void, tb_invalidate_phys_range_x86_64, (void *, uint64_t, uint64_t)) \
+    X(void, tlb_flush_x86_64, (void *))
+
+struct unicorn_api {
+#define X(ret, name, args) ret (*name) args;
+    UNICORN_FUNCTIONS(X)
+#undef X
+};
+extern struct unicorn_api unicorn;
+
+#define CAPSTONE_FUNCTIONS(X) \
+    X(version) X(open) X(close) X(option) X(errno) X(malloc) X(free) X(disasm_iter) X(insn_name) X(regs_access) X(insn_group)
+enum capstone_function {   /* capstone_fn[CAPSTONE_open] is the address of Capstone's cs_open, and so on */
+#define X(name) CAPSTONE_##name,
+    CAPSTONE_FUNCTIONS(X)
+#undef X
+    CAPSTONE_NFUNCTIONS };
+extern void *capstone_fn[CAPSTONE_NFUNCTIONS];
+#endif

@@ -17,7 +17,9 @@ Uarch = Annotated[str, typer.Option("--uarch", help="Processor table.")]
 Net = Annotated[str, typer.Option("--net", help="Link rate: 1G, 10G, 25G, 40G, 100G ... (bit/s).")]
 Seed = Annotated[int, typer.Option("--seed", help="Seed of the load.")]
 Timing = Annotated[str, typer.Option("--timing", help="Timing level while measuring: fast or functional.")]
-Json = Annotated[str | None, typer.Option("--json", help="Write the result as JSON to this file; - is standard output.")]
+Json = Annotated[
+    str | None, typer.Option("--json", help="Write the result as JSON to this file; - is standard output.")
+]
 Out = Annotated[Path | None, typer.Option("--out", help="Write a run directory here; it must not exist.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress on standard error.")]
 

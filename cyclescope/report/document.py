@@ -40,9 +40,7 @@ def run_document(run: Run) -> dict[str, Any]:
         "rate_rps": run.rate_rps,
         "vcpus": [
             {"cycles": cycles, "components": components, "counters": counters}
-            for cycles, components, counters in zip(
-                run.vcpu_cycles, run.vcpu_components, run.counters, strict=True
-            )
+            for cycles, components, counters in zip(run.vcpu_cycles, run.vcpu_components, run.counters, strict=True)
         ],
         "unmapped": [{"symbol": symbol, "cycles": cycles} for symbol, cycles in run.unmapped],
         "notes": {probe: {str(value): count for value, count in values.items()} for probe, values in run.notes.items()},

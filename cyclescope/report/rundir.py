@@ -57,12 +57,14 @@ def write_requests(path: Path, run: Run) -> None:
     columns = {"start_ps": run.start_ps, "latency_ps": run.latency_ps}
     columns.update({name: np.ascontiguousarray(run.parts_ps[:, i]) for i, name in enumerate(run.part_names)})
     with path.open("wb") as file:
-        np.savez(file, allow_pickle=False, **columns)  # type: ignore[arg-type]  # zip members carry 1980-01-01, so bytes repeat
+        np.savez(file, allow_pickle=False, **columns)  # zip members carry 1980-01-01, so bytes repeat
 
 
 def write_flame(path: Path, run: Run) -> None:
     """Collapsed stacks, one a line: `personality;component;symbol cycles`, as flame graph tools read them."""
-    lines = [f"{run.personality};{component};{symbol} {cycles}" for component, symbol, cycles, _ in run.symbols if cycles]
+    lines = [
+        f"{run.personality};{component};{symbol} {cycles}" for component, symbol, cycles, _ in run.symbols if cycles
+    ]
     path.write_text("".join(line + "\n" for line in sorted(lines)))
 
 

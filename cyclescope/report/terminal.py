@@ -34,7 +34,9 @@ def latency_table(runs: Sequence[Run], heading: str) -> Table:
     previous = ""
     for lines in zip(*columns, strict=True):
         group = lines[0].group
-        table.add_row(group if group != previous else "", lines[0].name, *(cell for row in lines for cell in _cells(row)))
+        table.add_row(
+            group if group != previous else "", lines[0].name, *(cell for row in lines for cell in _cells(row))
+        )
         previous = group
     table.add_section()
     sums: list[str] = []
@@ -50,7 +52,12 @@ def latency_table(runs: Sequence[Run], heading: str) -> Table:
 
 def kernel_table(run: Run) -> Table:
     """The parts behind the kernel's rows, and the cycles each component took in all."""
-    table = Table(title=f"{run.personality}: inside the kernel, per request", title_justify="left", pad_edge=False, show_edge=False)
+    table = Table(
+        title=f"{run.personality}: inside the kernel, per request",
+        title_justify="left",
+        pad_edge=False,
+        show_edge=False,
+    )
     for name in ("Part", "mean (us)", "99 %ile (us)", "share"):
         table.add_column(name, justify="left" if name == "Part" else "right", no_wrap=True)
     for row in part_rows(run, KERNEL):
@@ -65,7 +72,8 @@ def _footnotes(console: Console, run: Run) -> None:
         f"{run.personality}: {run.latency_ps.size:,} answered of {run.sent:,} sent ({run.lost:,} lost) at {run.rate_rps:,.0f} requests/s; "
         f"capacity {run.capacity_rps:,.0f} requests/s; {busy / served:,.0f} busy cycles and "
         f"{run.busy_instructions / served:,.0f} instructions a request",
-        highlight=False, soft_wrap=True,
+        highlight=False,
+        soft_wrap=True,
     )
     for symbol, cycles in run.unmapped:
         console.print(f"  no component: {symbol} {cycles:,} cycles", highlight=False)

@@ -95,6 +95,10 @@ enum { CS_N_SYSCALL, CS_N_INTERRUPT, CS_N_IPI, CS_N_PAGE_FAULT, CS_N_EXCEPTION, 
 CS_API int cs_counters(cs_world *, int machine, int vcpu, uint64_t out[CS_N_COUNTERS]);
 
 /* ---- probes and requests ---- */
+/* Fixed indices; emu/ledger/components.py holds the whole lists, in this order, and manifests add names behind them. */
+enum { CS_C_IDLE = 16, CS_C_UNKNOWN = 27 };
+enum cs_reason { CS_W_LINK, CS_W_SWITCH, CS_W_RING, CS_W_MODERATION, CS_W_NIC, CS_W_SOCKET, CS_W_RUNQUEUE, CS_W_LOCK, CS_W_PREEMPTED,
+    CS_W_POLL, CS_W_THREAD, CS_W_UNATTRIBUTED, CS_W_IRQ };
 enum cs_probe_do { CS_BIND, CS_TAG, CS_MOVE, CS_RELEASE, CS_HANDOFF, CS_WAIT, CS_WAKE, CS_SWITCH, CS_CLEAR, CS_NOTE };
 typedef struct { uint8_t load /* 0: the value; 1: 8 bytes at value + offset */, source /* 0..5 argument registers, 6 RAX */; int16_t pad; int32_t offset; } cs_arg;
 typedef struct { uint64_t address; uint8_t user, at_return, action, reason; uint32_t id; cs_arg key, to; } cs_probe;
@@ -107,6 +111,8 @@ CS_API int cs_request_wait(cs_world *, uint64_t token, uint32_t reason, int64_t 
 CS_API int cs_request_close(cs_world *, uint64_t token, int64_t end_ps, int64_t *start_ps, int64_t parts_ps[CS_MAX_PARTS]);  /* parts sum to end - start, exactly */
 CS_API int cs_token_tag(cs_world *, int machine, uint64_t gpa, uint64_t token);
 CS_API uint64_t cs_token_take(cs_world *, int machine, uint64_t gpa);     /* and removes it; 0 if none */
+enum cs_dropped { CS_D_THREADS, CS_D_LEVELS, CS_D_TAGS, CS_D_UNMAPPED /* keys */, CS_D_NOTES, CS_D_RETURNS, CS_D_COUNT = 8 };
+CS_API int cs_dropped(cs_world *, uint64_t out[CS_D_COUNT]);             /* what the guest made us forget, for lack of room or of a mapping */
 
 /* ---- the raw trace, for the referee: what happened, not what it means ---- */
 enum cs_trace_kind { CS_T_BLOCK, CS_T_PROBE, CS_T_INTERRUPT, CS_T_IRET, CS_T_OPEN, CS_T_MARK, CS_T_WAIT, CS_T_CLOSE, CS_T_TAG, CS_T_TAKE, CS_T_IDLE, CS_T_EXCEPTION };

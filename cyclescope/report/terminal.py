@@ -69,7 +69,8 @@ def _footnotes(console: Console, run: Run) -> None:
     busy = run.cycles_total - run.component_cycles().get("idle", 0)
     served = max(1, int(run.latency_ps.size))
     console.print(
-        f"{run.personality}: {run.latency_ps.size:,} answered of {run.sent:,} sent ({run.lost:,} lost) at {run.rate_rps:,.0f} requests/s; "
+        f"{run.personality}: {run.latency_ps.size:,} answered of {run.sent:,} sent ({run.lost:,} lost) "
+        f"at {run.rate_rps:,.0f} requests/s; "
         f"capacity {run.capacity_rps:,.0f} requests/s; {busy / served:,.0f} busy cycles and "
         f"{run.busy_instructions / served:,.0f} instructions a request",
         highlight=False,

@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A full-duplex Ethernet link: two independent directions, each first in, first out.
+
+A frame occupies the wire for its bytes, padded to the minimum (60 without FCS), plus 24: preamble and start delimiter 8, FCS 4,
+inter-frame gap 12 (IEEE 802.3, published). The last bit, gap included, leaves after `serialization`, and arrives
+`propagation_ps` later; the receiver is told of whole frames only (store and forward).
+
+Every direction is worked out when a frame is sent: one event a frame, its arrival. Charged to the frame's request: the wait
+for the wire (`wait.link`, or what the sender says), `run.serialization`, `run.wire`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from emu.errors import ConfigError
+from emu.units import PS_PER_S
+from nic.ports import Clock, Frame, Payload, Receiver, Requests
+
+MIN_FRAME_BYTES = 60
+#: Preamble 7, start delimiter 1, FCS 4, inter-frame gap 12.
+OVERHEAD_BYTES = 24
+
+
+@dataclass(frozen=True, slots=True)
+class LinkConfig:
+    """Rate in bits a second; propagation in picoseconds (5 ns a metre: glass or copper at 2/3 c; the default is 2 m)."""
+
+    bits_per_s: int = 10_000_000_000
+    propagation_ps: int = 10_000
+
+    def __post_init__(self) -> None:
+        if self.bits_per_s < 1_000_000 or self.propagation_ps < 0:
+            raise ConfigError("a link needs a rate of at least 1 Mbit/s and a propagation delay of at least 0")
+
+
+def wire_bytes(frame_bytes: int) -> int:
+    """Bytes of wire time that a frame of `frame_bytes` (without FCS) takes."""
+    return max(frame_bytes, MIN_FRAME_BYTES) + OVERHEAD_BYTES
+
+
+class Port:
+    """One end of a link. Send into it; `attach` what receives what the other end sends."""
+
+    def __init__(self, link: Link, side: int) -> None:
+        self.link = link
+        self._side = side
+        self._busy_until_ps = 0
+        self.receiver: Receiver | None = None
+        self.frames = 0
+        self.bytes = 0
+
+    def attach(self, receiver: Receiver) -> None:
+        """Give frames that arrive at this end to `receiver`."""
+        self.receiver = receiver
+
+    @property
+    def busy_until_ps(self) -> int:
+        """When the last bit queued so far will have left."""
+        return self._busy_until_ps
+
+    def occupy(self, frame_bytes: int, time_ps: int) -> int:
+        """Keep the wire busy with a frame ready at `time_ps`, delivering nothing. Returns when its last bit leaves."""
+        start = max(time_ps, self._busy_until_ps)
+        self._busy_until_ps = start + self.link.serialization_ps(frame_bytes)
+        return self._busy_until_ps
+
+    def send(self, frame: Frame, time_ps: int, wait: str = "wait.link") -> int:
+        """Queue a frame that is ready at `time_ps`. Returns when its last bit leaves this end."""
+        data, token = frame
+        link = self.link
+        start = self._busy_until_ps
+        if start < time_ps:
+            start = time_ps
+        size = len(data)
+        end = start + link.serialization_ps(size)
+        self._busy_until_ps = end
+        arrival = end + link.config.propagation_ps
+        self.frames += 1
+        self.bytes += size
+        if token:
+            mark = link.requests.mark
+            if start > time_ps:
+                mark(token, wait, start)
+            mark(token, "run.serialization", end)
+            mark(token, "run.wire", arrival)
+        link.clock.schedule(arrival, link.name, "arrive", (1 - self._side, token, data))
+        return end
+
+
+class Link:
+    """The two ends are `a` and `b`. `name` is the link's in the event queue, unique in its world."""
+
+    def __init__(self, clock: Clock, requests: Requests, name: str, config: LinkConfig | None = None) -> None:
+        self.clock = clock
+        self.requests = requests
+        self.name = name
+        self.config = config or LinkConfig()
+        self.a = Port(self, 0)
+        self.b = Port(self, 1)
+        self._ends = (self.a, self.b)
+        self._serialization: dict[int, int] = {}
+        clock.register(name, self._arrive)
+
+    def serialization_ps(self, frame_bytes: int) -> int:
+        """Wire time of a frame of `frame_bytes` without FCS [ps], rounded up."""
+        known = self._serialization.get(frame_bytes)
+        if known is None:
+            known = -(-wire_bytes(frame_bytes) * 8 * PS_PER_S // self.config.bits_per_s)
+            self._serialization[frame_bytes] = known
+        return known
+
+    def _arrive(self, time_ps: int, tag: str, payload: Payload) -> None:
+        side, token, data = payload
+        assert isinstance(side, int) and isinstance(token, int) and isinstance(data, bytes)
+        receiver = self._ends[side].receiver
+        if receiver is not None:
+            receiver.receive(Frame(data, token), time_ps)

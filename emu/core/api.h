@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Functions of libunicorn and libcapstone that the core calls, by name. Python resolves them (cs_needed_symbol) and hands the addresses to
- * cs_open; nothing is linked. Capstone's own names collide with ours (cs_open, cs_close), so its addresses are kept untyped:
- * decode.c renames them before it includes capstone.h and casts. */
+/* Functions of libunicorn that the core calls, by name. Python resolves them (cs_needed_symbol) and hands the addresses to
+ * cs_open; nothing is linked. Capstone's are decode.c's own business (decode_symbols). */
 #ifndef CS_API_H
 #define CS_API_H
 #include <unicorn/unicorn.h>
@@ -39,12 +38,4 @@ struct unicorn_api {
 };
 extern struct unicorn_api unicorn;
 
-#define CAPSTONE_FUNCTIONS(X) \
-    X(version) X(open) X(close) X(option) X(errno) X(malloc) X(free) X(disasm_iter) X(insn_name) X(regs_access) X(insn_group)
-enum capstone_function {   /* capstone_fn[CAPSTONE_open] is the address of Capstone's cs_open, and so on */
-#define X(name) CAPSTONE_##name,
-    CAPSTONE_FUNCTIONS(X)
-#undef X
-    CAPSTONE_NFUNCTIONS };
-extern void *capstone_fn[CAPSTONE_NFUNCTIONS];
 #endif

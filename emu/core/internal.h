@@ -29,7 +29,8 @@ enum block_flags {
     BLK_REP = 64,         /* a REP string iteration: charged by line, not by iteration */
     BLK_LOCKED = 128,     /* holds a LOCKed or XCHG access: its latency is not hidden */
     BLK_CR3 = 256, BLK_USER = 512,
-    BLK_COND = 1024, BLK_INDIRECT = 2048, BLK_CALL = 4096, BLK_RET = 8192 };   /* how it ends: for branch.c */
+    BLK_COND = 1024, BLK_INDIRECT = 2048, BLK_CALL = 4096, BLK_RET = 8192,   /* how it ends: for branch.c */
+    BLK_CODE16 = 16384, BLK_CODE32 = 32768 /* set by the caller of decode_block; neither: 64-bit code */ };
 
 struct insn_mark { uint16_t offset, cost16; };   /* cost16: of the block up to and including this instruction */
 
@@ -43,6 +44,8 @@ struct block {            /* canonical record: one per (vCPU, va, size, code byt
     uint64_t code_hash; uint64_t code_gpa; struct block *next;   /* hash chain */
     uint64_t runs, instructions; uint64_t cycles[CS_NCAUSES];    /* what it has cost so far */
     uint64_t code_line_stamp;                    /* L1I shortcut: owned by cache.c */
+    bool port_io;         /* holds IN or OUT: Unicorn must restore RIP before their hooks (engine.c) */
+    uint8_t rep_bytes;    /* BLK_REP: bytes an iteration moves or stores (decode.c, for cache.c) */
 };
 struct cell { struct block *block; struct vcpu *vcpu; };         /* per translation: the block hook's user_data */
 
@@ -57,6 +60,16 @@ struct vcpu {
     uint32_t stall[CS_NCAUSES]; uint32_t stall_total;            /* cycles, filled by the memory hooks while cur runs */
     uint32_t event_cycles;/* cost of an event (interrupt entry, exception, SYSCALL), charged with the next block, cause CS_EVENT */
     bool ran, halted, started, stop_requested, iret_pending;
+    bool timed;           /* machine->level != CS_FUNCTIONAL */
+    uint64_t slice_limit; /* the real slice end; slice_end is 0 while the block hook must look at every block (attention) */
+    int64_t next_ps;      /* when it can run next: its clock, its wake-up while halted, INT64_MAX when nothing is due (slice.c) */
+    int delivering;       /* vector on its way through the IDT, -1: none; 8 at a shutdown is a triple fault */
+    uint32_t serial_acc16, core_acc16;           /* 1/16 cycles of those causes not yet whole (block.c) */
+    uint8_t *skip_sync;   /* Unicorn's skip_sync_pc_on_exit (layout.c) */
+    struct block *pseudo; /* what idle cycles are charged to while no block has run: in the table, component CS_C_IDLE */
+    struct block *halted_in;                     /* the block that halted */
+    uc_hook mem_hook[2]; bool mem_hooked;
+    uint32_t cur_insns;   /* instructions of cur already charged by a part-way close */
     uint64_t counters[CS_N_COUNTERS];
     struct cell *fresh; uc_hook block_hook;
     struct lapic *lapic; struct caches *caches; struct tlb *tlb; struct follow *follow;   /* owned by lapic.c, cache.c, tlb.c, request.c */
@@ -70,7 +83,8 @@ struct machine {
     uint64_t ps_num, ps_den;                     /* ps = cycles * num / den, lowest terms */
 };
 struct cs_world { cs_callbacks cb; int nmachines; struct machine *machine[64]; struct requests *requests; struct trace *trace;
-    char error[512]; cs_stop_info stop; bool stopping; volatile int interrupted; int64_t horizon_ps; uint32_t quantum[2]; };
+    char error[512]; cs_stop_info stop; bool stopping; volatile int interrupted; int64_t horizon_ps; uint32_t quantum[2];
+    struct vcpu *running; struct vcpu *all[64 * CS_MAX_VCPUS]; int nall; };
 
 static inline int64_t vcpu_ps(const struct vcpu *v, uint64_t cycles) { return (int64_t)((unsigned __int128)cycles * v->machine->ps_num / v->machine->ps_den); }
 int world_fail(cs_world *, const char *format, ...) __attribute__((format(printf, 2, 3)));   /* sets error, returns -1 */

@@ -1,0 +1,251 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Requests and the tokens that lie on buffers. The invariant: parts sum to frontier - start, always, and no part is negative. */
+#include "follow.h"
+#include <stdlib.h>
+#include <string.h>
+
+struct requests *requests_of(cs_world *w)
+{
+    if (!w->requests) w->requests = calloc(1, sizeof(struct requests));
+    return w->requests;
+}
+
+struct request *request_find(cs_world *w, uint64_t token)
+{
+    if (!token || !w->requests) return NULL;
+    struct request *r = *BUCKET(w->requests->request, token);
+    while (r && r->token != token) r = r->next;
+    return r;
+}
+
+void request_charge(struct request *r, uint32_t part, int64_t until_ps)
+{
+    if (until_ps <= r->frontier_ps) return;
+    r->parts_ps[part] += until_ps - r->frontier_ps;
+    r->frontier_ps = until_ps;
+    struct charge *last = &r->history[(r->ncharges - 1) % HISTORY];
+    if (!r->ncharges || last->part != part) { last = &r->history[r->ncharges++ % HISTORY]; last->part = part; }
+    last->until_ps = until_ps;
+}
+
+static void settle(struct request *r, int64_t now_ps)   /* the gap up to now: blocks that ran have charged theirs already */
+{
+    request_charge(r, CS_MAX_COMPONENTS + (r->on ? CS_W_UNATTRIBUTED : r->reason), now_ps);
+    if (r->on) { r->on->follow->current = NULL; r->on = NULL; }
+}
+
+void request_wait(struct request *r, uint8_t reason, int64_t now_ps)
+{
+    settle(r, now_ps);
+    r->reason = reason;
+}
+
+void request_run(struct request *r, struct vcpu *v, int64_t now_ps)
+{
+    settle(r, now_ps);
+    r->on = v;
+    v->follow->current = r;
+}
+
+uint64_t request_claim(cs_world *w, struct request *r) { return r->claim = ++w->requests->claims; }
+
+void request_unwake(struct request *r)
+{
+    if (r->woken) r->woken->woken_for = NULL;
+    r->woken = NULL;
+    r->queued_for = NO_REASON;
+}
+
+/* ---- tokens on buffers ---- */
+
+static struct tag **tag_slot(cs_world *w, int machine, uint64_t gpa)
+{
+    struct tag **at = BUCKET(w->requests->tag, gpa ^ (uint64_t)machine << 56);
+    while (*at && ((*at)->gpa != gpa || (*at)->machine != machine)) at = &(*at)->next;
+    return at;
+}
+
+static void tag_disown(struct tag *t)
+{
+    *t->same_at = t->same;
+    if (t->same) t->same->same_at = t->same_at;
+}
+
+static void tag_own(struct tag *t, struct request *r)
+{
+    t->request = r;
+    t->same = r->tags;
+    t->same_at = &r->tags;
+    if (r->tags) r->tags->same_at = &t->same;
+    r->tags = t;
+}
+
+static void tag_drop(cs_world *w, struct tag **slot)
+{
+    struct tag *t = *slot;
+    *slot = t->next;
+    tag_disown(t);
+    t->next = w->requests->free_tag;
+    w->requests->free_tag = t;
+    w->requests->ntags--;
+}
+
+void token_put(cs_world *w, int machine, uint64_t gpa, uint64_t token)
+{
+    struct requests *q = requests_of(w);
+    if (!q) return;
+    struct request *r = request_find(w, token);
+    struct tag **slot = tag_slot(w, machine, gpa), *t = *slot;
+    if (!r) { if (t) tag_drop(w, slot); return; }   /* a closed request's token is nobody's */
+    if (t) { tag_disown(t); tag_own(t, r); return; }
+    if (q->ntags >= MAX_TAGS) { q->dropped[CS_D_TAGS]++; return; }
+    if ((t = q->free_tag)) q->free_tag = t->next;
+    else if (!(t = malloc(sizeof *t))) { q->dropped[CS_D_TAGS]++; return; }
+    t->gpa = gpa; t->machine = machine; t->next = NULL;
+    *slot = t;
+    tag_own(t, r);
+    q->ntags++;
+}
+
+uint64_t token_at(cs_world *w, int machine, uint64_t gpa)
+{
+    if (!w->requests) return 0;
+    struct tag *t = *tag_slot(w, machine, gpa);
+    return t ? t->request->token : 0;
+}
+
+int cs_token_tag(cs_world *w, int machine, uint64_t gpa, uint64_t token)
+{
+    if (machine < 0 || machine >= w->nmachines) return world_fail(w, "There is no machine %d to lay a token in.", machine);
+    token_put(w, machine, gpa, token);
+    if (w->trace) trace_event(w, CS_T_TAG, NULL, (uint32_t)machine, 0, 0, gpa, token);
+    return 0;
+}
+
+uint64_t cs_token_take(cs_world *w, int machine, uint64_t gpa)
+{
+    uint64_t token = token_at(w, machine, gpa);
+    if (token) token_put(w, machine, gpa, 0);
+    if (w->trace) trace_event(w, CS_T_TAKE, NULL, (uint32_t)machine, 0, 0, gpa, token);
+    return token;
+}
+
+/* ---- a request's life ---- */
+
+int cs_request_open(cs_world *w, uint64_t token, int64_t start_ps)
+{
+    struct requests *q = requests_of(w);
+    if (!q) return world_fail(w, "There is no memory to follow requests.");
+    if (!token) return world_fail(w, "A request's token must not be 0.");
+    if (request_find(w, token)) return world_fail(w, "Request %llu is open already.", (unsigned long long)token);
+    if (q->nrequests >= MAX_REQUESTS) return world_fail(w, "More than %d requests are open at once.", MAX_REQUESTS);
+    struct request *r = q->free_request;
+    if (r) q->free_request = r->next;
+    else if (!(r = malloc(sizeof *r))) return world_fail(w, "There is no memory for request %llu.", (unsigned long long)token);
+    memset(r, 0, sizeof *r);
+    r->token = token;
+    r->start_ps = r->frontier_ps = start_ps;
+    r->reason = r->home = CS_W_UNATTRIBUTED;
+    r->queued_for = NO_REASON;
+    request_claim(w, r);
+    struct request **slot = BUCKET(q->request, token);
+    r->next = *slot;
+    *slot = r;
+    q->nrequests++;
+    if (w->trace) trace_event(w, CS_T_OPEN, NULL, 0, start_ps, start_ps, token, 0);
+    return 0;
+}
+
+static struct request *need(cs_world *w, uint64_t token)
+{
+    struct request *r = request_find(w, token);
+    if (!r) world_fail(w, "Request %llu is not open.", (unsigned long long)token);
+    return r;
+}
+
+int cs_request_mark(cs_world *w, uint64_t token, uint32_t part, int64_t until_ps)
+{
+    struct request *r = need(w, token);
+    if (!r) return -1;
+    if (part >= CS_MAX_PARTS) return world_fail(w, "There is no part %u.", part);
+    request_charge(r, part, until_ps);
+    if (w->trace) trace_event(w, CS_T_MARK, NULL, part, 0, until_ps, token, 0);
+    return 0;
+}
+
+int cs_request_wait(cs_world *w, uint64_t token, uint32_t reason, int64_t now_ps)
+{
+    struct request *r = need(w, token);
+    if (!r) return -1;
+    if (reason >= CS_MAX_REASONS) return world_fail(w, "There is no reason %u to wait for.", reason);
+    request_wait(r, (uint8_t)reason, now_ps);
+    request_claim(w, r);
+    request_unwake(r);
+    if (w->trace) trace_event(w, CS_T_WAIT, NULL, reason, now_ps, now_ps, token, 0);
+    return 0;
+}
+
+/* A vCPU may have run past the end (the answer left while its sender was still at work): take the newest charges back. */
+static void trim(struct request *r, int64_t end_ps)
+{
+    uint32_t kept = r->ncharges < HISTORY ? r->ncharges : HISTORY;
+    for (; kept && r->frontier_ps > end_ps; kept--) {
+        struct charge *c = &r->history[(r->ncharges - 1) % HISTORY];
+        if (kept == 1 && r->ncharges > 1) break;   /* where the oldest began is forgotten */
+        int64_t began = r->ncharges > 1 ? r->history[(r->ncharges - 2) % HISTORY].until_ps : r->start_ps;
+        int64_t to = began > end_ps ? began : end_ps;
+        r->parts_ps[c->part] -= r->frontier_ps - to;
+        r->frontier_ps = to;
+        r->ncharges--;
+    }
+    for (int i = 0; r->frontier_ps > end_ps && i < CS_MAX_PARTS; i++) {
+        int64_t n = r->frontier_ps - end_ps;
+        if (n > r->parts_ps[i]) n = r->parts_ps[i];
+        r->parts_ps[i] -= n;
+        r->frontier_ps -= n;
+    }
+}
+
+int cs_request_close(cs_world *w, uint64_t token, int64_t end_ps, int64_t *start_ps, int64_t parts_ps[CS_MAX_PARTS])
+{
+    struct request *r = need(w, token);
+    if (!r) return -1;
+    if (end_ps < r->start_ps) return world_fail(w, "Request %llu ends before it starts.", (unsigned long long)token);
+    settle(r, end_ps);
+    trim(r, end_ps);
+    *start_ps = r->start_ps;
+    memcpy(parts_ps, r->parts_ps, sizeof r->parts_ps);
+    while (r->tags) tag_drop(w, tag_slot(w, r->tags->machine, r->tags->gpa));
+    request_unwake(r);
+    struct request **slot = BUCKET(w->requests->request, token);
+    while (*slot != r) slot = &(*slot)->next;
+    *slot = r->next;
+    r->next = w->requests->free_request;
+    w->requests->free_request = r;
+    w->requests->nrequests--;
+    if (w->trace) trace_event(w, CS_T_CLOSE, NULL, 0, end_ps, end_ps, token, 0);
+    return 0;
+}
+
+int cs_dropped(cs_world *w, uint64_t out[CS_D_COUNT])
+{
+    memset(out, 0, sizeof *out * CS_D_COUNT);
+    if (w->requests) memcpy(out, w->requests->dropped, sizeof w->requests->dropped);
+    return 0;
+}
+
+void requests_free(cs_world *w)
+{
+    struct requests *q = w->requests;
+    if (!q) return;
+    for (size_t i = 0; i < sizeof q->request / sizeof *q->request; i++)
+        for (struct request *r = q->request[i], *n; r; r = n) { n = r->next; free(r); }
+    for (size_t i = 0; i < sizeof q->tag / sizeof *q->tag; i++)
+        for (struct tag *t = q->tag[i], *n; t; t = n) { n = t->next; free(t); }
+    for (size_t i = 0; i < sizeof q->thread / sizeof *q->thread; i++)
+        for (struct thread *t = q->thread[i], *n; t; t = n) { n = t->next; free(t); }
+    for (struct request *r = q->free_request, *n; r; r = n) { n = r->next; free(r); }
+    for (struct tag *t = q->free_tag, *n; t; t = n) { n = t->next; free(t); }
+    free(q);
+    w->requests = NULL;
+}

@@ -99,7 +99,8 @@ void block_close_at(struct vcpu *, uint64_t rip);                 /* charge v->c
 struct block *block_find(struct vcpu *, uint64_t va, uint32_t size, bool user);   /* finds or decodes */
 void block_tables_changed(struct machine *);                      /* symbols or probes changed: re-resolve every record */
 
-int decode_open(void);                                            /* from cs_open, once capstone_fn (api.h) is filled; -1: Capstone refuses */
+extern const char *const decode_symbols[];                        /* what decode.c wants of libcapstone, NULL at the end: cs_needed_symbol(1, i) */
+int decode_open(void *const *addresses);                          /* from cs_open; -1: Capstone refuses */
 int decode_block(struct machine *, const uint8_t *code, uint32_t size, struct block *out);   /* fills ninsn, cost16, serial16, marks, flags IRET/REP/LOCKED/CR3/COND/INDIRECT/CALL/RET, uncosted. In: flags BLK_CODE16/32 */
 int64_t uarch_row(const struct uarch *, int row);                 /* rows are enumerated in uarch.h; 0 while no table is loaded */
 void uarch_free(struct machine *);                                /* cs_uarch (uarch.c) also calls caches_new; cs_machine_add makes the vCPUs first */

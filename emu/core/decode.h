@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* One decoded instruction as the cost model sees it: decode.c makes them, blockcost.c adds them up. */
+#ifndef CS_DECODE_H
+#define CS_DECODE_H
+#include "uarch.h"
+
+enum { DREG_NONE = 0, DREG_GPR = 1 /* ..16 */, DREG_FLAGS = 17, DREG_VEC = 18 /* ..49 */, DREG_MM = 50 /* ..57 */, DREG_OTHER = 58, DREG_COUNT = 59 };
+enum { DOP_MAX = 512, DOP_REGS = 12 };
+enum dop_kind {
+    DOP_PLAIN,
+    DOP_ZERO,             /* xor r,r and friends: no input, no port */
+    DOP_MOVE,             /* register move the renamer does: no port, no latency */
+    DOP_SERIAL,           /* charged by a row alone */
+    DOP_REP };            /* REP string iteration: charged by line elsewhere */
+
+struct dop {
+    const struct form *form;             /* NULL: the default rows (uncosted), or kind SERIAL/REP */
+    uint8_t kind, length, nreads, nwrites, naddr;
+    bool load, store, fused /* with the branch behind it */, uncosted;
+    uint8_t reads[DOP_REGS], writes[DOP_REGS], addr[3];
+    uint8_t segment, scale; int64_t disp;  /* with addr[0] base and addr[1] index: the memory operand's name */
+    uint32_t serial16;
+};
+
+struct block_cost { uint32_t cost16, serial16, retire16; };
+
+/* Steady-state cost of a block that runs again and again: the largest of the issue, port, front-end and loop-carried
+ * dependency bounds, plus what serialises. */
+void block_cost(const struct uarch *, const struct dop *, uint32_t n, uint32_t bytes, bool rep, struct block_cost *out);
+#endif

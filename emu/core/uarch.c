@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Processor table: named rows and instruction forms, checked on the way in and read-only afterwards. */
+#include "uarch.h"
+#include <stdlib.h>
+#include <string.h>
+
+static const char *const row_names[UA_NROWS] = {
+#define R(name) #name,
+    UARCH_ROWS(R)
+#undef R
+};
+
+int64_t uarch_row(const struct uarch *u, int row) { return u && row >= 0 && row < UA_NROWS ? u->row[row] : 0; }
+
+struct uarch *uarch_of(struct machine *m) {
+    if (!m->uarch) m->uarch = calloc(1, sizeof *m->uarch);
+    return m->uarch;
+}
+
+static void forms_free(struct uarch *u) {
+    for (uint32_t i = 0; i < u->nforms; i++) free(u->forms[i].name);
+    free(u->forms); free(u->hash);
+    u->forms = NULL; u->hash = NULL; u->nforms = 0;
+}
+
+void uarch_free(struct machine *m) {
+    if (!m->uarch) return;
+    forms_free(m->uarch);
+    free(m->uarch);
+    m->uarch = NULL;
+}
+
+static struct machine *machine_at(cs_world *w, int machine) {
+    if (!w || machine < 0 || machine >= w->nmachines) return NULL;
+    return w->machine[machine];
+}
+
+static bool has_run(const struct machine *m) {
+    for (int i = 0; i < m->ncpus; i++) if (m->vcpu[i] && m->vcpu[i]->nblocks) return true;
+    return false;
+}
+
+int cs_uarch(cs_world *w, int machine, const cs_row *rows, int n) {
+    struct machine *m = machine_at(w, machine);
+    if (!m) return world_fail(w, "processor table: there is no machine %d", machine);
+    if (has_run(m)) return world_fail(w, "processor table: machine %d has run already; load the table before the first run", machine);
+    int64_t value[UA_NROWS]; bool seen[UA_NROWS] = { false };
+    for (int i = 0; i < n; i++) {
+        int k = 0;
+        while (k < UA_NROWS && strcmp(row_names[k], rows[i].name)) k++;
+        if (k == UA_NROWS) return world_fail(w, "processor table: no row is called %s", rows[i].name);
+        if (seen[k]) return world_fail(w, "processor table: row %s is given twice", rows[i].name);
+        if (rows[i].value < 0 || rows[i].value > INT32_MAX) return world_fail(w, "processor table: row %s is out of range", rows[i].name);
+        seen[k] = true; value[k] = rows[i].value;
+    }
+    for (int k = 0; k < UA_NROWS; k++) if (!seen[k]) return world_fail(w, "processor table: row %s is missing", row_names[k]);
+    if (!value[UA_issue_width]) return world_fail(w, "processor table: row issue_width is 0");
+    struct uarch *u = uarch_of(m);
+    if (!u) return world_fail(w, "out of memory for a processor table");
+    memcpy(u->row, value, sizeof value);
+    u->have_rows = true;
+    caches_free(m);
+    return caches_new(m);
+}
+
+static uint32_t hash_name(const char *s) {
+    uint32_t h = 2166136261u;
+    for (; *s; s++) h = (h ^ (uint8_t)*s) * 16777619u;
+    return h ^ h >> 15;
+}
+
+const struct form *uarch_form(const struct uarch *u, const char *name) {
+    if (!u->nforms) return NULL;
+    uint32_t mask = (1u << u->hash_bits) - 1;
+    for (uint32_t i = hash_name(name) & mask; u->hash[i]; i = (i + 1) & mask)
+        if (!strcmp(u->forms[u->hash[i] - 1].name, name)) return &u->forms[u->hash[i] - 1];
+    return NULL;
+}
+
+static int forms_index(cs_world *w, struct uarch *u) {
+    u->hash_bits = 4;
+    while (1u << u->hash_bits < 2 * u->nforms) u->hash_bits++;
+    u->hash = calloc((size_t)1 << u->hash_bits, sizeof *u->hash);
+    if (!u->hash) return world_fail(w, "out of memory for %u instruction forms", u->nforms);
+    uint32_t mask = (1u << u->hash_bits) - 1;
+    for (uint32_t k = 0; k < u->nforms; k++) {
+        uint32_t i = hash_name(u->forms[k].name) & mask;
+        for (; u->hash[i]; i = (i + 1) & mask)
+            if (!strcmp(u->forms[u->hash[i] - 1].name, u->forms[k].name))
+                return world_fail(w, "instruction table: %s is given twice", u->forms[k].name);
+        u->hash[i] = k + 1;
+    }
+    return 0;
+}
+
+int cs_insn_table(cs_world *w, int machine, const cs_insn_cost *rows, int n) {
+    struct machine *m = machine_at(w, machine);
+    if (!m) return world_fail(w, "instruction table: there is no machine %d", machine);
+    if (has_run(m)) return world_fail(w, "instruction table: machine %d has run already; load the table before the first run", machine);
+    struct uarch *u = uarch_of(m);
+    if (!u) return world_fail(w, "out of memory for a processor table");
+    forms_free(u);
+    u->forms = calloc((size_t)(n > 0 ? n : 1), sizeof *u->forms);
+    if (!u->forms) return world_fail(w, "out of memory for %d instruction forms", n);
+    for (int i = 0; i < n; i++) {
+        const cs_insn_cost *r = &rows[i];
+        if (r->flags & FORM_MORE) {
+            struct form *f = u->nforms ? &u->forms[u->nforms - 1] : NULL;
+            if (!f || f->nsets == FORM_MAX_SETS || !r->ports || r->ports > 0xff)
+                return world_fail(w, "instruction table: row %d is a port set that belongs to nothing, is one too many, or names no port of 0 to 7", i);
+            f->set[f->nsets].ports = (uint8_t)r->ports;
+            f->set[f->nsets++].n16 = r->uops16;
+            continue;
+        }
+        if (!r->mnemonic || !*r->mnemonic) return world_fail(w, "instruction table: row %d has no name", i);
+        struct form *f = &u->forms[u->nforms];
+        f->name = strdup(r->mnemonic);
+        if (!f->name) return world_fail(w, "out of memory for %d instruction forms", n);
+        u->nforms++;
+        f->uops16 = r->uops16; f->latency = r->latency; f->recip16 = r->recip16; f->flags = r->flags;
+    }
+    return forms_index(w, u);
+}

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* A machine's processor table. The rows' meaning, unit, source and grade live in emu/uarch/<name>.toml; here are only their names.
+ * Units: cycles unless the name says otherwise; a name ending in 16 counts sixteenths of a cycle. */
+#ifndef CS_UARCH_H
+#define CS_UARCH_H
+#include "internal.h"
+
+#define UARCH_ROWS(R) \
+    /* core: what bounds a block */ \
+    R(issue_width) R(frontend_bytes) R(block_min16) R(load_latency) R(store_forward) R(mispredict) \
+    R(default_uops) R(default_latency) \
+    /* REP string instructions: once, per 64-byte line moved or stored, per element compared or scanned */ \
+    R(rep_startup) R(rep_line16) R(rep_scan16) \
+    /* instructions that serialise: charged by decode.c */ \
+    R(lock) R(syscall) R(sysret) R(iret) R(swapgs) R(cr3_write) R(cr_write) R(rdmsr) R(wrmsr) R(invlpg) R(cpuid) R(mfence) R(lfence) \
+    R(pause) R(rdtsc) R(sti) R(cli) R(hlt_enter) R(pio_issue) R(int_n) R(far_transfer) R(ltr) R(wbinvd) \
+    /* events: charged by engine.c and lapic.c where they happen */ \
+    R(interrupt_entry) R(exception_entry) R(hlt_exit) R(ipi_delivery) R(interrupt_delivery) \
+    R(mmio_read) R(mmio_write) R(pio_read) R(pio_write) \
+    /* caches */ \
+    R(l1d_kib) R(l1d_ways) R(l1i_kib) R(l1i_ways) R(l2_kib) R(l2_ways) R(llc_kib_per_vcpu) R(llc_ways) R(ddio_ways) \
+    R(l2_latency) R(llc_latency) R(dram_latency) R(transfer_latency) R(upgrade_latency) \
+    R(load_hidden) R(store_hidden) R(fetch_hidden) R(stream_line) \
+    /* address translation */ \
+    R(dtlb_entries) R(dtlb_ways) R(itlb_entries) R(itlb_ways) R(stlb_entries) R(stlb_ways) R(stlb_latency) R(walk_latency)
+
+enum uarch_row {
+#define R(name) UA_##name,
+    UARCH_ROWS(R)
+#undef R
+    UA_NROWS };
+
+enum { FORM_MORE = 0x8000,        /* cs_insn_cost.flags: another port set of the form in the row before (uops16 of them, on ports) */
+       FORM_UNPIPELINED = 1,      /* holds its unit (divider, microcode sequencer) for recip16 */
+       FORM_MAX_SETS = 8 };
+struct form {                     /* one instruction form: "add r64,m64" */
+    char *name; uint16_t uops16, latency, recip16, flags; uint8_t nsets;
+    struct { uint8_t ports; uint16_t n16; } set[FORM_MAX_SETS];
+};
+struct uarch {
+    int64_t row[UA_NROWS]; bool have_rows;
+    struct form *forms; uint32_t nforms; uint32_t *hash, hash_bits;     /* hash: index + 1 */
+};
+const struct form *uarch_form(const struct uarch *, const char *name);  /* exact name, or NULL */
+struct uarch *uarch_of(struct machine *);                                /* made on first use; NULL: no memory */
+#endif

@@ -22,7 +22,8 @@ class NicCosts:
     read_ns: one dependent read of host memory. Published (RAMCloud: 205 and 200, for a whole minimum packet). That the avail ring,
         the descriptors and the payload are three dependent reads (four with an indirect table) is modelled.
     write_ns: a received frame's way into memory, used ring included. Published (RAMCloud: 264 and 260).
-    pcie_bits_per_s: payload moves at this rate, on top. PCIe 3.0 x8: 8 GT/s, 8 lanes, 128b/130b (published); packet headers are left out.
+    pcie_bits_per_s: payload moves at this rate, on top. PCIe 3.0 x8: 8 GT/s, 8 lanes, 128b/130b
+        (published); packet headers are left out.
     """
 
     doorbell_ns: int = 147

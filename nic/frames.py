@@ -140,11 +140,13 @@ def mend_checksums(frame: bytearray) -> bool:
     if start < 34 or end < start or len(frame) < end:
         return False
     frame[24:26] = b"\0\0"
-    frame[24:26] = checksum(frame[14:start]).to_bytes(2, "big")
+    frame[24:26] = checksum(bytes(frame[14:start])).to_bytes(2, "big")
     field = {PROTO_UDP: 6, PROTO_TCP: 16}.get(frame[23])
     if field is None or frame[20] & 0x3F or frame[21] or end - start < field + 2:
         return True
-    frame[start + field : start + field + 2] = pseudo_sum(frame[26:34], frame[23], end - start).to_bytes(2, "big")
+    frame[start + field : start + field + 2] = pseudo_sum(bytes(frame[26:34]), frame[23], end - start).to_bytes(
+        2, "big"
+    )
     segment = frame[:end]
     complete(segment, start, field)
     frame[:end] = segment

@@ -12,6 +12,7 @@ for the wire (`wait.link`, or what the sender says), `run.serialization`, `run.w
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import cast
 
 from emu.errors import ConfigError
 from emu.units import PS_PER_S
@@ -111,8 +112,7 @@ class Link:
         return known
 
     def _arrive(self, time_ps: int, tag: str, payload: Payload) -> None:
-        side, token, data = payload
-        assert isinstance(side, int) and isinstance(token, int) and isinstance(data, bytes)
+        side, token, data = cast("tuple[int, int, bytes]", payload)
         receiver = self._ends[side].receiver
         if receiver is not None:
             receiver.receive(Frame(data, token), time_ps)

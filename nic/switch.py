@@ -27,7 +27,7 @@ _LEARNT_MAX = 8192  # addresses; later ones are flooded, as where a switch's tab
 
 @dataclass(frozen=True, slots=True)
 class SwitchConfig:
-    """Defaults: 300 ns (assumed: a cut-through data-centre switch's class; ours stores and forwards) and 512 KiB a port (assumed)."""
+    """Defaults: forwarding 300 ns after the last bit (assumed: the class of a data-centre switch), 512 KiB a port (assumed)."""
 
     forwarding_ps: int = 300_000
     queue_limit_bytes: int = 512 * 1024

@@ -5,8 +5,8 @@ Source: virtio 1.2 section 5.1 (published). Offered: VERSION_1, MAC, STATUS, MRG
 more than one pair), RING_INDIRECT_DESC, RING_EVENT_IDX. Left out: segmentation offloads, VLAN and MAC filtering by the control
 queue, hash reports, packed rings.
 
-Events of this device (all carry the reset count first): `kick` (a doorbell has arrived), `rx` (a frame has crossed PCIe), `used` (used
-entries show), `hold` (a moderated interrupt is due).
+Events of this device (all carry the reset count first): `kick` (a doorbell has arrived), `rx` (a frame has crossed PCIe), `used`
+(used entries show), `hold` (a moderated interrupt is due).
 """
 
 from __future__ import annotations
@@ -26,7 +26,14 @@ from nic.receive import Receive
 from nic.steering import HASH_TYPES, MAX_KEY_BYTES, TABLE_ENTRIES, Steering
 from nic.transmit import Transmit
 from nic.virtio_pci import (
-    BAR_MSIX, DEVICE_ID_BASE, F_RING_EVENT_IDX, F_RING_INDIRECT_DESC, F_VERSION_1, REVISION, VENDOR_ID, VirtioPci,
+    BAR_MSIX,
+    DEVICE_ID_BASE,
+    F_RING_EVENT_IDX,
+    F_RING_INDIRECT_DESC,
+    F_VERSION_1,
+    REVISION,
+    VENDOR_ID,
+    VirtioPci,
 )  # fmt: skip
 
 CLASS_ETHERNET = 0x020000

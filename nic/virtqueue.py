@@ -36,12 +36,6 @@ _DESC = struct.Struct("<QIHH")
 _U16 = struct.Struct("<H")
 _ELEM = struct.Struct("<II")
 
-#: Kinds of broken rules, as counted.
-KINDS = (
-    "avail_index", "head_index", "next_index", "chain_loop", "zero_length", "bad_address", "ring_address", "readable_after_writable",
-    "indirect_not_negotiated", "indirect_nested", "indirect_and_next", "indirect_size",
-)  # fmt: skip
-
 
 class Segment(NamedTuple):
     """One buffer of a chain: guest-physical address and length in bytes (> 0)."""

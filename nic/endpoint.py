@@ -1,0 +1,263 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The client: hangs on a link, sends request frames by a schedule, and matches the answers to them.
+
+Open loop: request i leaves at its scheduled time, come what may. Closed loop: N requests are outstanding; an answer lets the
+next go.
+A request's life starts at its scheduled time and ends with the last bit of its answer's last datagram; what stays unanswered
+for the timeout is lost. The client costs no time of its own: it is the observer.
+
+The endpoint answers ARP requests for its address, and asks for the guest's MAC address unless told. Frames get their MAC
+addresses here.
+
+Events of this device: `send` (the next scheduled requests are due), `watch` (the oldest outstanding request may be too old),
+`ask` (no ARP reply yet).
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+from emu.errors import ConfigError
+from emu.units import PS_PER_S
+from nic.checksum import transport_checksum_ok
+from nic.frames import Arp, arp_frame, parse_arp, parse_ip, parse_mac, parse_udp
+from nic.matching import EndpointConfig, Matcher
+from nic.memcached_udp import Reassembler
+from nic.ports import Clock, Frame, Payload, Requests, Sender
+
+_ARP_RETRY_PS = PS_PER_S // 10
+_NO_MAC = b"\0" * 6
+
+
+class Endpoint:
+    """One client. `on_answer(index, answer, time_ps)` is called for each answered request; `on_done(time_ps)` once, at the end."""
+
+    def __init__(
+        self,
+        name: str,
+        config: EndpointConfig,
+        *,
+        clock: Clock,
+        requests: Requests,
+        sender: Sender,
+        matcher: Matcher | None = None,
+        on_answer: Callable[[int, bytes, int], None] | None = None,
+        on_done: Callable[[int], None] | None = None,
+    ) -> None:
+        self.name = name
+        self.config = config
+        self.counters: Counter[str] = Counter()
+        self._clock, self._requests, self._sender = clock, requests, sender
+        self._matcher: Matcher = matcher or Reassembler()
+        self._on_answer, self._on_done = on_answer, on_done
+        self._mac, self._ip = parse_mac(config.mac), parse_ip(config.ip)
+        self._guest_ip = parse_ip(config.guest_ip)
+        self._guest_mac = parse_mac(config.guest_mac) if config.guest_mac else b""
+        self._asking = False
+        self._parked: list[tuple[bytes, int]] = []
+        #: Scheduled start and end of each request sent, by index; an end of 0 means not answered (yet).
+        self.starts_ps = array("q")
+        self.ends_ps = array("q")
+        self._outstanding: dict[int, int] = {}  # key -> index, oldest first
+        self._frames: Iterator[bytes] = iter(())
+        self._times: Sequence[int] | None = None  # None: closed loop
+        self._exhausted = True
+        self._think_ps = 0
+        self._watching = False
+        self.lost = 0
+        self.answered = 0
+        self.done = False
+        clock.register(name, self._event)
+        sender.attach(self)
+
+    # starting
+
+    def open_loop(self, times_ps: Sequence[int], frames: Iterable[bytes]) -> None:
+        """Send frame i at times_ps[i] (absolute, ascending, not before now). Frames may be fewer than times, not more."""
+        if not len(times_ps):
+            raise ConfigError("the load has no requests: give at least one arrival time")
+        self._begin(frames)
+        self._times = times_ps
+        self._clock.schedule(int(times_ps[0]), self.name, "send", ())
+
+    def closed_loop(self, outstanding: int, frames: Iterable[bytes], start_ps: int, think_ps: int = 0) -> None:
+        """Keep `outstanding` requests under way from `start_ps` on; the next follows an answer by `think_ps`."""
+        if outstanding < 1 or think_ps < 0:
+            raise ConfigError("a closed loop needs at least 1 request outstanding and a think time of at least 0")
+        self._begin(frames)
+        self._times = None
+        self._think_ps = think_ps
+        for _ in range(outstanding):
+            self._clock.schedule(start_ps, self.name, "send", ())
+
+    def _begin(self, frames: Iterable[bytes]) -> None:
+        if not self._exhausted:
+            raise ConfigError("this client has a load already")
+        self._frames, self._exhausted, self.done = iter(frames), False, False
+        self._first = len(self.starts_ps)
+
+    # sending
+
+    def _event(self, time_ps: int, tag: str, payload: Payload) -> None:
+        if tag == "send":
+            self._send_due(time_ps)
+        elif tag == "watch":
+            self._watch(time_ps)
+        else:
+            self._ask(time_ps)
+
+    def _send_due(self, time_ps: int) -> None:
+        if self._times is None:
+            self._send_next(time_ps)
+            return
+        times = self._times
+        while True:
+            self._send_next(time_ps)
+            place = len(self.starts_ps) - self._first
+            if self._exhausted or place >= len(times):
+                self._exhausted = True
+                self._maybe_done(time_ps)
+                return
+            following = int(times[place])
+            if following > time_ps:
+                self._clock.schedule(following, self.name, "send", ())
+                return
+
+    def _send_next(self, time_ps: int) -> None:
+        frame = None if self._exhausted else next(self._frames, None)
+        if frame is None:
+            self._exhausted = True
+            self._maybe_done(time_ps)
+            return
+        udp = parse_udp(frame)
+        key = self._matcher.request_key(udp) if udp is not None else -1
+        index = len(self.starts_ps)
+        token = self.config.first_token + index
+        self.starts_ps.append(time_ps)
+        self.ends_ps.append(0)
+        self._requests.open(token, time_ps)
+        self._transmit(frame, token, time_ps)
+        if key < 0:  # nothing can answer it: malformed on purpose, or not UDP
+            self.counters["unanswerable"] += 1
+            self.lost += 1
+            if self._times is None:
+                self._clock.schedule(time_ps + self.config.timeout_ps, self.name, "send", ())
+            return
+        older = self._outstanding.pop(key, None)
+        if older is not None:
+            self.counters["key_reused"] += 1
+            self._give_up(key, time_ps)
+        self._outstanding[key] = index
+        if not self._watching:
+            self._watching = True
+            self._clock.schedule(time_ps + self.config.timeout_ps, self.name, "watch", ())
+
+    def _transmit(self, frame: bytes, token: int, time_ps: int) -> None:
+        if self._guest_mac:
+            self._sender.send(Frame(self._guest_mac + self._mac + frame[12:], token), time_ps)
+            return
+        self._parked.append((frame, token))
+        if not self._asking:
+            self._ask(time_ps)
+
+    # receiving
+
+    def receive(self, frame: Frame, time_ps: int) -> None:
+        """A frame's last bit has arrived."""
+        data, token = frame
+        udp = parse_udp(data)
+        if udp is None:
+            self._other(data, time_ps)
+            return
+        if udp.dst_ip != self._ip or data[:6] != self._mac:
+            self.counters["not_for_us"] += 1
+            return
+        start = 14 + (data[14] & 15) * 4
+        if (data[start + 6] or data[start + 7]) and not transport_checksum_ok(data):
+            self.counters["bad_checksum"] += 1
+            return
+        key = self._matcher.answer_key(udp)
+        index = self._outstanding.get(key)
+        if index is None:
+            if key >= 0:
+                self.counters["unexpected"] += 1
+            return
+        expected = self.config.first_token + index
+        if token != expected:
+            self.counters["token_other" if token else "token_missing"] += 1
+        answer = self._matcher.feed(key, udp)
+        if answer is None:
+            return
+        del self._outstanding[key]
+        self.ends_ps[index] = time_ps
+        self.answered += 1
+        self._requests.close(expected, time_ps)
+        if self._on_answer is not None:
+            self._on_answer(index, answer, time_ps)
+        self._next_or_done(time_ps)
+
+    def _next_or_done(self, time_ps: int) -> None:
+        """A request ended: in a closed loop the next follows."""
+        if self._times is None and not self._exhausted:
+            if self._think_ps:
+                self._clock.schedule(time_ps + self._think_ps, self.name, "send", ())
+            else:
+                self._send_next(time_ps)
+        else:
+            self._maybe_done(time_ps)
+
+    def _maybe_done(self, time_ps: int) -> None:
+        if self._exhausted and not self._outstanding and not self.done:
+            self.done = True
+            if self._on_done is not None:
+                self._on_done(time_ps)
+
+    # losses
+
+    def _give_up(self, key: int, time_ps: int) -> None:
+        self._matcher.forget(key)
+        self.lost += 1
+        if self._times is None and not self._exhausted:
+            self._clock.schedule(time_ps, self.name, "send", ())
+
+    def _watch(self, time_ps: int) -> None:
+        timeout = self.config.timeout_ps
+        while self._outstanding:
+            key, index = next(iter(self._outstanding.items()))
+            due = self.starts_ps[index] + timeout
+            if due > time_ps:
+                self._clock.schedule(due, self.name, "watch", ())
+                return
+            del self._outstanding[key]
+            self.counters["timeouts"] += 1
+            self._give_up(key, time_ps)
+        self._watching = False
+        self._maybe_done(time_ps)
+
+    # ARP
+
+    def _ask(self, time_ps: int) -> None:
+        if self._guest_mac:
+            return
+        self._asking = True
+        request = arp_frame(Arp(True, self._mac, self._ip, _NO_MAC, self._guest_ip))
+        self._sender.send(Frame(request), time_ps)
+        self._clock.schedule(time_ps + _ARP_RETRY_PS, self.name, "ask", ())
+
+    def _other(self, data: bytes, time_ps: int) -> None:
+        arp = parse_arp(data)
+        if arp is None:
+            self.counters["ignored"] += 1
+            return
+        if arp.request and arp.target_ip == self._ip:
+            self.counters["arp_answered"] += 1
+            reply = arp_frame(Arp(False, self._mac, self._ip, arp.sender_mac, arp.sender_ip))
+            self._sender.send(Frame(reply), time_ps)
+        if arp.sender_ip == self._guest_ip and not self._guest_mac:
+            self._guest_mac = arp.sender_mac
+            for frame, token in self._parked:
+                self._requests.mark(token, "wait.arp", time_ps)
+                self._transmit(frame, token, time_ps)
+            self._parked.clear()

@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""memcached's UDP framing, and matching of answers to requests by it.
+
+Each datagram starts with 8 bytes, big-endian: request id, sequence number, number of datagrams in the message, reserved (memcached
+doc/protocol.txt, published). memcached sends bare headers (8 bytes, nothing after, as a rule with 0 datagrams announced) in
+some versions; they are no part of an answer and are ignored.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from nic.frames import Udp, parse_udp
+
+FRAME = struct.Struct(">HHHH")
+FRAME_BYTES = FRAME.size
+DEFAULT_PORT = 11211
+#: Datagrams of one answer we put together: 64 times 1400 bytes; memcached's largest item is 1 MiB.
+MAX_DATAGRAMS = 1024
+
+
+class Exchange(NamedTuple):
+    """A request of a capture and what answered it; `answer` is None if the capture has no complete one."""
+
+    time_ns: int
+    frame: bytes
+    key: int
+    answer: bytes | None
+
+
+class Reassembler:
+    """Puts answers together. Keys are (client port << 16) + request id."""
+
+    def __init__(self) -> None:
+        self._parts: dict[int, dict[int, bytes]] = {}
+        self._totals: dict[int, int] = {}
+        self.bare_headers = 0
+        self.malformed = 0
+
+    def request_key(self, datagram: Udp) -> int:
+        """The key of a request datagram; -1 if it is none (too short)."""
+        payload = datagram.payload
+        if len(payload) < FRAME_BYTES:
+            return -1
+        return datagram.src_port << 16 | payload[0] << 8 | payload[1]
+
+    def answer_key(self, datagram: Udp) -> int:
+        """The key of the request that a datagram from the server belongs to; -1 if it is not one."""
+        payload = datagram.payload
+        if len(payload) < FRAME_BYTES:
+            self.malformed += 1
+            return -1
+        if len(payload) == FRAME_BYTES:
+            self.bare_headers += 1
+            return -1
+        return datagram.dst_port << 16 | payload[0] << 8 | payload[1]
+
+    def feed(self, key: int, datagram: Udp) -> bytes | None:
+        """Take a datagram of the answer to `key`. Returns the answer without frame headers, once it is complete."""
+        payload = datagram.payload
+        _, sequence, total, _ = FRAME.unpack_from(payload)
+        if total == 1 and sequence == 0:
+            if self._parts:
+                self.forget(key)
+            return payload[FRAME_BYTES:]
+        if sequence >= total or total > MAX_DATAGRAMS or self._totals.setdefault(key, total) != total:
+            self.malformed += 1
+            return None
+        parts = self._parts.setdefault(key, {})
+        parts.setdefault(sequence, payload[FRAME_BYTES:])
+        if len(parts) < total:
+            return None
+        self.forget(key)
+        return b"".join(parts[place] for place in range(total))
+
+    def forget(self, key: int) -> None:
+        """Drop what has come of an answer."""
+        self._parts.pop(key, None)
+        self._totals.pop(key, None)
+
+
+def datagram(ident: int, body: bytes) -> bytes:
+    """A request's datagram: one frame header, then the text."""
+    return FRAME.pack(ident & 0xFFFF, 0, 1, 0) + body
+
+
+def pair_exchanges(frames: Iterable[tuple[int, bytes]], server_port: int = DEFAULT_PORT) -> Iterator[Exchange]:
+    """Pair requests to UDP port `server_port` with their answers, out of (time_ns, Ethernet frame).
+
+    A key used again closes the exchange before it. Exchanges come in the order of their requests.
+    """
+    exchanges: list[Exchange] = []
+    latest: dict[int, int] = {}
+    reassembler = Reassembler()
+    for time_ns, frame in frames:
+        udp = parse_udp(frame)
+        if udp is None:
+            continue
+        if udp.dst_port == server_port:
+            key = reassembler.request_key(udp)
+            if key >= 0:
+                reassembler.forget(key)
+                latest[key] = len(exchanges)
+                exchanges.append(Exchange(time_ns, frame, key, None))
+        elif udp.src_port == server_port:
+            key = reassembler.answer_key(udp)
+            place = latest.get(key)
+            if place is None or exchanges[place].answer is not None:
+                continue
+            answer = reassembler.feed(key, udp)
+            if answer is not None:
+                exchanges[place] = exchanges[place]._replace(answer=answer)
+    yield from exchanges

@@ -47,6 +47,17 @@ def all_ones(size: int) -> int:
     return (1 << (8 * size)) - 1
 
 
+def _stretches(pages: list[int]) -> list[tuple[int, int]]:
+    """Ascending page numbers as (gpa, size) of unbroken runs."""
+    runs: list[tuple[int, int]] = []
+    for page in pages:
+        if runs and sum(runs[-1]) == page * PAGE_BYTES:
+            runs[-1] = (runs[-1][0], runs[-1][1] + PAGE_BYTES)
+        else:
+            runs.append((page * PAGE_BYTES, PAGE_BYTES))
+    return runs
+
+
 class PortSpace:
     """I/O ports, by number. Nobody home: reads give all ones, writes vanish, as on a PC."""
 
@@ -87,20 +98,33 @@ class MmioSpace:
     def __init__(self) -> None:
         self._pages: dict[int, list[Region]] = {}
 
-    def add(self, region: Region) -> None:
-        """Claim a region of whole pages. Where two overlap (a guest may move BARs so) the later answers."""
+    def add(self, region: Region) -> list[tuple[int, int]]:
+        """Claim a region of whole pages. Where two overlap (a guest may move BARs so) the later answers.
+
+        Returns the stretches (gpa, size) that nobody had claimed before.
+        """
         if region.base % PAGE_BYTES or region.size % PAGE_BYTES or region.size <= 0:
             raise EmuBug(f"MMIO region {region.base:#x}+{region.size:#x} is not whole pages")
+        fresh = []
         for page in range(region.base // PAGE_BYTES, (region.base + region.size) // PAGE_BYTES):
-            self._pages.setdefault(page, []).append(region)
+            stack = self._pages.setdefault(page, [])
+            if not stack:
+                fresh.append(page)
+            stack.append(region)
+        return _stretches(fresh)
 
-    def remove(self, region: Region) -> None:
-        """Give a region up."""
+    def remove(self, region: Region) -> list[tuple[int, int]]:
+        """Give a region up (nothing happens if it was not there). Returns the stretches that nobody claims any more."""
+        if region not in self._pages.get(region.base // PAGE_BYTES, ()):
+            return []
+        gone = []
         for page in range(region.base // PAGE_BYTES, (region.base + region.size) // PAGE_BYTES):
             stack = self._pages[page]
             stack.remove(region)
             if not stack:
                 del self._pages[page]
+                gone.append(page)
+        return _stretches(gone)
 
     def claimed(self, gpa: int) -> bool:
         """Whether some device answers at `gpa`."""

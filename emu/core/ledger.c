@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Symbols, and the accounts: block records rolled up by component and by symbol. Nothing is counted twice or estimated: the
- * cycles of a vCPU's accounts sum to its clock when no block is open. */
+ * cycles of a vCPU's accounts sum to its clock when no block is open (halted time is charged to the block that halted). */
 #include "follow.h"
 #include <stdlib.h>
 #include <string.h>
@@ -85,7 +85,6 @@ int cs_ledger_components(cs_world *w, int machine, int vcpu, cs_account out[CS_M
     memset(out, 0, sizeof *out * CS_MAX_COMPONENTS);
     for (uint32_t i = 0; v->table && i < 1u << v->table_bits; i++)
         for (const struct block *b = v->table[i]; b; b = b->next) add(&out[b->component], b);
-    out[CS_C_IDLE].cycles[CS_IDLE] += v->follow->idle_cycles;
     return 0;
 }
 

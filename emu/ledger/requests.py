@@ -1,0 +1,174 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The request log: one row a finished request, its latency split into parts that sum to it exactly.
+
+The core follows requests while guest code runs; devices and the workload speak here. Times are integer picoseconds.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emu.errors import EmuBug
+from emu.ledger.calls import LedgerCalls
+from emu.ledger.components import MAX_PARTS, Taxonomy
+
+_CHUNK = 1024
+Int64 = NDArray[np.int64]
+
+
+class RequestTable(NamedTuple):
+    """Finished requests, in the order in which they ended. parts_ps[i].sum() == end_ps[i] - start_ps[i]."""
+
+    token: NDArray[np.uint64]
+    start_ps: Int64
+    end_ps: Int64
+    excluded: NDArray[np.bool_]
+    part_names: tuple[str, ...]  # only parts that some request has, in the taxonomy's order
+    parts_ps: Int64
+
+
+class _Chunk(NamedTuple):
+    token: NDArray[np.uint64]
+    start_ps: Int64
+    end_ps: Int64
+    excluded: NDArray[np.bool_]
+    columns: NDArray[np.intp]
+    parts_ps: Int64  # only `columns`
+
+
+class RequestLog:
+    """All requests of a World. A device on a machine uses `machine(index)`, which has the NIC's `Requests` protocol."""
+
+    def __init__(self, calls: LedgerCalls, taxonomy: Taxonomy | None = None) -> None:
+        self.taxonomy = taxonomy or Taxonomy()
+        self.late = 0  # marks and waits for requests that had ended, or never began
+        self._calls = calls
+        self._part = dict(self.taxonomy.part_index)
+        self._reason = dict(self.taxonomy.reason_index)
+        self._reason |= {f"wait.{name}": index for name, index in self._reason.items()}
+        self._open: set[int] = set()
+        self._done: list[_Chunk] = []
+        self._parts = np.zeros((_CHUNK, MAX_PARTS), np.int64)
+        self._parts_at = self._parts.ctypes.data
+        self._rows: list[tuple[int, int, int, bool]] = []
+
+    def __len__(self) -> int:
+        return sum(len(chunk.token) for chunk in self._done) + len(self._rows)
+
+    @property
+    def open_requests(self) -> int:
+        """How many have begun and not ended."""
+        return len(self._open)
+
+    def open(self, token: int, start_ps: int) -> None:
+        """A request begins; `token` > 0 is new."""
+        self._calls.request_open(token, start_ps)
+        self._open.add(token)
+
+    def mark(self, token: int, part: str, until_ps: int) -> None:
+        """Its life from the last charge up to `until_ps` goes to `part` (`run.X`, `wait.Y`)."""
+        if token not in self._open:
+            self.late += token != 0
+            return
+        index = self._part.get(part)
+        if index is None:
+            raise EmuBug(f"there is no part {part!r} to charge a request's time to")
+        self._calls.request_mark(token, index, until_ps)
+
+    def wait(self, token: int, reason: str, now_ps: int) -> None:
+        """From now on it waits for `reason`; nobody runs for it."""
+        if token not in self._open:
+            self.late += token != 0
+            return
+        index = self._reason.get(reason)
+        if index is None:
+            raise EmuBug(f"there is no reason {reason!r} for a request to wait")
+        self._calls.request_wait(token, index, now_ps)
+
+    def tag(self, machine: int, gpa: int, token: int) -> None:
+        """Lay a token on a buffer; 0 wipes it."""
+        self._calls.token_tag(machine, gpa, token)
+
+    def take(self, machine: int, gpa: int) -> int:
+        """Take the token off a buffer; 0 if there is none."""
+        return self._calls.token_take(machine, gpa)
+
+    def close(self, token: int, end_ps: int, excluded: bool = False) -> None:
+        """A request ends. `excluded`: it was warm-up. Raises EmuBug when its parts do not sum to its latency."""
+        row = len(self._rows)
+        start_ps = self._calls.request_close(token, end_ps, self._parts_at + row * MAX_PARTS * 8)
+        self._open.discard(token)
+        parts = self._parts[row]
+        if int(parts.sum()) != end_ps - start_ps or int(parts.min()) < 0:
+            raise EmuBug(f"the parts of request {token} do not sum to its latency, or one is negative")
+        self._rows.append((token, start_ps, end_ps, excluded))
+        if row + 1 == _CHUNK:
+            self._flush()
+
+    def machine(self, index: int) -> MachineRequests:
+        """The log as a device on machine `index` sees it."""
+        return MachineRequests(self, index)
+
+    def table(self) -> RequestTable:
+        """All finished requests."""
+        self._flush()
+        columns = sorted({int(column) for chunk in self._done for column in chunk.columns})
+        parts = np.zeros((len(self), len(columns)), np.int64)
+        at = 0
+        for chunk in self._done:
+            parts[at : at + len(chunk.token), np.searchsorted(columns, chunk.columns)] = chunk.parts_ps
+            at += len(chunk.token)
+        names = self.taxonomy.part_names
+        return RequestTable(
+            token=_joined([c.token for c in self._done], np.dtype(np.uint64)),
+            start_ps=_joined([c.start_ps for c in self._done], np.dtype(np.int64)),
+            end_ps=_joined([c.end_ps for c in self._done], np.dtype(np.int64)),
+            excluded=_joined([c.excluded for c in self._done], np.dtype(np.bool_)),
+            part_names=tuple(names[column] for column in columns),
+            parts_ps=parts,
+        )
+
+    def _flush(self) -> None:
+        """Full rows are mostly zeros: keep the columns that are in use."""
+        n = len(self._rows)
+        if not n:
+            return
+        token, start_ps, end_ps, excluded = zip(*self._rows, strict=True)
+        columns = np.flatnonzero(self._parts[:n].any(axis=0))
+        self._done.append(
+            _Chunk(
+                np.array(token, np.uint64),
+                np.array(start_ps, np.int64),
+                np.array(end_ps, np.int64),
+                np.array(excluded, np.bool_),
+                columns,
+                self._parts[:n, columns].copy(),
+            )
+        )
+        self._rows.clear()
+
+
+_T = TypeVar("_T", bound=np.generic)
+
+
+def _joined(arrays: list[NDArray[_T]], dtype: np.dtype[_T]) -> NDArray[_T]:
+    return np.concatenate(arrays) if arrays else np.zeros(0, dtype)
+
+
+class MachineRequests:
+    """A request log seen from one machine: its buffers are that machine's."""
+
+    def __init__(self, log: RequestLog, machine: int) -> None:
+        self._machine, self._tag, self._take = machine, log.tag, log.take
+        self.open, self.mark, self.wait, self.close = log.open, log.mark, log.wait, log.close
+
+    def tag(self, machine_gpa: int, token: int) -> None:
+        """Lay a token on a buffer of this machine; 0 wipes it."""
+        self._tag(self._machine, machine_gpa, token)
+
+    def take(self, machine_gpa: int) -> int:
+        """Take the token off a buffer of this machine; 0 if there is none."""
+        return self._take(self._machine, machine_gpa)

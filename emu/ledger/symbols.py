@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Functions of an ELF image, by address: sorted, disjoint, one name an address."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import NamedTuple
+
+from elftools.common.exceptions import ELFError
+from elftools.elf.elffile import ELFFile
+from elftools.elf.sections import SymbolTableSection
+
+from emu.errors import ConfigError
+
+_SHF_EXECINSTR = 4
+# what GCC appends to the names of functions that it split, specialised or made local
+_SUFFIX = re.compile(r"(\.(isra|constprop|part|cold|lto_priv|localalias)(\.\d+)?)+$")
+
+
+class Function(NamedTuple):
+    """Code at [start, end); `name` as in the symbol table."""
+
+    start: int
+    end: int
+    name: str
+
+
+class _Candidate(NamedTuple):
+    start: int
+    end: int
+    rank: int  # of two names for the same bytes the lower wins: global before weak before local
+    name: str
+
+
+def plain_name(name: str) -> str:
+    """The name in the source: without GCC's suffixes."""
+    return _SUFFIX.sub("", name)
+
+
+def read_functions(path: Path) -> tuple[Function, ...]:
+    """The functions of the image's symbol table. Raises ConfigError when it cannot be read, is no ELF or has no symbols.
+
+    A symbol without a size reaches to the next one or the end of its section. Where functions overlap, the inner one wins.
+    """
+    try:
+        with path.open("rb") as stream:
+            candidates = list(_candidates(ELFFile(stream)))
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}.") from error
+    except (ELFError, ValueError, KeyError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: is not an ELF file whose symbols can be read: {error}.") from error
+    if not candidates:
+        raise ConfigError(
+            f"{path}: has no function symbols; build it without -s, or give the image that was not stripped."
+        )
+    return tuple(_disjoint(candidates))
+
+
+def _candidates(elf: ELFFile) -> Iterator[_Candidate]:
+    code = {
+        index: section["sh_addr"] + section["sh_size"]
+        for index, section in enumerate(elf.iter_sections())
+        if section["sh_flags"] & _SHF_EXECINSTR
+    }
+    ranks = {"STB_GLOBAL": 0, "STB_WEAK": 1, "STB_LOCAL": 2}
+    found = []
+    for table in elf.iter_sections():
+        if not isinstance(table, SymbolTableSection):
+            continue
+        for symbol in table.iter_symbols():
+            kind, where = symbol["st_info"]["type"], symbol["st_shndx"]
+            if where in code and symbol.name and (kind == "STT_FUNC" or (kind == "STT_NOTYPE" and symbol["st_size"])):
+                found.append((symbol, code[where]))
+    starts = sorted({symbol["st_value"] for symbol, _ in found})
+    after = dict(pairwise(starts))
+    for symbol, section_end in found:
+        start, size = symbol["st_value"], symbol["st_size"]
+        end = start + size if size else min(after.get(start, section_end), section_end)
+        if start < end:
+            yield _Candidate(start, end, ranks.get(symbol["st_info"]["bind"], 3), symbol.name)
+
+
+def _disjoint(candidates: Iterable[_Candidate]) -> Iterator[Function]:
+    chosen: dict[tuple[int, int], _Candidate] = {}
+    for candidate in sorted(candidates, key=lambda c: (c.start, -c.end, c.rank, c.name)):
+        chosen.setdefault((candidate.start, candidate.end), candidate)
+    open_functions: list[_Candidate] = []  # nested, the innermost last
+    at = 0
+    ends: tuple[_Candidate | None, ...] = (*chosen.values(), None)
+    for candidate in ends:
+        while open_functions and (candidate is None or open_functions[-1].end <= candidate.start):
+            inner = open_functions.pop()
+            if at < inner.end:
+                yield Function(at, inner.end, inner.name)
+                at = inner.end
+        if candidate is None:
+            return
+        if open_functions and at < candidate.start:
+            yield Function(at, candidate.start, open_functions[-1].name)
+        at = max(at, candidate.start)
+        open_functions.append(candidate)

@@ -90,15 +90,15 @@ def _disjoint(candidates: Iterable[_Candidate]) -> Iterator[Function]:
     open_functions: list[_Candidate] = []  # nested, the innermost last
     at = 0
     ends: tuple[_Candidate | None, ...] = (*chosen.values(), None)
-    for candidate in ends:
-        while open_functions and (candidate is None or open_functions[-1].end <= candidate.start):
+    for following in ends:
+        while open_functions and (following is None or open_functions[-1].end <= following.start):
             inner = open_functions.pop()
             if at < inner.end:
                 yield Function(at, inner.end, inner.name)
                 at = inner.end
-        if candidate is None:
+        if following is None:
             return
-        if open_functions and at < candidate.start:
-            yield Function(at, candidate.start, open_functions[-1].name)
-        at = max(at, candidate.start)
-        open_functions.append(candidate)
+        if open_functions and at < following.start:
+            yield Function(at, following.start, open_functions[-1].name)
+        at = max(at, following.start)
+        open_functions.append(following)

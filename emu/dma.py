@@ -39,7 +39,7 @@ class DmaEngine:
 
     def read(self, gpa: int, n: int) -> bytes:
         """`n` bytes at `gpa`. Raises DmaFault, without touching anything, when not all of it is RAM."""
-        if not (0 <= gpa and 0 <= n and gpa + n <= self._low_end) and not self._ram.holds(gpa, n):
+        if not (gpa >= 0 and n >= 0 and gpa + n <= self._low_end) and not self._ram.holds(gpa, n):
             raise DmaFault(f"device read of {n} bytes at {gpa:#x} is outside RAM")
         self.reads += 1
         return self._core.dma_read(self._machine, gpa, n, self._clock.now_ps) if n else b""
@@ -47,7 +47,7 @@ class DmaEngine:
     def write(self, gpa: int, data: bytes) -> None:
         """Store `data` at `gpa`. Raises DmaFault, without touching anything, when not all of it would land in RAM."""
         n = len(data)
-        if not (0 <= gpa and gpa + n <= self._low_end) and not self._ram.holds(gpa, n):
+        if not (gpa >= 0 and gpa + n <= self._low_end) and not self._ram.holds(gpa, n):
             raise DmaFault(f"device write of {n} bytes at {gpa:#x} is outside RAM")
         self.writes += 1
         if n:

@@ -57,7 +57,7 @@ class IoApic:
         """A device drives its line."""
         rising = high and not self._high[line]
         self._high[line] = high
-        if rising or high and self._entries[line] & LEVEL:
+        if rising or (high and self._entries[line] & LEVEL):
             self._deliver(line, time_ps)
 
     def pulse(self, line: int, time_ps: int) -> None:

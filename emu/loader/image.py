@@ -7,6 +7,7 @@ specification 0.6.96, section 3.1.
 """
 
 import hashlib
+import itertools
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -149,7 +150,7 @@ def parse_image(path: Path, data: bytes) -> GuestImage:
     if not segments:
         raise refuse("has no loadable segment")
     in_order = sorted(segments, key=lambda segment: segment.gpa)
-    for below, above in zip(in_order, in_order[1:], strict=False):
+    for below, above in itertools.pairwise(in_order):
         if below.gpa + below.memory_bytes > above.gpa:
             raise refuse(f"has segments that overlap at {above.gpa:#x}")
 

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """MSI-X: a function's table of message-signalled interrupts, with masks and the pending bit array.
 
-Layout (PCI Local Bus Specification 3.0, section 6.8.2): per vector 16 bytes: address low, address high, data, control (bit 0: masked).
-A vector fired while it, or the function, is masked sets its pending bit and goes out when unmasked. While MSI-X is disabled,
-or the guest has not made the function a bus master, nothing is sent.
+Layout (PCI Local Bus Specification 3.0, section 6.8.2): per vector 16 bytes: address low, address high, data, control
+(bit 0: masked). A vector fired while it, or the function, is masked sets its pending bit and goes out when unmasked.
+While MSI-X is disabled, or the guest has not made the function a bus master, nothing is sent.
 """
 
 from typing import Protocol

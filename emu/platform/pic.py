@@ -27,7 +27,7 @@ class Pic:
         """Port 1: the rest of an initialisation, else the mask."""
         if self._init_step == 0:
             self.imr = value & 0xFF
-        elif self._init_step == 3 and not self._needs_icw4 or self._init_step == 4:
+        elif (self._init_step == 3 and not self._needs_icw4) or self._init_step == 4:
             self._init_step = 0
         else:
             self._init_step += 1

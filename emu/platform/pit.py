@@ -75,7 +75,7 @@ class Channel:
     def read(self, time_ps: int) -> int:
         """One byte of the count."""
         count = self.count(time_ps) if self._latched is None else self._latched
-        high = self.access == 2 or self.access == 3 and self._read_high
+        high = self.access == 2 or (self.access == 3 and self._read_high)
         if self.access == 3:
             self._read_high = not self._read_high
         if not self._read_high:

@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What a personality is: an operating system image, how to boot it, and the manifest by which its cycles are read.
+
+Subclass `Personality`, give the class attributes, and implement `prepare`. Expose one instance through the entry-point group
+`cyclescope.personalities`; nothing in this tree needs to change.
+"""
+
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import ClassVar
+
+from emu.errors import ConfigError
+from emu.loader.boot import BootModule, BootSpec
+
+__all__ = ["BootModule", "BootSpec", "Personality", "boot_words"]
+
+SEARCH_VARIABLE = "CYCLESCOPE_IMAGES"  # folders to search first, separated as in PATH
+
+
+def boot_words(keys: Mapping[str, str], words: Sequence[str]) -> str:
+    """A kernel command line: `key=value` words, then ` -- ` and the program's own. Raises ConfigError for words with spaces."""
+    for word in [*keys, *keys.values(), *words]:
+        if any(character.isspace() for character in word) or not word.isprintable():
+            raise ConfigError(f"{word!r} cannot stand on a kernel command line: it holds a space or a control character.")
+    line = " ".join(f"{key}={value}" for key, value in keys.items())
+    return f"{line} -- {' '.join(words)}".strip() if words else line
+
+
+class Personality(ABC):
+    """One operating system, as an experiment sees it."""
+
+    name: ClassVar[str]  # as in --personality
+    title: ClassVar[str]  # for a heading
+    kind: ClassVar[str]  # "symmetric" or "asymmetric": whether every vCPU may run all of it
+    folder: ClassVar[Path]  # where manifest.toml is, and the images when installed
+
+    @property
+    def manifest_path(self) -> Path:
+        """Components and probes."""
+        return self.folder / "manifest.toml"
+
+    def find(self, file_name: str, subfolder: str = "") -> Path:
+        """A built file of this personality.
+
+        Looked for in the folders of CYCLESCOPE_IMAGES, then beside the personality (where an installation has it), then in the
+        `build` folder of the source tree.
+
+        Raises:
+            ConfigError: it is nowhere.
+        """
+        searched = [Path(place) for place in os.environ.get(SEARCH_VARIABLE, "").split(os.pathsep) if place]
+        candidates = [*(place / file_name for place in searched), self.folder / subfolder / file_name]
+        for candidate in candidates:
+            if candidate.is_file():
+                return candidate
+        build = self.folder.parents[1] / "build"
+        built = sorted(build.rglob(file_name)) if build.is_dir() else []
+        for candidate in built:
+            if candidate.is_file():
+                return candidate
+        raise ConfigError(f"{self.name}: {candidates[-1]} is not there; build the guest images with `make build`.")
+
+    @abstractmethod
+    def prepare(
+        self,
+        program: str | Path = "kvd",
+        arguments: Sequence[str] = (),
+        *,
+        keys: Mapping[str, str] | None = None,
+    ) -> BootSpec:
+        """What to boot.
+
+        Args:
+            program: a program of this personality by name, or (where it can run one) the path of a program's file.
+            arguments: the program's own, without its name.
+            keys: `key=value` words for the kernel's command line.
+        Raises:
+            ConfigError: a file is missing or cannot be run by this personality.
+        """
+
+    def arguments_for(self, program: str, cpus: int, port: int) -> list[str]:
+        """The usual arguments of a known program serving UDP `port` on `cpus` vCPUs; none for a program not known."""
+        return []

@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""linux_like: a symmetric kernel with processes in ring 3 and Linux's system calls."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from emu.loader.program import check_program
+from personalities.base import BootModule, BootSpec, Personality, boot_words
+
+
+class LinuxLike(Personality):
+    """Boots the kernel with a static Linux program (or a cpio archive) as its first module."""
+
+    name = "linux_like"
+    title = "Linux-like (symmetric)"
+    kind = "symmetric"
+    folder = Path(__file__).resolve().parent
+
+    def prepare(
+        self,
+        program: str | Path = "kvd",
+        arguments: Sequence[str] = (),
+        *,
+        keys: Mapping[str, str] | None = None,
+    ) -> BootSpec:
+        """As in Personality.prepare; a `program` with a slash in it, or a Path, is a file of the user's."""
+        own = isinstance(program, str) and "/" not in program
+        path = self.find(str(program), "programs") if own else Path(program)
+        check_program(path)
+        return BootSpec(
+            image=self.find("linux_like.elf"),
+            cmdline=boot_words(keys or {}, [path.name, *arguments]),
+            modules=(BootModule(path, path.name),),
+            manifest=self.manifest_path,
+            programs=(path,),
+        )
+
+    def arguments_for(self, program: str, cpus: int, port: int) -> list[str]:
+        """kvd: a thread for each vCPU, all on one socket."""
+        return ["-t", str(cpus), "-U", str(port)] if Path(program).name == "kvd" else []
+
+
+PERSONALITY = LinuxLike()

@@ -91,7 +91,8 @@ CS_API int cs_symbols(cs_world *, int machine, int user /* 0 kernel, 1 CPL 3 */,
 typedef struct { uint64_t cycles[CS_NCAUSES]; uint64_t instructions, blocks; } cs_account;
 CS_API int cs_ledger_components(cs_world *, int machine, int vcpu, cs_account out[CS_MAX_COMPONENTS]);
 CS_API int cs_ledger_symbols(cs_world *, int machine, int vcpu, cs_account *out, uint32_t nsymbols);
-enum { CS_N_SYSCALL, CS_N_INTERRUPT, CS_N_IPI, CS_N_PAGE_FAULT, CS_N_EXCEPTION, CS_N_CR3_WRITE, CS_N_HLT, CS_N_MMIO, CS_N_PIO, CS_N_SLICES, CS_N_TRANSLATIONS, CS_N_COUNTERS = 32 };
+enum { CS_N_SYSCALL, CS_N_INTERRUPT, CS_N_IPI, CS_N_PAGE_FAULT, CS_N_EXCEPTION, CS_N_CR3_WRITE, CS_N_HLT, CS_N_MMIO, CS_N_PIO, CS_N_SLICES, CS_N_TRANSLATIONS,
+       CS_N_L1D_MISS, CS_N_L1I_MISS, CS_N_L2_MISS, CS_N_LLC_MISS, CS_N_TRANSFERS, CS_N_UPGRADES, CS_N_TLB_WALKS, CS_N_MISPREDICTS, CS_N_COUNTERS = 32 };
 CS_API int cs_counters(cs_world *, int machine, int vcpu, uint64_t out[CS_N_COUNTERS]);
 
 /* ---- probes and requests ---- */
@@ -119,4 +120,9 @@ enum cs_trace_kind { CS_T_BLOCK, CS_T_PROBE, CS_T_INTERRUPT, CS_T_IRET, CS_T_OPE
 typedef struct { uint8_t kind, machine, vcpu, user; uint32_t id; int64_t start_ps, end_ps; uint64_t a, b; } cs_event;
 CS_API int cs_trace(cs_world *, uint64_t capacity /* events; 0 stops tracing */);
 CS_API uint64_t cs_trace_read(cs_world *, cs_event *out, uint64_t max, uint64_t *dropped);
+
+/* ---- testing: the memory model alone, one access at a time; needs a processor table, and no run under way ---- */
+enum { CS_TEST_WRITE = 1, CS_TEST_LOCKED = 2, CS_TEST_FETCH = 4, CS_TEST_DMA = 8 /* a device writes */, CS_TEST_SAME_BLOCK = 16 /* as the access before */ };
+CS_API int cs_test_access(cs_world *, int machine, int vcpu, uint64_t gpa, uint32_t size, uint32_t flags,
+                          uint32_t advance /* cycles that pass first */, uint32_t stall[CS_NCAUSES]);   /* the clock then moves by the stalls' sum */
 #endif

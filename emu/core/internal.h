@@ -66,12 +66,10 @@ struct vcpu {
     int delivering;       /* vector on its way through the IDT, -1: none; 8 at a shutdown is a triple fault */
     uint32_t serial_acc16, core_acc16;           /* 1/16 cycles of those causes not yet whole (block.c) */
     uint8_t *skip_sync;   /* Unicorn's skip_sync_pc_on_exit (layout.c) */
-    struct block *pseudo; /* what idle cycles are charged to while no block has run: in the table, component CS_C_IDLE */
-    struct block *halted_in;                     /* the block that halted */
     uc_hook mem_hook[2]; bool mem_hooked;
     uint32_t cur_insns;   /* instructions of cur already charged by a part-way close */
     uint64_t counters[CS_N_COUNTERS];
-    struct cell *fresh; uc_hook block_hook;
+    struct cell *fresh; struct cells *cells /* all of them */; uc_hook block_hook;
     struct lapic *lapic; struct caches *caches; struct tlb *tlb; struct follow *follow;   /* owned by lapic.c, cache.c, tlb.c, request.c */
     struct block **table; uint32_t table_bits, nblocks;
     int64_t ps_frontier;  /* ps at clock: cached conversion, request.c */

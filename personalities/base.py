@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What a personality is: an operating system image, how to boot it, and the manifest by which its cycles are read.
+"""What a personality is: an operating system image, how to boot it, and the manifest by which its cycles are read. And which there are.
 
 Subclass `Personality`, give the class attributes, and implement `prepare`. Expose one instance through the entry-point group
 `cyclescope.personalities`; nothing in this tree needs to change.
@@ -8,14 +8,17 @@ Subclass `Personality`, give the class attributes, and implement `prepare`. Expo
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import ClassVar
 
 from emu.errors import ConfigError
 from emu.loader.boot import BootModule, BootSpec
 
-__all__ = ["BootModule", "BootSpec", "Personality", "boot_words"]
+__all__ = ["BootModule", "BootSpec", "Personality", "all_personalities", "boot_words", "get_personality", "personality_names"]
 
+GROUP = "cyclescope.personalities"
+BUILT_IN = ("linux_like", "libos")  # known without an installation, for use from a source tree
 SEARCH_VARIABLE = "CYCLESCOPE_IMAGES"  # folders to search first, separated as in PATH
 
 
@@ -83,3 +86,33 @@ class Personality(ABC):
     def arguments_for(self, program: str, cpus: int, port: int) -> list[str]:
         """The usual arguments of a known program serving UDP `port` on `cpus` vCPUs; none for a program not known."""
         return []
+
+
+def personality_names() -> list[str]:
+    """Names of all personalities, ours first."""
+    return list(dict.fromkeys([*BUILT_IN, *sorted(point.name for point in entry_points(group=GROUP))]))
+
+
+def get_personality(name: str) -> Personality:
+    """A personality by name. Raises ConfigError when there is none, or its package is broken."""
+    if name in BUILT_IN:
+        point = EntryPoint(name, f"personalities.{name}.personality:PERSONALITY", GROUP)
+    else:
+        found = entry_points(group=GROUP, name=name)
+        if not found:
+            raise ConfigError(f"There is no personality {name!r}; there are: {', '.join(personality_names())}.")
+        if len({candidate.value for candidate in found}) > 1:
+            raise ConfigError(f"Several installed packages offer a personality {name!r}; uninstall all but one.")
+        point = next(iter(found))
+    try:
+        personality = point.load()
+    except Exception as error:
+        raise ConfigError(f"Personality {name!r} ({point.value}) cannot be loaded: {error}.") from error
+    if not isinstance(personality, Personality):
+        raise ConfigError(f"Personality {name!r} ({point.value}) is a {type(personality).__name__}, not a Personality.")
+    return personality
+
+
+def all_personalities() -> list[Personality]:
+    """All personalities, in the order of `personality_names`. Raises ConfigError when one cannot be loaded."""
+    return [get_personality(name) for name in personality_names()]

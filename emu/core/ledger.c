@@ -55,6 +55,11 @@ void symbols_resolve(struct machine *m, struct block *b, bool user)
     b->flags &= (uint16_t)~(BLK_SPIN | BLK_IDLE | BLK_POLL);
     b->component = s ? s->unknown_component : CS_C_UNKNOWN;
     b->symbol = s ? s->unknown_symbol : 0;
+    if (!b->size) {   /* no code: a vCPU that was not started yet */
+        b->component = CS_C_IDLE;
+        b->symbol += s != NULL;
+        return;
+    }
     if (!s) return;
     uint32_t low = 0, high = s->n;   /* the first row that ends beyond va */
     while (low < high) {

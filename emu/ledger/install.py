@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Puts a manifest on a machine: the image's and the program's symbols with their components, and the probes at their addresses."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from emu.errors import ConfigError
+from emu.ledger.calls import PROBE, SYMBOL, LedgerCalls, empty_rows
+from emu.ledger.components import Taxonomy
+from emu.ledger.manifest import ACTIONS, Argument, Manifest, Patterns, Probe
+from emu.ledger.symbols import Function, plain_name, read_functions
+
+_SPIN, _IDLE, _POLL = 1, 2, 4  # CS_SYM_*
+_NOWHERE = Argument(0, False, 0)
+
+
+@dataclass(frozen=True)
+class SymbolNames:
+    """Symbol numbers of a machine: the image's, `[unknown]`, `[not started]`, the program's, `[program]`."""
+
+    names: tuple[str, ...]
+    components: tuple[str, ...]  # of each
+    program_from: int  # symbols from here on are the program's
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+
+def taxonomy_of(manifests: Sequence[Manifest]) -> Taxonomy:
+    """The names that a World of these personalities needs."""
+    taxonomy = Taxonomy()
+    for manifest in manifests:
+        taxonomy = taxonomy.extended(manifest.extra_components, manifest.extra_reasons)
+    return taxonomy
+
+
+def install(
+    calls: LedgerCalls,
+    machine: int,
+    manifest: Manifest,
+    image: Path,
+    taxonomy: Taxonomy,
+    program: Path | None = None,
+) -> SymbolNames:
+    """Give the core the symbols and probes of `manifest` for `image` and, at CPL 3, `program`.
+
+    Raises ConfigError when an image has no readable symbols or lacks one that a probe needs. A program without symbols is all
+    of the manifest's default component.
+    """
+    functions = read_functions(image)
+    program_functions: tuple[Function, ...] = ()
+    if program is not None:
+        try:
+            program_functions = read_functions(program)
+        except ConfigError:
+            if any(probe.program and not probe.optional for probe in manifest.probes):
+                raise
+    names: list[str] = []
+    components: list[str] = []
+    probes: list[tuple[object, ...]] = []
+    program_from = 0
+    for user, patterns, found in ((False, manifest.kernel, functions), (True, manifest.program, program_functions)):
+        program_from = len(names)
+        rows = [
+            (
+                f.start,
+                f.end,
+                len(names) + i,
+                taxonomy.component_index[patterns.component(f.name)],
+                _flags(manifest, f.name),
+            )
+            for i, f in enumerate(found)
+        ]
+        names += [f.name for f in found]
+        components += [patterns.component(f.name) for f in found]
+        calls.symbols(machine, user, empty_rows(SYMBOL, rows), len(names), taxonomy.component_index[patterns.default])
+        names += ["[program]"] if user else ["[unknown]", "[not started]"]
+        components += [patterns.default] if user else [patterns.default, "idle"]
+        for probe in manifest.probes:
+            if probe.program == user:
+                where = program if user else image
+                probes += [
+                    _row(probe, address, taxonomy) for address in _addresses(probe, found, where, manifest, patterns)
+                ]
+    calls.probes(machine, empty_rows(PROBE, probes))
+    return SymbolNames(tuple(names), tuple(components), program_from)
+
+
+def _flags(manifest: Manifest, symbol: str) -> int:
+    name = plain_name(symbol)
+    return sum(
+        flag
+        for flag, patterns in ((_SPIN, manifest.spin), (_IDLE, manifest.idle), (_POLL, manifest.poll))
+        if any(fnmatchcase(name, pattern) for pattern in patterns)
+    )
+
+
+def _addresses(
+    probe: Probe, functions: Sequence[Function], image: Path | None, manifest: Manifest, patterns: Patterns
+) -> list[int]:
+    """Where the function starts: of its own name or, when GCC renamed it, of each part that is an entry."""
+    exact = [f.start for f in functions if f.name == probe.symbol]
+    entries = exact or [
+        f.start
+        for f in functions
+        if plain_name(f.name) == probe.symbol and ".cold" not in f.name and ".part" not in f.name
+    ]
+    if not entries and not probe.optional and image is not None:
+        raise ConfigError(
+            f"{manifest.path}: probe {probe.id + 1} ({probe.symbol}): {image} has no such function; was it inlined or renamed?"
+        )
+    return sorted(set(entries))
+
+
+def _row(probe: Probe, address: int, taxonomy: Taxonomy) -> tuple[object, ...]:
+    key, to = ((a.load, a.source, 0, a.offset) for a in (probe.key or _NOWHERE, probe.to or _NOWHERE))
+    reason = taxonomy.reason_index[probe.reason] if probe.reason else 0
+    return address, probe.program, probe.at_return, list(ACTIONS).index(probe.do), reason, probe.id, key, to

@@ -67,6 +67,7 @@ struct vcpu {
     uint32_t serial_acc16, core_acc16;           /* 1/16 cycles of those causes not yet whole (block.c) */
     uint8_t *skip_sync;   /* Unicorn's skip_sync_pc_on_exit (layout.c) */
     uc_hook mem_hook[2]; bool mem_hooked;
+    struct high *high;    /* MMIO mappings above 4 GiB (memory.c) */
     uint32_t cur_insns;   /* instructions of cur already charged by a part-way close */
     uint64_t counters[CS_N_COUNTERS];
     struct cell *fresh; struct cells *cells /* all of them */; uc_hook block_hook;

@@ -131,8 +131,7 @@ class Endpoint:
             self._exhausted = True
             self._maybe_done(time_ps)
             return
-        udp = parse_udp(frame)
-        key = self._matcher.request_key(udp) if udp is not None else -1
+        key = self._matcher.request_key(frame)
         index = len(self.starts_ps)
         token = self.config.first_token + index
         self.starts_ps.append(time_ps)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import struct
 from typing import NamedTuple
 
-from nic.checksum import checksum, complete, ones_sum, pseudo_sum
+from nic.checksum import checksum, complete, pseudo_sum
 
 BROADCAST = b"\xff" * 6
 ETHERTYPE_IPV4 = 0x0800
@@ -79,9 +79,13 @@ def udp_frame(
     length = len(payload) + 8
     total = length + 20
     addresses = src_ip + dst_ip
+    address_sum = int.from_bytes(addresses, "big")  # sums modulo 65535, as in nic.checksum; never all zero here
     # The header checksum: words that never change (0x4500, 0x4000, 0x4011) plus the ones that do.
-    ip_sum = 0xFFFF ^ ones_sum(addresses, 0x4500 + 0x4000 + 0x4011 + total + ident)
-    udp_sum = checksum(payload, ones_sum(addresses, PROTO_UDP + length + length + src_port + dst_port)) or 0xFFFF
+    ip_sum = -(address_sum + 0xC511 + total + ident) % 0xFFFF
+    number = int.from_bytes(payload, "big")
+    if length & 1:
+        number <<= 8
+    udp_sum = -(number + address_sum + PROTO_UDP + length + length + src_port + dst_port) % 0xFFFF or 0xFFFF
     return (
         _ETHERNET_IPV4_UDP.pack(
             dst_mac, src_mac, ETHERTYPE_IPV4, 0x45, 0, total, ident, 0x4000, 64, PROTO_UDP, ip_sum, src_ip, dst_ip,

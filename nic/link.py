@@ -12,7 +12,6 @@ for the wire (`wait.link`, or what the sender says), `run.serialization`, `run.w
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import cast
 
 from emu.errors import ConfigError
 from emu.units import PS_PER_S
@@ -46,7 +45,8 @@ class Port:
     def __init__(self, link: Link, side: int) -> None:
         self.link = link
         self._side = side
-        self._busy_until_ps = 0
+        self._propagation_ps = link.config.propagation_ps
+        self.busy_until_ps = 0  # when the last bit queued so far will have left
         self.receiver: Receiver | None = None
         self.frames = 0
         self.bytes = 0
@@ -55,28 +55,22 @@ class Port:
         """Give frames that arrive at this end to `receiver`."""
         self.receiver = receiver
 
-    @property
-    def busy_until_ps(self) -> int:
-        """When the last bit queued so far will have left."""
-        return self._busy_until_ps
-
     def occupy(self, frame_bytes: int, time_ps: int) -> int:
         """Keep the wire busy with a frame ready at `time_ps`, delivering nothing. Returns when its last bit leaves."""
-        start = max(time_ps, self._busy_until_ps)
-        self._busy_until_ps = start + self.link.serialization_ps(frame_bytes)
-        return self._busy_until_ps
+        start = max(time_ps, self.busy_until_ps)
+        self.busy_until_ps = start + self.link.serialization_ps(frame_bytes)
+        return self.busy_until_ps
 
     def send(self, frame: Frame, time_ps: int, wait: str = "wait.link") -> int:
         """Queue a frame that is ready at `time_ps`. Returns when its last bit leaves this end."""
         data, token = frame
         link = self.link
-        start = self._busy_until_ps
+        start = self.busy_until_ps
         if start < time_ps:
             start = time_ps
         size = len(data)
-        end = start + link.serialization_ps(size)
-        self._busy_until_ps = end
-        arrival = end + link.config.propagation_ps
+        end = self.busy_until_ps = start + (link.known_ps.get(size) or link.serialization_ps(size))
+        arrival = end + self._propagation_ps
         self.frames += 1
         self.bytes += size
         if token:
@@ -97,22 +91,22 @@ class Link:
         self.requests = requests
         self.name = name
         self.config = config or LinkConfig()
+        self.known_ps: dict[int, int] = {}  # serialization by frame size
         self.a = Port(self, 0)
         self.b = Port(self, 1)
         self._ends = (self.a, self.b)
-        self._serialization: dict[int, int] = {}
         clock.register(name, self._arrive)
 
     def serialization_ps(self, frame_bytes: int) -> int:
         """Wire time of a frame of `frame_bytes` without FCS [ps], rounded up."""
-        known = self._serialization.get(frame_bytes)
+        known = self.known_ps.get(frame_bytes)
         if known is None:
             known = -(-wire_bytes(frame_bytes) * 8 * PS_PER_S // self.config.bits_per_s)
-            self._serialization[frame_bytes] = known
+            self.known_ps[frame_bytes] = known
         return known
 
     def _arrive(self, time_ps: int, tag: str, payload: Payload) -> None:
-        side, token, data = cast("tuple[int, int, bytes]", payload)
+        side, token, data = payload
         receiver = self._ends[side].receiver
         if receiver is not None:
             receiver.receive(Frame(data, token), time_ps)

@@ -8,13 +8,13 @@ from typing import Protocol
 
 from emu.errors import ConfigError
 from emu.units import PS_PER_S
-from nic.frames import Udp, parse_ip, parse_mac
+from nic.frames import Udp, parse_ip, parse_mac, parse_udp
 
 
 class Matcher(Protocol):
     """How a protocol's answers find their requests. Keys are any integers >= 0; -1: not one of ours."""
 
-    def request_key(self, datagram: Udp) -> int: ...
+    def request_key(self, frame: bytes) -> int: ...
     def answer_key(self, datagram: Udp) -> int: ...
     def feed(self, key: int, datagram: Udp) -> bytes | None: ...
     def forget(self, key: int) -> None: ...
@@ -23,9 +23,10 @@ class Matcher(Protocol):
 class PortMatcher:
     """For plain UDP services: one datagram answers the request sent from the same client port."""
 
-    def request_key(self, datagram: Udp) -> int:
+    def request_key(self, frame: bytes) -> int:
         """The client's port."""
-        return datagram.src_port
+        udp = parse_udp(frame)
+        return udp.src_port if udp is not None else -1
 
     def answer_key(self, datagram: Udp) -> int:
         """The client's port."""

@@ -12,7 +12,7 @@ import struct
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from nic.frames import Udp, parse_udp
+from nic.frames import PROTO_UDP, Udp, parse_udp
 
 FRAME = struct.Struct(">HHHH")
 FRAME_BYTES = FRAME.size
@@ -39,12 +39,14 @@ class Reassembler:
         self.bare_headers = 0
         self.malformed = 0
 
-    def request_key(self, datagram: Udp) -> int:
-        """The key of a request datagram; -1 if it is none (too short)."""
-        payload = datagram.payload
-        if len(payload) < FRAME_BYTES:
+    def request_key(self, frame: bytes) -> int:
+        """The key of a request's Ethernet frame; -1 if it is none (not UDP, too short)."""
+        if len(frame) >= 50 and frame[14] == 0x45 and frame[12:14] == b"\x08\x00" and frame[23] == PROTO_UDP:
+            return int.from_bytes(frame[34:36], "big") << 16 | frame[42] << 8 | frame[43]
+        udp = parse_udp(frame)
+        if udp is None or len(udp.payload) < FRAME_BYTES:
             return -1
-        return datagram.src_port << 16 | payload[0] << 8 | payload[1]
+        return udp.src_port << 16 | udp.payload[0] << 8 | udp.payload[1]
 
     def answer_key(self, datagram: Udp) -> int:
         """The key of the request that a datagram from the server belongs to; -1 if it is not one."""
@@ -99,7 +101,7 @@ def pair_exchanges(frames: Iterable[tuple[int, bytes]], server_port: int = DEFAU
         if udp is None:
             continue
         if udp.dst_port == server_port:
-            key = reassembler.request_key(udp)
+            key = reassembler.request_key(frame)
             if key >= 0:
                 reassembler.forget(key)
                 latest[key] = len(exchanges)

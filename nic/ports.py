@@ -8,10 +8,10 @@ and request log match these by shape. Times are simulated, integers, in picoseco
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
-#: What an event carries: data only, so that a world can be saved.
-Payload = tuple[int | bytes | str, ...]
+#: What an event carries: integers, bytes and strings only, so that a world can be saved.
+Payload = tuple[Any, ...]
 #: A device's event handler: (time_ps, tag, payload).
 Handler = Callable[[int, str, Payload], None]
 

@@ -36,7 +36,8 @@ class Receive:
     def reset(self) -> None:
         """Drop what is in the FIFOs."""
         for fifo, interrupt in zip(self._fifos, self._interrupts, strict=True):
-            self._parts.counters["rx_dropped_reset"] += len(fifo)
+            if fifo:
+                self._parts.counters["rx_dropped_reset"] += len(fifo)
             fifo.clear()
             interrupt.reset()
 
@@ -109,8 +110,8 @@ class Receive:
         since = queue.used_index
         header = self._headers[1 if self._checks and transport_checksum_ok(data) else 0]
         writable = chain.writable
-        if writable and writable[0].size >= HDR_BYTES + len(data):
-            self._tag(writable[0].gpa, token)
+        if writable and writable[0][1] >= HDR_BYTES + len(data):
+            self._tag(writable[0][0], token)
             written = queue.scatter(chain, header + data)
             if written > 0:
                 queue.push(chain.head, written)
@@ -127,7 +128,7 @@ class Receive:
         """Deliver over several buffers: of one chain, or of several if mergeable buffers were agreed."""
         need = HDR_BYTES + len(data)
         chains = [chain]
-        room = sum(segment.size for segment in chain.writable)
+        room = sum(size for _, size in chain.writable)
         if room < HDR_BYTES:
             queue.fail("rx_buffer_without_header_room")
             return True
@@ -139,12 +140,12 @@ class Receive:
                 queue.ask_kick()
                 return False
             chains.append(more)
-            room += sum(segment.size for segment in more.writable)
+            room += sum(size for _, size in more.writable)
         if room < need:
             queue.unpop(chain.head)
             self._parts.counters["rx_buffer_too_small"] += 1
             return True
-        self._tag(chain.writable[0].gpa, token)
+        self._tag(chain.writable[0][0], token)
         content = header[:-2] + len(chains).to_bytes(2, "little") + data
         done = 0
         for each in chains:

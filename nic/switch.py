@@ -19,7 +19,7 @@ import numpy as np
 from emu.errors import ConfigError
 from emu.units import PS_PER_S
 from nic.link import Port, wire_bytes
-from nic.ports import Clock, Frame, Requests
+from nic.ports import Frame, Requests
 
 _CHUNK = 1024
 _LEARNT_MAX = 8192  # addresses; later ones are flooded, as where a switch's table is full
@@ -118,6 +118,9 @@ class SwitchPort:
         """Queue a frame that was forwarded at `time_ps` (never earlier than the last one). Full: drop."""
         if self._crossing is not None:
             self._cross_until(self._crossing, time_ps)
+        elif not self._queued and self._port.busy_until_ps <= time_ps:
+            self._port.send(frame, time_ps, "wait.switch")
+            return
         size = len(frame.data)
         if not self._room(size, time_ps):
             self.drops += 1
@@ -140,8 +143,7 @@ class SwitchPort:
 class Switch:
     """Connect one end of each link; what hangs on the other ends can talk."""
 
-    def __init__(self, clock: Clock, requests: Requests, config: SwitchConfig | None = None) -> None:
-        self._clock = clock
+    def __init__(self, requests: Requests, config: SwitchConfig | None = None) -> None:
         self._requests = requests
         self.config = config or SwitchConfig()
         self.ports: list[SwitchPort] = []

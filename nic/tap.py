@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import cast
 
 import numpy as np
 
@@ -105,5 +104,5 @@ class FaultInjector(Tap):
             super().receive(frame, time_ps)
 
     def _late(self, time_ps: int, tag: str, payload: Payload) -> None:
-        token, data = cast("tuple[int, bytes]", payload)
+        token, data = payload
         super().receive(Frame(data, token), time_ps)

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import struct
 from collections import Counter
-from typing import cast
 
 from emu.pci.function import PciFunction
 from emu.pci.msix import Interrupts, MsixTable
@@ -144,15 +143,15 @@ class VirtioNet:
         if payload[0] != parts.epoch:
             parts.counters["void_after_reset"] += 1
         elif tag == "rx":
-            _, pair, token, data = cast("tuple[int, int, int, bytes]", payload)
+            _, pair, token, data = payload
             self._receive.written(pair, token, data, time_ps)
         elif tag == "kick":
-            self._kicked(cast("int", payload[1]), time_ps)
+            self._kicked(payload[1], time_ps)
         elif tag == "used":
-            _, index, used = cast("tuple[int, int, int]", payload)
+            _, index, used = payload
             self._show_used(index, used, time_ps)
         else:
-            _, pair, hold = cast("tuple[int, int, int]", payload)
+            _, pair, hold = payload
             self._receive.hold_over(pair, hold, time_ps)
 
     def _kicked(self, index: int, time_ps: int) -> None:

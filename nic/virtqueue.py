@@ -37,11 +37,8 @@ _U16 = struct.Struct("<H")
 _ELEM = struct.Struct("<II")
 
 
-class Segment(NamedTuple):
-    """One buffer of a chain: guest-physical address and length in bytes (> 0)."""
-
-    gpa: int
-    size: int
+#: One buffer of a chain: guest-physical address and length in bytes (> 0).
+Segment = tuple[int, int]
 
 
 class Chain(NamedTuple):
@@ -113,9 +110,9 @@ class Virtqueue:
         """The chain's device-readable bytes. None if too many (the chain stays good) or outside RAM (the queue is broken)."""
         segments = chain.readable
         try:
-            if len(segments) == 1 and segments[0].size <= MAX_GATHER:
-                return self.memory.read(segments[0].gpa, segments[0].size)
-            if sum(segment.size for segment in segments) > MAX_GATHER:
+            if len(segments) == 1 and segments[0][1] <= MAX_GATHER:
+                return self.memory.read(*segments[0])
+            if sum(size for _, size in segments) > MAX_GATHER:
                 return None
             return b"".join([self.memory.read(gpa, size) for gpa, size in segments])
         except DmaFault:
@@ -214,6 +211,10 @@ class Virtqueue:
             if fresh > self.size:
                 raise _Broken("avail_index")
             slot = self._next_avail & (self.size - 1)
+            if fresh == 1:
+                self._heads.append(_U16.unpack(self.memory.read(self.avail_gpa + 4 + 2 * slot, 2))[0])
+                self._next_avail = index
+                return True
             first = min(fresh, self.size - slot)
             raw = self.memory.read(self.avail_gpa + 4 + 2 * slot, 2 * first)
             if fresh > first:
@@ -231,7 +232,7 @@ class Virtqueue:
             raise _Broken("head_index")
         gpa, length, flags, following = _DESC.unpack(self.memory.read(self.desc_gpa + 16 * head, 16))
         if flags & ~DESC_F_WRITE == 0 and length:  # the common case: one buffer
-            only = [Segment(gpa, length)]
+            only = [(gpa, length)]
             return Chain(head, [], only, gpa, 1) if flags else Chain(head, only, [], gpa, 1)
         readable: list[Segment] = []
         writable: list[Segment] = []
@@ -247,14 +248,14 @@ class Virtqueue:
             if not length:
                 raise _Broken("zero_length")
             if flags & DESC_F_WRITE:
-                writable.append(Segment(gpa, length))
+                writable.append((gpa, length))
             elif writable:
                 raise _Broken("readable_after_writable")
             else:
-                readable.append(Segment(gpa, length))
+                readable.append((gpa, length))
             steps += 1
             if not flags & DESC_F_NEXT:
-                return Chain(head, readable, writable, (readable or writable)[0].gpa, fetches)
+                return Chain(head, readable, writable, (readable or writable)[0][0], fetches)
             if following >= entries:
                 raise _Broken("next_index")
             if steps >= entries:

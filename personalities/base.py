@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What a personality is: an operating system image, how to boot it, and the manifest by which its cycles are read. And which there are.
+"""What a personality is: an OS image, how to boot it, the manifest by which its cycles are read. And which there are.
 
 Subclass `Personality`, give the class attributes, and implement `prepare`. Expose one instance through the entry-point group
 `cyclescope.personalities`; nothing in this tree needs to change.

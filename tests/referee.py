@@ -1,0 +1,444 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Recomputes requests' parts from the raw trace, in plain Python, as an independent reading of docs/guest-contract.md.
+
+It shares no code with emu/ledger or emu/core: it reads the ELF and the manifest itself, keeps each request's life as a list of
+intervals, and knows ownership as "which frames point at the request", where the core has claim numbers.
+"""
+
+import tomllib
+from bisect import bisect_right
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from elftools.elf.elffile import ELFFile
+
+BLOCK, PROBE, INTERRUPT, IRET, OPEN, MARK, WAIT, CLOSE, TAG, TAKE, IDLE, EXCEPTION = range(12)
+COMPONENTS = [
+    "app", "syscall", "irq", "driver", "netdev", "ip", "udp", "tcp", "socket", "skb", "mm", "copy", "sched",
+    "lock", "timer", "vfs", "idle", "boot", "event", "ebb", "client", "wire", "switch", "serialization", "nic",
+    "dma", "irq_delivery", "unknown",
+]  # fmt: skip
+REASONS = [
+    "link", "switch", "ring", "moderation", "nic", "socket", "runqueue", "lock", "preempted", "poll", "thread",
+    "unattributed", "irq",
+]  # fmt: skip
+MAX_LEVELS = 16
+
+
+@dataclass
+class Rules:
+    """A machine's symbols (kernel, program), as (starts, ends, component, kind), and its probes by id."""
+
+    tables: tuple[list[tuple[int, int, str, str]], list[tuple[int, int, str, str]]]
+    probes: list[dict]
+    default: str = "app"
+    components: list[str] = field(default_factory=lambda: list(COMPONENTS))
+    reasons: list[str] = field(default_factory=lambda: list(REASONS))
+
+    def part(self, user: int, va: int) -> tuple[str, str]:
+        """(component, "" | "spin" | "idle") of the code at va."""
+        table = self.tables[user]
+        i = bisect_right(table, (va, 1 << 65, "", "")) - 1
+        if i >= 0 and table[i][0] <= va < table[i][1]:
+            return table[i][2], table[i][3]
+        return (self.default if user else "unknown"), ""
+
+
+def rules_of(manifest: Path, image: Path, program: Path | None = None) -> Rules:
+    """Reads manifest and images by itself. Functions of these images are taken to be disjoint or aliases."""
+    text = tomllib.loads(manifest.read_text())
+    special = text.get("symbols", {})
+
+    def table(path: Path | None, patterns: dict, default: str) -> list[tuple[int, int, str, str]]:
+        found: dict[int, tuple[int, int, str, str]] = {}
+        if path is None:
+            return []
+        with path.open("rb") as stream:
+            elf = ELFFile(stream)
+            section = elf.get_section_by_name(".symtab")
+            symbols = [s for s in section.iter_symbols() if s.name] if section else []
+            for bind in ("STB_LOCAL", "STB_WEAK", "STB_GLOBAL"):
+                for s in sorted(symbols, key=lambda s: s.name, reverse=True):
+                    if s["st_info"]["bind"] != bind or s["st_info"]["type"] != "STT_FUNC" or not s["st_size"]:
+                        continue
+                    name = s.name.split(".")[0] if not s.name.startswith(".") else s.name
+                    component = next(
+                        (c for c, ps in patterns.items() if any(fnmatchcase(name, p) for p in ps)), default
+                    )
+                    kinds = [k for k in ("idle", "spin") if any(fnmatchcase(name, p) for p in special.get(k, []))]
+                    found[s["st_value"]] = (
+                        s["st_value"], s["st_value"] + s["st_size"], component, kinds[0] if kinds else "",
+                    )  # fmt: skip
+        return sorted(found.values())
+
+    program_rules = text.get("program", {})
+    default = program_rules.get("default", "app")
+    extra = text.get("taxonomy", {})
+    return Rules(
+        (
+            table(image, text.get("components", {}), "unknown"),
+            table(program, program_rules.get("components", {}), default),
+        ),
+        text.get("probe", []),
+        default,
+        COMPONENTS + [c for c in extra.get("components", []) if c not in COMPONENTS],
+        REASONS + [r for r in extra.get("reasons", []) if r not in REASONS],
+    )
+
+
+@dataclass(eq=False)
+class Request:
+    token: int
+    start: int
+    frontier: int
+    life: list[tuple[int, str]] = field(default_factory=list)  # (until, part)
+    on: "Vcpu | None" = None
+    waits: str = "unattributed"
+    home: str = "unattributed"
+    queue: str = ""  # the queue behind a wait for the run queue of the thread woken for it
+    waker: "Thread | None" = None
+    frames: list["Frame"] = field(default_factory=list)
+    epoch: int = 0
+
+    def charge(self, part: str, until: int) -> None:
+        if until > self.frontier:
+            self.life.append((until, part))
+            self.frontier = until
+
+    def stop(self, now: int) -> None:
+        self.charge("wait.unattributed" if self.on else f"wait.{self.waits}", now)
+        if self.on:
+            self.on.current = None
+        self.on = None
+
+    def wait(self, reason: str, now: int) -> None:
+        self.stop(now)
+        self.waits = reason
+
+    def run(self, vcpu: "Vcpu", now: int) -> None:
+        self.stop(now)
+        self.on = vcpu
+        vcpu.current = self
+
+    def disown(self) -> None:
+        for frame in self.frames:
+            frame.request = None
+        self.frames = []
+        self.epoch += 1
+
+    def leave(self, reason: str, now: int) -> None:
+        self.wait(reason, now)
+        self.disown()
+
+    def unwake(self) -> None:
+        if self.waker:
+            self.waker.woken_for = None
+        self.waker, self.queue = None, ""
+
+    def parts(self, end: int) -> dict[str, int]:
+        total: dict[str, int] = {}
+        at = self.start
+        for until, part in self.life:
+            n = min(until, end) - min(at, end)
+            if n:
+                total[part] = total.get(part, 0) + n
+            at = until
+        return total
+
+
+@dataclass(eq=False)
+class Frame:
+    request: Request | None = None
+    last: int = 0
+
+
+@dataclass(eq=False)
+class Thread:
+    key: int
+    frames: list[Frame] = field(default_factory=lambda: [Frame()])
+    overflow: int = 0
+    pending: str = ""
+    woken: bool = False
+    on: "Vcpu | None" = None
+    woken_for: Request | None = None
+
+    def forget(self) -> None:
+        if self.woken_for:
+            self.woken_for.unwake()
+        self.frames, self.overflow, self.pending = [Frame()], 0, ""
+
+
+class Vcpu:
+    def __init__(self) -> None:
+        self.own = Thread(-1)
+        self.own.on = self
+        self.thread = self.own
+        self.current: Request | None = None
+        self.released: tuple[Request, int] | None = None
+
+
+class Referee:
+    """Feed it events in order; `closed` maps tokens to (start, end, parts)."""
+
+    def __init__(self, rules: list[Rules]) -> None:
+        self.rules = rules
+        self.requests: dict[int, Request] = {}
+        self.tags: dict[tuple[int, int], Request] = {}
+        self.vcpus: dict[tuple[int, int], Vcpu] = {}
+        self.threads: dict[tuple[int, int], Thread] = {}
+        self.closed: dict[int, tuple[int, int, dict[str, int]]] = {}
+        self.notes: dict[tuple[int, int, int], int] = {}
+
+    def feed(self, events) -> None:
+        for event in events:
+            self.event(*event.tolist())
+
+    def event(self, kind: int, m: int, cpu: int, user: int, ident: int, start: int, end: int, a: int, b: int) -> None:
+        v = self.vcpus.get((m, cpu))
+        if v is None:
+            v = self.vcpus[m, cpu] = Vcpu()
+        rules = self.rules[m]
+        r = self.requests.get(a)
+        if kind == BLOCK:
+            self.block(rules, v, user, start, end, a)
+        elif kind == PROBE:
+            self.probe(m, v, rules.probes[ident], ident, start, bool(end), a, b)
+        elif kind == INTERRUPT:
+            self.interrupt(v, r, start)
+        elif kind == EXCEPTION:
+            self.push(v, Frame(v.thread.frames[-1].request, v.thread.frames[-1].last))
+        elif kind == IRET:
+            self.iret(v, bool(a), start)
+        elif kind == IDLE and v.current:
+            v.current.leave("unattributed", start)
+        elif kind == OPEN:
+            self.requests[a] = Request(a, start, start)
+        elif kind == MARK and r:
+            names = rules.components
+            r.charge(f"run.{names[ident]}" if ident < 64 else f"wait.{rules.reasons[ident - 64]}", end)
+        elif kind == WAIT and r:
+            r.leave(rules.reasons[ident], end)
+            r.unwake()
+        elif kind == CLOSE and r:
+            r.stop(end)
+            r.disown()
+            r.unwake()
+            self.closed[a] = (r.start, end, r.parts(end))
+            del self.requests[a]
+            self.tags = {where: tagged for where, tagged in self.tags.items() if tagged is not r}
+        elif kind == TAG:
+            self.put(ident, a, self.requests.get(b))
+        elif kind == TAKE:
+            self.put(ident, a, None)
+
+    def put(self, machine: int, gpa: int, request: Request | None) -> None:
+        self.tags.pop((machine, gpa), None)
+        if request:
+            self.tags[machine, gpa] = request
+
+    def block(self, rules: Rules, v: Vcpu, user: int, start: int, end: int, va: int) -> None:
+        if not v.current:
+            return
+        component, special = rules.part(user, va)
+        if special == "idle":
+            v.current.leave("unattributed", start)
+        else:
+            v.current.charge("wait.lock" if special == "spin" else f"run.{component}", end)
+
+    # ---- levels
+
+    def push(self, v: Vcpu, frame: Frame) -> bool:
+        t = v.thread
+        if len(t.frames) == MAX_LEVELS:
+            t.overflow += 1
+            return False
+        t.frames.append(frame)
+        if frame.request:
+            frame.request.frames.append(frame)
+        return True
+
+    def interrupt(self, v: Vcpu, r: Request | None, now: int) -> None:
+        v.released = None
+        frame = Frame()
+        if not self.push(v, frame):
+            return
+        if v.current:
+            v.current.wait("preempted", now)
+        if r and not r.on and r.waits in ("ring", "moderation", "irq"):
+            r.home = r.waits
+            self.own(v, frame, r, now)
+            frame.last = 0
+
+    def iret(self, v: Vcpu, to_user: bool, now: int) -> None:
+        t = v.thread
+        v.released = None
+        if to_user:
+            t.overflow = 0
+        while True:
+            if t.overflow:
+                t.overflow -= 1
+            elif len(t.frames) > 1:
+                gone, below = t.frames.pop(), t.frames[-1].request
+                if v.current and v.current is not below:
+                    v.current.leave(v.current.home, now)
+                if gone.request:
+                    gone.request.frames.remove(gone)
+                if below and not below.on:
+                    below.run(v, now)
+            if not to_user or len(t.frames) == 1:
+                return
+
+    def own(self, v: Vcpu, frame: Frame, r: Request, now: int) -> None:
+        if frame.request:
+            frame.request.frames.remove(frame)
+        r.disown()
+        frame.request, frame.last = r, r.token
+        r.frames = [frame]
+        r.run(v, now)
+
+    # ---- probes
+
+    def probe(self, m: int, v: Vcpu, rule: dict, ident: int, now: int, known: bool, key: int, to: int) -> None:
+        do = rule["do"]
+        frame = v.thread.frames[-1]
+        if do == "bind":
+            self.bind(v, self.tags.get((m, key)) if known else None, now)
+        elif do == "tag" and known:
+            self.put(m, key, self.following(v))
+        elif do == "move" and known and key != to:
+            moved = self.tags.get((m, key))
+            self.put(m, to, moved)
+            self.put(m, key, None)
+        elif do in ("release", "handoff"):
+            if do == "handoff" and known:
+                self.put(m, key, self.following(v))
+            self.release(v, rule["reason"], now)
+        elif do == "wait":
+            v.thread.pending = rule["reason"]
+        elif do == "wake" and known:
+            self.wake(m, v, key, now)
+        elif do == "switch" and known:
+            self.switch(m, v, key, to, now)
+        elif do == "clear":
+            if v.current:
+                v.current.leave("unattributed", now)
+            v.thread.pending, v.released = "", None
+            self.empty(frame)
+        elif do == "note" and known:
+            self.notes[m, ident, key] = self.notes.get((m, ident, key), 0) + 1
+
+    def empty(self, frame: Frame) -> None:
+        if frame.request:
+            frame.request.frames.remove(frame)
+        frame.request, frame.last = None, 0
+
+    def following(self, v: Vcpu) -> Request | None:
+        return v.current or self.requests.get(v.thread.frames[-1].last)
+
+    def bind(self, v: Vcpu, r: Request | None, now: int) -> None:
+        t = v.thread
+        frame = t.frames[-1]
+        v.released, t.pending = None, ""
+        frame.last = r.token if r else 0
+        if r and r is v.current:
+            return
+        if v.current:
+            v.current.leave(v.current.home, now)
+        if r:
+            if r.queue:
+                r.home = r.queue
+            elif not r.on and r.waits not in ("preempted", "runqueue"):
+                r.home = r.waits
+            r.unwake()
+        self.unwoken(t, now)
+        if r:
+            self.own(v, frame, r, now)
+        else:
+            self.empty(frame)
+
+    def release(self, v: Vcpu, reason: str, now: int) -> None:
+        r = v.current
+        if not r:
+            return
+        queue = reason in ("socket", "thread")
+        if not queue:
+            r.unwake()
+        r.leave("runqueue" if r.waker else reason, now)
+        if r.waker:
+            r.queue = reason
+        v.released = (r, r.epoch) if queue else None
+
+    # ---- threads
+
+    def thread(self, m: int, key: int) -> Thread:
+        return self.threads.setdefault((m, key), Thread(key))
+
+    def unwoken(self, t: Thread, now: int) -> None:
+        r = t.woken_for
+        if r:
+            if not r.on and r.queue:
+                r.wait(r.queue, now)
+            r.unwake()
+
+    def wake(self, m: int, v: Vcpu, key: int, now: int) -> None:
+        t = self.thread(m, key)
+        if t.on or t.woken:
+            return
+        t.woken = True
+        mine = [frame.request for frame in t.frames if frame.request and not frame.request.on]
+        for r in mine:
+            if r.waits != "runqueue":
+                r.wait("runqueue", now)
+        if mine or t.woken_for:
+            return
+        r = v.current
+        if r is None:
+            if v.released is None or v.released[0].epoch != v.released[1]:
+                return
+            r = v.released[0]
+            if r.on or r.waker:
+                return
+            r.queue = r.waits
+            r.wait("runqueue", now)
+        elif r.waker:
+            return
+        r.waker, t.woken_for = t, r
+
+    def switch(self, m: int, v: Vcpu, previous: int, following: int, now: int) -> None:
+        v.released = None
+        out = v.thread
+        if out is v.own or out.key != previous:
+            saved = self.thread(m, previous)
+            if not saved.on:
+                saved.forget()
+                saved.frames, saved.overflow, saved.pending = out.frames, out.overflow, out.pending
+                out.frames = []
+                out.forget()
+                out.on = None
+                out = saved
+        for frame in out.frames:
+            if frame.request:
+                frame.request.wait(out.pending or "runqueue", now)
+        self.unwoken(out, now)
+        out.pending, out.woken, out.on = "", False, None
+        t = self.thread(m, following)
+        if t.on:
+            t = v.own
+            t.forget()
+        v.thread, t.on, t.woken = t, v, False
+        for frame in t.frames[:-1]:
+            if frame.request:
+                frame.request.wait("preempted", now)
+        top, woken = t.frames[-1], t.woken_for
+        had = top.request
+        if had:
+            had.run(v, now)
+        if not woken:
+            return
+        if had is None and len(t.frames) == 1 and not woken.on and woken.queue:
+            woken.home = woken.queue
+            woken.unwake()
+            self.own(v, top, woken, now)
+        elif had or len(t.frames) > 1:
+            self.unwoken(t, now)

@@ -1,0 +1,365 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Following requests: the sum invariant, and the C core against the plain Python referee, on random histories."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from emu.errors import EmuBug
+from emu.ledger.calls import PROBE, SYMBOL
+from emu.ledger.components import COMPONENTS, REASONS, Taxonomy
+from emu.ledger.manifest import ACTIONS
+from emu.ledger.requests import RequestLog
+from tests import follow_harness as harness
+from tests.referee import Referee, Rules
+
+# the world of the random histories: functions of 0x10 bytes, and one probe at the entry of each of the verbs' functions
+FUNCTIONS = (("app", ""), ("ip", ""), ("udp", ""), ("lock", "spin"), ("idle", "idle"), ("driver", ""))
+CODE, VERBS, BUFFERS, THREADS = 0x1000, 0x2000, 0x20000, 0x77000
+PROBE_RULES = [
+    {"do": "bind"}, {"do": "tag"}, {"do": "move"}, {"do": "release", "reason": "socket"}, {"do": "release", "reason": "thread"},
+    {"do": "release", "reason": "lock"}, {"do": "handoff", "reason": "nic"}, {"do": "wait", "reason": "socket"},
+    {"do": "wait", "reason": "lock"}, {"do": "wake"}, {"do": "switch"}, {"do": "clear"}, {"do": "note"},
+]  # fmt: skip
+VERB = {f"{rule['do']} {rule.get('reason', '')}".strip(): VERBS + 0x10 * i for i, rule in enumerate(PROBE_RULES)}
+
+
+def prepare(world):
+    """Symbols and probes on each machine, and what the referee needs to know of them."""
+    flags = {"": 0, "spin": 1, "idle": 2}
+    table = [(CODE + 0x10 * i, CODE + 0x10 * i + 0x10, c, k) for i, (c, k) in enumerate(FUNCTIONS)]
+    table += [(address, address + 0x10, "sched", "") for address in VERB.values()]
+    rows = [(s, e, i, COMPONENTS.index(c), flags[k]) for i, (s, e, c, k) in enumerate(table)]
+    arg = [(0, i, 0, 0) for i in range(2)]
+    probes = [
+        (address, 0, 0, list(ACTIONS).index(rule["do"]), REASONS.index(rule.get("reason", "link")), i, arg[0], arg[1])
+        for i, (rule, address) in enumerate(zip(PROBE_RULES, VERB.values(), strict=True))
+    ]
+    for machine in world.machines:
+        world.calls.symbols(machine.index, False, np.array(rows, SYMBOL), len(rows), COMPONENTS.index("unknown"))
+        world.calls.symbols(machine.index, True, np.zeros(0, SYMBOL), len(rows) + 2, COMPONENTS.index("app"))
+        world.calls.probes(machine.index, np.array(probes, PROBE))
+    return [Rules((table, []), PROBE_RULES) for _ in world.machines]
+
+
+def do(machine, vcpu, verb, *arguments, cycles=0):
+    machine.call(vcpu, VERB[verb], cycles, *arguments)
+
+
+def parts_of(log, token):
+    table = log.table()
+    row = int(np.flatnonzero(table.token == token)[0])
+    return {name: int(n) for name, n in zip(table.part_names, table.parts_ps[row], strict=True) if n}
+
+
+@pytest.fixture
+def world():
+    with harness.World() as prepared:
+        prepare(prepared)
+        yield prepared
+
+
+@pytest.fixture
+def m(world):
+    return world.machines[0]
+
+
+@pytest.fixture
+def log(world):
+    return RequestLog(world.calls)
+
+
+def test_a_request_from_ring_to_ring(m, log):
+    view = log.machine(0)
+    log.open(7, 0)
+    log.mark(7, "wait.link", 100)
+    log.mark(7, "run.wire", 1_000)
+    log.wait(7, "ring", 1_000)
+    view.tag(BUFFERS, 7)
+    m.call(0, CODE + 0x10, 9)  # 3 ns in ip, for nobody
+    m.interrupt(0, 7)  # found in the ring at 3 ns
+    m.call(0, CODE + 0x50, 3)  # driver, 1 ns, already for it
+    do(m, 0, "bind", BUFFERS)
+    m.call(0, CODE + 0x20, 6)  # udp, 2 ns
+    do(m, 0, "handoff nic", BUFFERS + 64)
+    m.iret(0, 0)
+    m.call(0, CODE, 300)  # nobody's
+    assert view.take(BUFFERS + 64) == 7
+    assert view.take(BUFFERS + 64) == 0
+    log.mark(7, "run.nic", 8_000)
+    log.close(7, 8_500)
+    assert parts_of(log, 7) == {
+        "wait.link": 100, "run.wire": 900, "wait.ring": 2_000, "run.driver": 1_000, "run.udp": 2_000, "run.nic": 2_000,
+        "wait.nic": 500,
+    }  # fmt: skip
+
+
+def test_the_work_of_a_woken_thread_is_its_requests(m, log):
+    """Softirq on vCPU 0 queues a datagram and wakes T; T runs on vCPU 1, takes it, and answers."""
+    t, idle = THREADS, THREADS + 1
+    log.open(1, 0)
+    log.tag(0, BUFFERS, 1)
+    do(m, 1, "switch", t, idle)
+    do(m, 0, "bind", BUFFERS)
+    m.call(0, CODE + 0x10, 3)
+    do(m, 0, "wake", t, cycles=3)
+    do(m, 0, "release socket")
+    m.call(1, CODE + 0x40, 30)  # idle until 10 ns
+    do(m, 1, "switch", idle, t, cycles=3)  # 10..11 ns: the end of the switch is the request's already
+    m.call(1, CODE + 0x10, 3)
+    do(m, 1, "bind", BUFFERS)
+    m.call(1, CODE, 3)
+    do(m, 1, "handoff nic", BUFFERS + 8)
+    do(m, 1, "tag", BUFFERS + 16)  # a second datagram of the same answer
+    do(m, 1, "clear")
+    do(m, 1, "tag", BUFFERS + 24)  # done: nobody's
+    assert [log.take(0, BUFFERS + n) for n in (8, 16, 24)] == [1, 1, 0]
+    log.close(1, 20_000)
+    assert parts_of(log, 1) == {
+        "run.ip": 2_000, "run.sched": 2_000, "wait.runqueue": 8_000, "run.app": 1_000, "wait.nic": 7_000,
+    }  # fmt: skip
+
+
+def test_an_interrupted_request_is_preempted_and_resumes(m, log):
+    log.open(1, 0)
+    log.tag(0, BUFFERS, 1)
+    do(m, 0, "bind", BUFFERS)
+    m.call(0, CODE, 3)
+    m.interrupt(0, 0)
+    m.call(0, CODE + 0x50, 6)
+    m.exception(0)
+    m.call(0, CODE + 0x50, 6)
+    m.iret(0, 0)
+    m.iret(0, 1)
+    m.call(0, CODE, 3)
+    m.call(0, CODE + 0x30, 3)  # busy-waiting for a lock
+    log.close(1, m.now(0))
+    assert parts_of(log, 1) == {"run.app": 2_000, "wait.preempted": 4_000, "wait.lock": 1_000}
+
+
+def test_a_thread_that_takes_another_request_leaves_the_one_it_was_woken_for_in_the_socket(m, log):
+    t, idle = THREADS, THREADS + 1
+    for token in (1, 2):
+        log.open(token, 0)
+        log.tag(0, BUFFERS + token, token)
+    do(m, 1, "switch", t, idle)
+    do(m, 0, "bind", BUFFERS + 1)
+    do(m, 0, "release socket")
+    do(m, 0, "wake", t)  # the wake may follow the release
+    do(m, 1, "switch", idle, t)
+    do(m, 1, "bind", BUFFERS + 2, cycles=3)
+    log.close(1, 5_000)
+    log.close(2, 5_000)
+    assert parts_of(log, 1) == {"wait.socket": 5_000}
+    assert parts_of(log, 2) == {"run.sched": 1_000, "wait.unattributed": 4_000}
+
+
+def test_a_blocked_thread_says_why_and_its_request_goes_with_it(m, log):
+    t, idle = THREADS, THREADS + 1
+    log.open(1, 0)
+    log.tag(0, BUFFERS, 1)
+    do(m, 0, "switch", idle, t)
+    do(m, 0, "bind", BUFFERS)
+    do(m, 0, "wait lock")
+    do(m, 0, "switch", t, idle)
+    m.idle(0, 6)
+    m.call(1, CODE, 3)
+    do(m, 1, "wake", t)  # at 1 ns
+    m.call(1, CODE, 3)
+    do(m, 1, "switch", idle, t)
+    m.call(1, CODE, 3)
+    assert m.current(1) == 1
+    log.close(1, m.now(1))
+    assert parts_of(log, 1) == {"wait.lock": 1_000, "wait.runqueue": 1_000, "run.app": 1_000}
+
+
+def test_idle_belongs_to_nobody(m, log):
+    log.open(1, 0)
+    log.tag(0, BUFFERS, 1)
+    do(m, 0, "bind", BUFFERS)
+    m.idle(0, 30)
+    assert m.current(0) == 0
+    log.close(1, m.now(0))
+    assert parts_of(log, 1) == {"wait.unattributed": 10_000}
+
+
+def test_what_ran_past_the_end_is_taken_back(m, log):
+    log.open(1, 0)
+    log.tag(0, BUFFERS, 1)
+    do(m, 0, "bind", BUFFERS)
+    m.call(0, CODE, 3)
+    m.call(0, CODE + 0x10, 300)
+    log.close(1, 1_500)
+    assert parts_of(log, 1) == {"run.app": 1_000, "run.ip": 500}
+
+
+def test_more_charges_than_are_remembered_can_still_be_taken_back(log):
+    log.open(1, 0)
+    for until in range(1, 1000):
+        log.mark(1, ("run.app", "run.ip")[until % 2], until)
+    log.close(1, 5)
+    assert sum(parts_of(log, 1).values()) == 5
+
+
+def test_a_return_probe_fires_when_its_own_frame_returns():
+    with harness.World() as world:
+        prepare(world)
+        m, log = world.machines[0], RequestLog(world.calls)
+        rows = np.array(
+            [(0x3000, 0, 1, 0, 0, 0, (0, 1, 0, 0), (0, 0, 0, 0)), (0x3100, 0, 1, 9, 0, 1, (1, 6, 0, 8), (0, 0, 0, 0))],
+            PROBE,
+        )
+        world.calls.probes(0, rows)
+        log.open(1, 0)
+        log.tag(0, BUFFERS, 1)
+        m.call(0, 0x3300)  # seen before anybody awaits it
+        m.reg(0, harness.RSP, harness.PAGE_AT)
+        m.word(0, 0x3300)
+        m.call(0, 0x3000, 1, 0, BUFFERS)
+        m.reg(0, harness.ARGUMENTS[1], 0)  # clobbered: the argument on entry counts
+        m.reg(0, harness.RSP, harness.PAGE_AT + 800)
+        m.call(0, 0x3300)  # the same code, in a deeper call
+        assert m.current(0) == 0
+        m.reg(0, harness.RSP, harness.PAGE_AT + 8)
+        m.call(0, 0x3300)
+        assert m.current(0) == 1
+        m.reg(0, harness.RSP, harness.PAGE_AT)
+        m.call(0, 0x3100)
+        m.reg(0, harness.RSP, harness.PAGE_AT + 8)
+        m.reg(0, harness.RAX, harness.PAGE_AT + 16)
+        m.word(3, 4711)  # [ret+8]
+        m.call(0, 0x3300)
+        assert [tuple(row)[0:1] + tuple(row)[2:] for row in world.calls.notes(0).tolist()] == [(1, 4711, 1)]
+        m.call(0, 0x3300)
+        assert int(world.calls.notes(0)["count"][0]) == 1
+
+
+def test_unmapped_and_unreadable_keys_are_counted_and_ignored(world, m):
+    do(m, 0, "bind", harness.LIMIT)
+    do(m, 0, "tag", 2**64 - 1)
+    assert world.calls.dropped() == {"unmapped keys": 2}
+
+
+def test_a_hostile_guest_cannot_make_the_tables_grow(world, m, log):
+    log.open(1, 0)
+    log.tag(0, BUFFERS, 1)
+    do(m, 0, "bind", BUFFERS)
+    for i in range(20_000):
+        do(m, 0, "switch", i, i + 1)
+    for _ in range(100):
+        m.interrupt(0, 0)
+    for i in range(5_000):
+        do(m, 0, "note", i)
+    dropped = world.calls.dropped()
+    assert dropped["threads"] >= 20_000 - (1 << 14)
+    assert dropped["levels"] == 100 - 15
+    assert dropped["notes"] == 5_000 - 4096
+
+
+def test_mistakes_of_ours_are_refused(log):
+    log.open(1, 100)
+    with pytest.raises(EmuBug, match="Request 1 is open already"):
+        log.open(1, 0)
+    with pytest.raises(EmuBug, match="ends before it starts"):
+        log.close(1, 99)
+    with pytest.raises(EmuBug, match="not open"):
+        log.close(2, 99)
+    with pytest.raises(EmuBug, match="no part"):
+        log.mark(1, "run.nothing", 200)
+    log.mark(9, "run.app", 200)
+    assert log.late == 1
+
+
+def test_the_log_keeps_every_row(log):
+    for token in range(1, 3001):
+        log.open(token, token)
+        log.mark(token, f"run.{COMPONENTS[token % 7]}", token + token % 5)
+        log.close(token, token + 10, excluded=token <= 100)
+    table = log.table()
+    assert len(log) == len(table.token) == 3000
+    assert (table.parts_ps.sum(axis=1) == 10).all()
+    assert int(table.excluded.sum()) == 100
+    assert table.part_names == tuple(sorted(table.part_names, key=lambda n: Taxonomy().part_index[n]))
+
+
+# ---- random histories
+
+vcpus, tokens, buffers, threads = (st.integers(0, n) for n in (1, 5, 5, 3))
+histories = st.lists(
+    st.one_of(
+        st.tuples(st.just("block"), vcpus, st.integers(0, len(FUNCTIONS)), st.integers(0, 50)),
+        st.tuples(st.just("verb"), vcpus, st.sampled_from(sorted(VERB)), st.integers(0, 5), st.integers(0, 5)),
+        st.tuples(st.just("verb"), vcpus, st.just("bind"), st.integers(0, 5), st.integers(0, 5)),
+        st.tuples(st.just("verb"), vcpus, st.sampled_from(["switch", "wake"]), st.integers(0, 3), st.integers(0, 3)),
+        st.tuples(st.just("interrupt"), vcpus, tokens),
+        st.tuples(st.just("exception"), vcpus),
+        st.tuples(st.just("iret"), vcpus, st.integers(0, 1)),
+        st.tuples(st.just("idle"), vcpus, st.integers(0, 30)),
+        st.tuples(st.just("open"), tokens, st.integers(0, 3000)),
+        st.tuples(st.just("mark"), tokens, st.sampled_from(["run.nic", "wait.link", "run.ip"]), st.integers(0, 20_000)),
+        st.tuples(st.just("wait"), tokens, st.sampled_from(["ring", "nic", "irq", "socket"]), st.integers(0, 20_000)),
+        st.tuples(st.just("tag"), buffers, tokens),
+        st.tuples(st.just("take"), buffers),
+        st.tuples(st.just("close"), tokens, st.integers(0, 20_000)),
+    ),
+    max_size=120,
+)
+
+
+def play(world, log, history):
+    """Runs a history; each token is used once at a time. Tokens get a new number on each opening."""
+    live, serial = {}, 0
+    for kind, *rest in history:
+        if kind in ("block", "verb", "interrupt", "exception", "iret", "idle"):
+            machine, cpu = world.machines[rest[0] % len(world.machines)], rest[0]
+        if kind == "block":
+            machine.call(cpu, CODE + 0x10 * rest[1], rest[2])
+        elif kind == "verb":
+            base, step = (THREADS, 1) if rest[1] in ("switch", "wake", "note") else (BUFFERS, 64)
+            do(machine, cpu, rest[1], base + step * rest[2], base + step * rest[3], cycles=2)
+        elif kind == "interrupt":
+            machine.interrupt(cpu, live.get(rest[1], 0))
+        elif kind in ("exception", "iret", "idle"):
+            getattr(machine, kind)(cpu, *rest[1:])
+        elif kind == "open" and rest[0] not in live:
+            serial += 1
+            live[rest[0]] = serial
+            log.open(serial, rest[1])
+        elif kind == "tag":
+            log.tag(0, BUFFERS + 64 * rest[0], live.get(rest[1], 0))
+        elif kind == "take":
+            log.take(0, BUFFERS + 64 * rest[0])
+        elif kind in ("mark", "wait") and rest[0] in live:
+            getattr(log, kind)(live[rest[0]], *rest[1:])
+        elif kind == "close" and rest[0] in live:
+            log.close(live[rest[0]], rest[1] + 3000)
+            del live[rest[0]]
+    for token in live.values():
+        log.close(token, 30_000)
+
+
+@settings(max_examples=400, deadline=None)
+@given(histories, st.sampled_from([(1, 2), (2, 2)]))
+def test_random_histories_agree_with_the_referee(history, shape):
+    with harness.World(*shape) as world:
+        rules = prepare(world)
+        log = RequestLog(world.calls)
+        world.calls.trace(100_000)
+        play(world, log, history)  # RequestLog.close checks sum and sign of each request's parts
+        referee = Referee(rules)
+        trace = world.calls.trace_read(100_000)
+        assert trace.dropped == 0
+        referee.feed(trace.events)
+        table = log.table()
+        assert len(referee.closed) == len(table.token)
+        for i, token in enumerate(table.token.tolist()):
+            start, end, parts = referee.closed[token]
+            assert (start, end) == (int(table.start_ps[i]), int(table.end_ps[i]))
+            assert parts == {name: int(n) for name, n in zip(table.part_names, table.parts_ps[i], strict=True) if n}
+        for machine in world.machines:
+            notes = {
+                (machine.index, int(n["probe"]), int(n["value"])): int(n["count"])
+                for n in world.calls.notes(machine.index)
+            }
+            assert notes == {key: count for key, count in referee.notes.items() if key[0] == machine.index}

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emu.errors import EmuBug
+from nic.ports import Frame
 
 Int64 = NDArray[np.int64]
 
@@ -21,6 +22,7 @@ class Run:
     """One personality's figures; everything here is a function of the run's inputs (host figures live in `Host`).
 
     Attributes:
+        tokens: [requests], the requests' numbers, in the order in which they ended.
         latency_ps: [requests], scheduled arrival to last bit of the answer at the client.
         part_names: `run.COMPONENT` or `wait.REASON`, one a column of parts_ps.
         parts_ps: [requests, parts].
@@ -33,6 +35,7 @@ class Run:
     title: str
     kind: str
     config_hash: str
+    tokens: NDArray[np.uint64]
     latency_ps: Int64
     start_ps: Int64
     part_names: tuple[str, ...]
@@ -80,5 +83,14 @@ class Host:
     wall_s: float
     cpu_s: float
     mips: float
-    packet_us: float
+    events: int
     peak_mib: float
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One personality's run, what it cost the host, and the frames at the client (when they were asked for)."""
+
+    run: Run
+    host: Host
+    wire: list[tuple[int, str, Frame]]

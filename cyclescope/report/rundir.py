@@ -6,16 +6,18 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import numpy as np
 
-from cyclescope.result import Host, Run
+from cyclescope.result import Host, Outcome, Run
 from emu.errors import ConfigError
+from nic.sinks.pcapng import PcapngWriter
 
 
 def check_output(path: Path) -> None:
@@ -54,7 +56,7 @@ def write_json(path: Path, value: Any) -> None:
 
 def write_requests(path: Path, run: Run) -> None:
     """requests.npz: one column an array (`start_ps`, `latency_ps`, then each part by name), uncompressed, fixed dates."""
-    columns = {"start_ps": run.start_ps, "latency_ps": run.latency_ps}
+    columns = {"token": run.tokens, "start_ps": run.start_ps, "latency_ps": run.latency_ps}
     columns.update({name: np.ascontiguousarray(run.parts_ps[:, i]) for i, name in enumerate(run.part_names)})
     with path.open("wb") as file:
         np.savez(file, allow_pickle=False, **columns)  # zip members carry 1980-01-01, so bytes repeat
@@ -75,8 +77,44 @@ def host_document(runs: list[Run], hosts: list[Host]) -> dict[str, Any]:
             "wall_s": round(host.wall_s, 3),
             "cpu_s": round(host.cpu_s, 3),
             "mips": round(host.mips, 1),
-            "python_us_per_packet": round(host.packet_us, 1),
+            "events": host.events,
             "peak_mib": round(host.peak_mib, 1),
         }
         for run, host in zip(runs, hosts, strict=True)
     }
+
+
+def write_run_directory(path: Path, document: dict[str, Any], outcomes: Sequence[Outcome]) -> None:
+    """Everything of a comparison: summary.json, host.json, and for each personality requests, wire and flame stacks."""
+    with run_directory(path) as partial:
+        write_json(partial / "summary.json", {**document, "versions": versions()})
+        write_json(partial / "host.json", host_document([o.run for o in outcomes], [o.host for o in outcomes]))
+        for outcome in outcomes:
+            folder = partial / outcome.run.personality
+            folder.mkdir()
+            write_requests(folder / "requests.npz", outcome.run)
+            write_flame(folder / "flame.collapsed", outcome.run)
+            write_wire(folder / "wire.pcapng", outcome)
+
+
+def write_wire(path: Path, outcome: Outcome) -> None:
+    """The client's frames, nanosecond times; the last datagram of each answer carries its request's breakdown."""
+    run = outcome.run
+    last = {frame.token: i for i, (_, direction, frame) in enumerate(outcome.wire) if direction == "rx" and frame.token}
+    rows = {int(token): row for row, token in enumerate(run.tokens)}
+    with path.open("wb") as file, PcapngWriter(file) as writer:
+        for number, (time_ps, direction, frame) in enumerate(outcome.wire):
+            row = rows.get(frame.token) if last.get(frame.token) == number else None
+            comment = "" if row is None else _breakdown(run, row)
+            writer.write(time_ps, frame.data, comment, direction)
+
+
+def _breakdown(run: Run, row: int) -> str:
+    parts = run.parts_ps[row]
+    listed = ", ".join(f"{name} {int(parts[i]) / 1e6:.3f}" for i, name in enumerate(run.part_names) if parts[i])
+    return f"request {int(run.tokens[row])}: latency {int(run.latency_ps[row]) / 1e6:.3f} us = {listed}"
+
+
+def versions() -> dict[str, str]:
+    """Of what can change a result: ours and the libraries' that execute and decode."""
+    return {name: metadata.version(name) for name in ("cyclescope", "unicorn", "capstone", "numpy")}

@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""`cyclescope compare`: the main job."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, cast
+
+import msgspec
+import typer
+from rich.console import Console
+
+from cyclescope.cli.options import Cpus, Json, Memory, Net, Out, Quiet, Seed, Timing, Uarch, memory_mib, rate_bps
+from cyclescope.cli.progress import shown
+from cyclescope.config import Hardware, Load, Locks
+from cyclescope.experiments.compare import compare
+from cyclescope.report.document import comparison_document, with_host
+from cyclescope.report.rundir import check_output, write_run_directory
+from cyclescope.report.terminal import print_comparison
+from cyclescope.result import Outcome
+from emu.errors import ConfigError
+from personalities import registry
+
+DEFAULT_PERSONALITIES = "linux_like,libos"
+
+
+def add_to(app: typer.Typer) -> None:
+    app.command("compare", help="Run several personalities under the same load and print one table.")(command)
+
+
+def command(
+    personality: Annotated[str, typer.Option("--personality", help="Names, joined by commas.")] = DEFAULT_PERSONALITIES,
+    cpus: Cpus = 4,
+    mem: Memory = "256M",
+    uarch: Uarch = "skylake_sp",
+    net: Net = "10G",
+    timing: Timing = "fast",
+    requests: Annotated[int, typer.Option("--requests", help="Measured requests a personality.")] = 10_000,
+    warmup: Annotated[
+        int, typer.Option("--warmup", help="Requests before measuring, left out of every figure.")
+    ] = 1_000,
+    seed: Seed = 1,
+    load: Annotated[
+        float, typer.Option("--load", help="Offered load, as a share of the slowest one's capacity.")
+    ] = 0.7,
+    rate: Annotated[float | None, typer.Option("--rate", help="Offered load [requests/s].")] = None,
+    closed: Annotated[int | None, typer.Option("--closed", help="Closed loop with this many outstanding.")] = None,
+    keys: Annotated[int, typer.Option("--keys", help="Distinct keys.")] = 1_000,
+    flows: Annotated[int, typer.Option("--flows", help="Client UDP ports.")] = 64,
+    locks: Annotated[str, typer.Option("--locks", help="kvd's hash table: striped or global lock.")] = "striped",
+    quantum: Annotated[int, typer.Option("--quantum", help="vCPU quantum at timed levels [cycles].")] = 400,
+    moderation: Annotated[int, typer.Option("--moderation", help="Interrupt moderation [us], 0 is off.")] = 0,
+    cross_traffic: Annotated[
+        float, typer.Option("--cross-traffic", help="Other load on the switch port, 0 to 0.9.")
+    ] = 0.0,
+    json: Json = None,
+    out: Out = None,
+    quiet: Quiet = False,
+) -> None:
+    """Checks every option before the first guest boots."""
+    if locks not in ("striped", "global"):
+        raise ConfigError(f"--locks is {locks!r}: give striped or global")
+    hardware = Hardware(
+        cpus=cpus, memory_mib=memory_mib(mem), uarch=uarch, link_bps=rate_bps(net), quantum_cycles=quantum,
+        moderation_us=moderation, cross_traffic=cross_traffic,
+    )  # fmt: skip
+    offered = Load(
+        requests=requests, warmup=warmup, seed=seed, load=load, rate=rate, closed=closed, keys=keys, flows=flows,
+        locks=cast(Locks, locks),
+    )  # fmt: skip
+    contenders = [registry.get(name) for name in personality.split(",")]
+    if out is not None:
+        check_output(out)
+    with shown(quiet) as progress:
+        digest, outcomes = compare(
+            contenders, hardware, offered, timing=timing, keep_wire=out is not None, progress=progress
+        )
+    runs = [outcome.run for outcome in outcomes]
+    config = {"hardware": msgspec.to_builtins(hardware), "load": msgspec.to_builtins(offered), "timing": timing}
+    document = comparison_document(config, digest, runs)
+    if out is not None:
+        write_run_directory(out, document, outcomes)
+    if json is not None:
+        write_json_option(json, with_host(document, [outcome.host for outcome in outcomes]))
+    if json != "-":
+        _print(digest, hardware, offered, outcomes, out)
+
+
+def _print(digest: str, hardware: Hardware, load: Load, outcomes: list[Outcome], out: Path | None) -> None:
+    console = Console(width=None if sys.stdout.isatty() else 160)
+    print_comparison(
+        console,
+        [outcome.run for outcome in outcomes],
+        f"Where a request's latency goes: {hardware.cpus} vCPUs ({hardware.uarch}), {load.requests:,} requests "
+        f"after {load.warmup:,} of warm-up, seed {load.seed}, configuration {digest}",
+    )
+    for outcome in outcomes:
+        host = asdict(outcome.host)
+        console.print(
+            f"{outcome.run.personality}: measured in {host['wall_s']:.1f} s of host time, {host['mips']:.0f} MIPS",
+            style="dim", highlight=False,
+        )  # fmt: skip
+    if out is not None:
+        console.print(f"Written to {out}", highlight=False)
+
+
+def write_json_option(target: str, value: object) -> None:
+    """`--json FILE`, or `-` for standard output."""
+    text = msgspec.json.format(msgspec.json.encode(value, order="sorted"), indent=2) + b"\n"
+    if target == "-":
+        sys.stdout.buffer.write(text)
+        sys.stdout.flush()
+        return
+    try:
+        Path(target).write_bytes(text)
+    except OSError as error:
+        raise ConfigError(f"--json {target}: cannot be written ({error.strerror}); give another file, or -") from error

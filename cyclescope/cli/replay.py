@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""`cyclescope replay`: a capture's requests into a guest, its answers against the recorded ones."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+from rich.console import Console
+
+from cyclescope.cli.compare import write_json_option
+from cyclescope.cli.options import Cpus, Json, Memory, Net, Quiet, Timing, Uarch, memory_mib, rate_bps
+from cyclescope.cli.progress import shown
+from cyclescope.config import Hardware
+from cyclescope.experiments.replay import Difference, Replayed, load_exchanges, replay
+from cyclescope.report.chronos import percentile_ns
+from emu.errors import ConfigError
+from personalities import registry
+
+LISTED = 20
+
+
+def add_to(app: typer.Typer) -> None:
+    app.command("replay", help="Replay a capture's memcached requests; --check compares the answers.")(command)
+
+
+def command(
+    capture: Annotated[Path, typer.Argument(help="A pcap or pcapng file.")],
+    personality: Annotated[str, typer.Option("--personality", help="Name.")] = "linux_like",
+    check: Annotated[bool, typer.Option("--check", help="One at a time; exit 1 if any answer differs.")] = False,
+    multiplier: Annotated[float, typer.Option("--multiplier", help="As captured, this many times as fast.")] = 1.0,
+    closed: Annotated[int | None, typer.Option("--closed", help="Closed loop with this many outstanding.")] = None,
+    cpus: Cpus = 4,
+    mem: Memory = "256M",
+    uarch: Uarch = "skylake_sp",
+    net: Net = "10G",
+    timing: Timing = "fast",
+    json: Json = None,
+    quiet: Quiet = False,
+) -> int:
+    """Exit code 1 when checking and an answer differs or is missing."""
+    if multiplier <= 0:
+        raise ConfigError(f"--multiplier is {multiplier}: give a number above 0")
+    if closed is not None and not 1 <= closed <= 10_000:
+        raise ConfigError(f"--closed is {closed}: give 1 to 10000 requests outstanding")
+    hardware = Hardware(cpus=cpus, memory_mib=memory_mib(mem), uarch=uarch, link_bps=rate_bps(net))
+    hardware.check()
+    chosen = registry.get(personality)
+    exchanges = load_exchanges(capture)
+    with shown(quiet) as progress:
+        result = replay(
+            exchanges, chosen, hardware, check=check, multiplier=multiplier, closed=closed, timing=timing, progress=progress
+        )  # fmt: skip
+    if json is not None:
+        write_json_option(json, _document(personality, result))
+    if json != "-":
+        _print(personality, result)
+    return 1 if check and (result.different or result.lost) else 0
+
+
+def _document(personality: str, result: Replayed) -> dict[str, object]:
+    return {
+        "personality": personality,
+        "requests": result.requests,
+        "compared": result.compared,
+        "equal": result.equal,
+        "different": len(result.different),
+        "lost": result.lost,
+        "differences": [
+            {
+                "number": d.number,
+                "request": _shown(d.request),
+                "recorded": _shown(d.recorded),
+                "answered": _shown(d.answered or b""),
+            }
+            for d in result.different
+        ],
+    }
+
+
+def _print(personality: str, result: Replayed) -> None:
+    console = Console(highlight=False, soft_wrap=True)
+    latency = np.array(result.latency_ps, np.int64)
+    console.print(
+        f"{personality}: {result.requests:,} requests, {result.equal:,} answers equal the recorded ones, "
+        f"{len(result.different):,} differ, {result.lost:,} lost; mean latency {latency.mean() / 1e6:.2f} us, "
+        f"p99 {percentile_ns(latency, 99) / 1e3:.2f} us"
+    )
+    for difference in result.different[:LISTED]:
+        console.print(_line(difference), markup=False)
+    if len(result.different) > LISTED:
+        console.print(f"  and {len(result.different) - LISTED:,} more (--json FILE lists them all)")
+
+
+def _line(difference: Difference) -> str:
+    return (
+        f"  {difference.number}: {_shown(difference.request, 60)}: recorded {_shown(difference.recorded, 60)}, "
+        f"answered {_shown(difference.answered or b'', 60)}"
+    )
+
+
+def _shown(data: bytes, limit: int = 1 << 20) -> str:
+    text = data.decode("latin-1").encode("unicode_escape").decode("ascii")
+    return text if len(text) <= limit else text[:limit] + "..."

@@ -1,0 +1,190 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The main job: the same hardware, the same requests at the same times, several personalities, one table.
+
+Each personality is booted, given the keys, warmed up, and its capacity is measured in a closed loop. Then all of them get
+one open-loop Poisson schedule at a share of the slowest one's capacity (or a given rate, or a closed loop); only that is reported.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import resource
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from cyclescope.config import Hardware, Load, config_hash
+from cyclescope.experiments.testbed import Phase, Progress, Testbed, no_progress
+from cyclescope.experiments.workload import frames
+from cyclescope.result import Host, Outcome, Run
+from emu.errors import ConfigError, GuestError
+from emu.ledger.accounts import notes
+from emu.uarch import table_files
+from nic.memcached_udp import DEFAULT_PORT
+from nic.ports import Frame
+from nic.sources.arrivals import poisson
+from nic.sources.etc import EtcLoad
+from personalities.base import Personality
+
+CAPACITY_REQUESTS = 2_000
+OUTSTANDING_PER_CPU = 8
+PRELOAD_OUTSTANDING = 4
+PROGRAM = "kvd"
+
+
+@dataclass
+class Wire:
+    """The client's frames while `on`: (time_ps, direction, frame)."""
+
+    on: bool = False
+    frames: list[tuple[int, str, Frame]] = field(default_factory=list)
+
+    def __call__(self, time_ps: int, direction: str, frame: Frame) -> None:
+        if self.on:
+            self.frames.append((time_ps, direction, frame))
+
+
+class Contender:
+    """One personality on its testbed, through the phases of a comparison."""
+
+    def __init__(self, personality: Personality, hardware: Hardware, load: Load, timing: str, keep_wire: bool) -> None:
+        arguments = personality.arguments_for(PROGRAM, hardware.cpus, DEFAULT_PORT)
+        spec = personality.prepare(PROGRAM, [*arguments, "--locks", load.locks])
+        self.personality, self.hardware, self.load = personality, hardware, load
+        self.traffic = EtcLoad(load.seed, load.keys)
+        self.wire = Wire() if keep_wire else None
+        self.bed = Testbed(hardware, personality, spec, timing=timing, sink=self.wire)
+        self.capacity_rps = 0.0
+
+    def prepare(self, progress: Progress) -> None:
+        """Boot and store the keys."""
+        self.bed.boot(progress)
+        preload = list(frames(self.traffic.preload(), self.load.flows))
+        phase = self.bed.closed_loop(PRELOAD_OUTSTANDING, preload, "storing the keys", progress)
+        if phase.lost:
+            raise GuestError(f"{self.personality.name}: {phase.lost} of {phase.count} keys could not be stored")
+
+    def measure_capacity(self, progress: Progress) -> None:
+        """Answers a second with OUTSTANDING_PER_CPU requests under way for each vCPU; also the first warm-up."""
+        count = min(CAPACITY_REQUESTS, max(self.load.requests, 200))
+        sent = list(frames(self.traffic.requests(count), self.load.flows))
+        phase = self.bed.closed_loop(OUTSTANDING_PER_CPU * self.hardware.cpus, sent, "measuring capacity", progress)
+        if not phase.answered:
+            raise GuestError(f"{self.personality.name}: none of {phase.count} requests was answered")
+        self.capacity_rps = phase.rate_rps
+
+    def measure(self, rate_rps: float, digest: str, progress: Progress) -> Outcome:
+        """Warm up, then the measured requests; `rate_rps` is for the open loop."""
+        load, bed = self.load, self.bed
+        if load.warmup:
+            self._send(load.warmup, rate_rps, load.seed + 1, "warming up", progress)
+        before, counted = bed.snapshot(), bed.counters()
+        begun, cpu, host_s, events = time.perf_counter(), time.process_time(), bed.host_s, bed.world.events
+        if self.wire is not None:
+            self.wire.on = True
+        phase = self._send(load.requests, rate_rps, load.seed, "measuring", progress)
+        wall_s, cpu_s = time.perf_counter() - begun, time.process_time() - cpu
+        if self.wire is not None:
+            self.wire.on = False
+        if not phase.answered:
+            raise GuestError(f"{self.personality.name}: none of {phase.count} requests was answered")
+        accounts = bed.accounts(before, bed.snapshot())
+        table = bed.requests.table()
+        first_token = bed.client.config.first_token + phase.first
+        mine = (table.token >= first_token) & (table.token < first_token + phase.count)
+        wasted = sum(accounts.instructions_of(bed.manifest).values())
+        busy = accounts.instructions - wasted
+        run = Run(
+            personality=self.personality.name,
+            title=self.personality.title,
+            kind=self.personality.kind,
+            config_hash=digest,
+            tokens=table.token[mine],
+            latency_ps=(table.end_ps - table.start_ps)[mine],
+            start_ps=table.start_ps[mine],
+            part_names=table.part_names,
+            parts_ps=table.parts_ps[mine],
+            cycles=accounts.cycles(),
+            vcpu_cycles=accounts.vcpu_cycles,
+            vcpu_components=accounts.vcpu_components(),
+            instructions=accounts.instructions,
+            busy_instructions=busy,
+            sent=phase.count,
+            lost=phase.lost,
+            capacity_rps=self.capacity_rps,
+            rate_rps=rate_rps if load.closed is None else phase.rate_rps,
+            counters=_minus(bed.counters(), counted),
+            symbols=accounts.by_symbol(),
+            unmapped=accounts.unmapped(),
+            notes=notes(bed.calls, bed.machine.index, bed.manifest),
+            inputs=self._inputs(),
+        )
+        run.check()
+        in_guest_s = bed.host_s - host_s
+        host = Host(
+            wall_s=wall_s,
+            cpu_s=cpu_s,
+            mips=busy / in_guest_s / 1e6,
+            events=bed.world.events - events,
+            peak_mib=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        )
+        return Outcome(run, host, self.wire.frames if self.wire else [])
+
+    def _send(self, count: int, rate_rps: float, seed: int, label: str, progress: Progress) -> Phase:
+        sent = frames(self.traffic.requests(count), self.load.flows)
+        if self.load.closed is not None:
+            return self.bed.closed_loop(self.load.closed, list(sent), label, progress)
+        times = poisson(count, rate_rps, seed, self.bed.world.now_ps)
+        return self.bed.open_loop(times.tolist(), sent, label, progress)
+
+    def _inputs(self) -> dict[str, str]:
+        spec = self.bed.spec
+        files = {Path(spec.image), *(module.path for module in spec.modules), self.bed.manifest.path}
+        named = {path.name: path for path in (*files, *table_files(self.hardware.uarch))}
+        return {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in sorted(named.items())}
+
+
+def compare(
+    personalities: Sequence[Personality],
+    hardware: Hardware,
+    load: Load,
+    *,
+    timing: str = "fast",
+    keep_wire: bool = False,
+    progress: Progress = no_progress,
+) -> tuple[str, list[Outcome]]:
+    """Runs the comparison; the configuration's hash and an outcome a personality, in the order given.
+
+    Raises:
+        ConfigError: a value out of range, a personality named twice, an image missing.
+        GuestError: a guest crashed, hung, or answered nothing.
+    """
+    hardware.check()
+    load.check()
+    if len({p.name for p in personalities}) != len(personalities) or not personalities:
+        raise ConfigError("--personality: name each personality once")
+    digest = config_hash(hardware, load)
+    contenders: list[Contender] = []
+    try:
+        for personality in personalities:
+            contenders.append(Contender(personality, hardware, load, timing, keep_wire))
+        for contender in contenders:
+            contender.prepare(progress)
+        if load.closed is None and load.rate is None:
+            for contender in contenders:
+                contender.measure_capacity(progress)
+            rate = load.load * min(contender.capacity_rps for contender in contenders)
+        else:
+            rate = load.rate or 0.0
+        return digest, [contender.measure(rate, digest, progress) for contender in contenders]
+    finally:
+        for contender in contenders:
+            contender.bed.close()
+
+
+def _minus(later: Sequence[dict[str, int]], earlier: Sequence[dict[str, int]]) -> tuple[dict[str, int], ...]:
+    return tuple(
+        {name: value - before[name] for name, value in after.items()}
+        for after, before in zip(later, earlier, strict=True)
+    )

@@ -1,0 +1,262 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""One guest machine, its NIC, a switch and a client, wired up and booted: what every experiment starts from."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+
+from cyclescope.config import Hardware
+from emu.core.binding import Level
+from emu.errors import ConfigError, GuestError
+from emu.ledger.accounts import Accounts, Snapshot, snapshot
+from emu.ledger.install import install, taxonomy_of
+from emu.ledger.manifest import load_manifest
+from emu.ledger.requests import RequestLog
+from emu.loader.boot import BootSpec
+from emu.machine import MachineConfig
+from emu.uarch import load_table
+from emu.world import Reason, StopInfo, World
+from nic.costs import Moderation, NicConfig
+from nic.endpoint import Endpoint
+from nic.fabric import Star
+from nic.link import LinkConfig
+from nic.matching import EndpointConfig, Matcher
+from nic.ports import Sender
+from nic.switch import CrossTraffic, SwitchConfig
+from nic.tap import Tracer, TraceSink
+from nic.virtio_net import VirtioNet
+from personalities.base import Personality
+
+MIB = 1 << 20
+BOOT_LIMIT_PS = 10**12
+"""Simulated time a guest may take from power-on to its ready line: 1 s."""
+LEVELS = {"functional": Level.FUNCTIONAL, "fast": Level.FAST}
+
+Progress = Callable[[str, int, int], None]
+"""(what is going on, done, of how many; 0: unknown)."""
+
+
+def no_progress(what: str, done: int, total: int) -> None:
+    """Shows nothing."""
+
+
+@dataclass(frozen=True)
+class Phase:
+    """Requests that were sent together: `[first, first + count)` of the client's."""
+
+    first: int
+    count: int
+    start_ps: int
+    end_ps: int
+    lost: int
+
+    @property
+    def answered(self) -> int:
+        return self.count - self.lost
+
+    @property
+    def rate_rps(self) -> float:
+        """Answers a second of simulated time."""
+        return self.answered * 1e12 / max(1, self.end_ps - self.start_ps)
+
+
+class Testbed:
+    """A booted personality with a client on the other side of a switch. Use `with`; single use.
+
+    Args:
+        sink: shown every frame at the client's link, or None.
+    """
+
+    __test__ = False
+
+    def __init__(
+        self,
+        hardware: Hardware,
+        personality: Personality,
+        spec: BootSpec,
+        *,
+        timing: str = "fast",
+        matcher: Matcher | None = None,
+        on_answer: Callable[[int, bytes, int], None] | None = None,
+        sink: TraceSink | None = None,
+    ) -> None:
+        hardware.check()
+        if timing not in LEVELS:
+            raise ConfigError(f"--timing is {timing!r}: give {' or '.join(LEVELS)}")
+        self.hardware, self.personality, self.spec = hardware, personality, spec
+        self._level = LEVELS[timing]
+        self._on_answer = on_answer
+        self._progress: Progress = no_progress
+        self._goal = ("", 0, 0)
+        self._shown = 0
+        self._line = b""
+        self.host_s = 0.0
+
+        table = load_table(hardware.uarch)
+        self.world = World()
+        try:
+            self.machine = self.world.add_machine(
+                MachineConfig(
+                    cpus=hardware.cpus, ram_bytes=hardware.memory_mib * MIB, hz=table.hz, uarch=hardware.uarch
+                )
+            )
+            self._build(table, matcher, sink)
+        except BaseException:
+            self.world.close()
+            raise
+
+    def _build(self, table: object, matcher: Matcher | None, sink: TraceSink | None) -> None:
+        hardware, world, machine, core = self.hardware, self.world, self.machine, self.world.core
+        core.uarch(machine.index, table)
+        core.quantum(timed=hardware.quantum_cycles)
+        self.manifest = load_manifest(self.spec.manifest or self.personality.manifest_path)
+        self.taxonomy = taxonomy_of([self.manifest])
+        self.calls = core.ledger_calls()
+        program = next((p for p in self.spec.programs if p.read_bytes()[:4] == b"\x7fELF"), None)
+        self.names = install(self.calls, machine.index, self.manifest, Path(self.spec.image), self.taxonomy, program)
+        self.requests = RequestLog(self.calls, self.taxonomy)
+        link = LinkConfig(hardware.link_bps, hardware.propagation_ns * 1000)
+        star = Star(world, self.requests, SwitchConfig(forwarding_ps=hardware.switch_ns * 1000))
+        cross = CrossTraffic(hardware.cross_traffic) if hardware.cross_traffic else None
+        self.nic = VirtioNet(
+            "nic0",
+            NicConfig(pairs=hardware.cpus, moderation=Moderation(usecs=hardware.moderation_us)),
+            clock=world,
+            dma=machine.dma,
+            interrupts=machine,
+            requests=self.requests.machine(machine.index),
+            sender=star.join("guest", link, cross),
+        )
+        machine.add_pci(self.nic.function)
+        port: Sender = star.join("client", link)
+        if sink is not None:
+            port = Tracer(port, sink)
+        self.client = Endpoint(
+            "client",
+            EndpointConfig(),
+            clock=world,
+            requests=self.requests,
+            sender=port,
+            matcher=matcher,
+            on_answer=self._answered,
+            on_done=lambda _: world.stop(),
+        )
+
+    # ---- running
+
+    def boot(self, progress: Progress = no_progress) -> None:
+        """Boot at the functional level up to the line that ends in ` ready`, then switch to the timed level.
+
+        Raises:
+            GuestError: it ended, crashed, hung, or said nothing of the kind within BOOT_LIMIT_PS.
+        """
+        progress(f"{self.personality.name}: booting", 0, 0)
+        self.machine.console.sink = self._watch_console
+        self.machine.boot(self.spec)
+        stop = self._run(BOOT_LIMIT_PS)
+        if stop.reason is not Reason.REQUESTED:
+            raise GuestError(
+                f"{self.spec.image.name}: {describe(stop)} before the program was ready; its console ends: {self.last_lines()}"
+            )
+        self.machine.console.sink = None
+        self.world.core.set_level(self.machine.index, self._level)
+
+    def open_loop(
+        self, times_ps: Sequence[int], frames: Iterable[bytes], label: str, progress: Progress = no_progress
+    ) -> Phase:
+        """Send frame i at times_ps[i] and run until the last answer, or its timeout."""
+        return self._phase(label, len(times_ps), progress, lambda: self.client.open_loop(times_ps, frames))
+
+    def closed_loop(
+        self, outstanding: int, frames: Sequence[bytes], label: str, progress: Progress = no_progress
+    ) -> Phase:
+        """Keep `outstanding` requests under way until all frames are answered, or timed out."""
+        start = self.world.now_ps
+        return self._phase(label, len(frames), progress, lambda: self.client.closed_loop(outstanding, frames, start))
+
+    def _phase(self, label: str, total: int, progress: Progress, begin: Callable[[], None]) -> Phase:
+        first, start_ps, lost = len(self.client.starts_ps), self.world.now_ps, self.client.lost
+        self._progress, self._goal, self._shown = progress, (f"{self.personality.name}: {label}", first, total), 0
+        begin()
+        stop = self._run(None)
+        if stop.reason is not Reason.REQUESTED:
+            raise GuestError(
+                f"{self.spec.image.name}: {describe(stop)} while serving; its console ends: {self.last_lines()}"
+            )
+        ends = self.client.ends_ps[first:]
+        return Phase(first, len(ends), start_ps, max(ends, default=start_ps), self.client.lost - lost)
+
+    def _run(self, until_ps: int | None) -> StopInfo:
+        begun = time.perf_counter()
+        try:
+            stop = self.world.run(until_ps)
+        finally:
+            self.host_s += time.perf_counter() - begun
+        if stop.reason is Reason.INTERRUPTED:
+            raise KeyboardInterrupt
+        return stop
+
+    # ---- looking
+
+    def snapshot(self) -> Snapshot:
+        """The ledger now; its sums are checked against the vCPUs' clocks."""
+        clocks = [self.world.core.cycles(self.machine.index, vcpu) for vcpu in range(self.hardware.cpus)]
+        return snapshot(self.calls, self.machine.index, clocks, len(self.names))
+
+    def accounts(self, earlier: Snapshot | None, later: Snapshot) -> Accounts:
+        """What happened between two snapshots."""
+        return Accounts.between(earlier, later, self.taxonomy, self.names)
+
+    def counters(self) -> tuple[dict[str, int], ...]:
+        """Each vCPU's counters since power-on."""
+        return tuple(self.world.core.counters(self.machine.index, vcpu) for vcpu in range(self.hardware.cpus))
+
+    def last_lines(self) -> str:
+        """The console's last three lines, for a message."""
+        lines = [line.strip() for line in self.machine.console.tail.splitlines() if line.strip()]
+        return " | ".join(lines[-3:]) or "(nothing)"
+
+    def _watch_console(self, data: bytes, time_ps: int) -> None:
+        *lines, self._line = (self._line + data).split(b"\n")
+        if any(line.rstrip().endswith(b" ready") for line in lines):
+            self.world.stop()
+
+    def _answered(self, index: int, answer: bytes, time_ps: int) -> None:
+        label, first, total = self._goal
+        done = index + 1 - first
+        if done >= self._shown + max(1, total // 50):
+            self._shown = done
+            self._progress(label, done, total)
+        if self._on_answer is not None:
+            self._on_answer(index, answer, time_ps)
+
+    def close(self) -> None:
+        """Free the machine."""
+        self.world.close()
+
+    def __enter__(self) -> Testbed:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def describe(stop: StopInfo) -> str:
+    """How a run ended, as the middle of a sentence."""
+    where = f" (vCPU {stop.vcpu}, RIP {stop.rip:#x})" if stop.vcpu >= 0 else ""
+    texts = {
+        Reason.EXIT: f"the guest ended its run with {stop.value}",
+        Reason.TRIPLE_FAULT: f"the guest triple-faulted{where}",
+        Reason.NO_PROGRESS: "every vCPU halted with nothing left to wake it",
+        Reason.UNTIL: f"the guest ran for {BOOT_LIMIT_PS / 1e12:g} s of its time",
+        Reason.CYCLE_LIMIT: "the cycle limit was reached",
+        Reason.RESET: "the guest reset its machine",
+        Reason.POWER_OFF: "the guest switched its machine off",
+    }
+    return texts.get(stop.reason, str(stop.reason))

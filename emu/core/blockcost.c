@@ -77,10 +77,13 @@ static uint32_t flow_bound16(const struct uarch *u, const struct dop *d, uint32_
     return slope;
 }
 
+enum { LCP_CYCLES = 3 };     /* Intel optimisation manual: length-changing prefixes; only code that is decoded anew each time pays */
+
 void block_cost(const struct uarch *u, const struct dop *d, uint32_t n, uint32_t bytes, bool rep, struct block_cost *out) {
-    uint32_t slots16 = 0, own16 = 0, serial16 = 0, plain = 0;
+    uint32_t slots16 = 0, own16 = 0, serial16 = 0, plain = 0, lcp = 0;
     for (uint32_t i = 0; i < n; i++) {
         serial16 += d[i].serial16;
+        lcp += d[i].lcp;
         if (d[i].kind == DOP_REP) continue;
         plain++;
         if (i && d[i - 1].fused) continue;
@@ -90,7 +93,7 @@ void block_cost(const struct uarch *u, const struct dop *d, uint32_t n, uint32_t
     }
     uint32_t retire16 = (slots16 + (uint32_t)u->row[UA_issue_width] - 1) / (uint32_t)u->row[UA_issue_width], worst = retire16, b;
     if (own16 > worst) worst = own16;
-    if (u->row[UA_frontend_bytes] && plain && (b = 16 * bytes / (uint32_t)u->row[UA_frontend_bytes]) > worst) worst = b;
+    if (u->row[UA_frontend_bytes] && plain && (b = 16 * bytes / (uint32_t)u->row[UA_frontend_bytes] + 16 * LCP_CYCLES * lcp) > worst) worst = b;
     if (plain && (b = port_bound16(d, n)) > worst) worst = b;
     if (plain && (b = flow_bound16(u, d, n)) > worst) worst = b;
     if (!rep && worst < (uint32_t)u->row[UA_block_min16]) worst = (uint32_t)u->row[UA_block_min16];

@@ -370,7 +370,7 @@ int caches_new(struct machine *m) {
     l->slice_sets = (uint32_t)(u->row[UA_llc_kib_per_vcpu] * 1024 / LINE / l->ways);
     size_t entries = (size_t)l->slice_sets * l->slices * l->ways;
     l->tags = calloc(entries, sizeof *l->tags); l->flags = calloc(entries, 1);
-    l->dir_lines = (m->ram_bytes + ((uint64_t)4 << 30)) >> LINE_BITS;      /* RAM above the hole starts at 4 GiB */
+    l->dir_lines = (m->ram_bytes + ((uint64_t)1 << 30)) >> LINE_BITS;      /* the hole below 4 GiB is 1 GiB */
     l->dir = mmap(NULL, l->dir_lines * sizeof *l->dir, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     bool bad = !l->tags || !l->flags || l->dir == MAP_FAILED;
     if (l->dir == MAP_FAILED) l->dir = NULL;

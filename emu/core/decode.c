@@ -73,10 +73,10 @@ static void operand_class(const cs_x86_op *o, bool shift_count, bool any_width, 
     else snprintf(to, n, "o");
 }
 
-static const char *lea_class(const cs_x86_op *m) {       /* Skylake: three parts go to port 1 and take 3 cycles, RIP-relative too goes to port 1 */
+static const char *lea_class(const cs_x86_op *m, bool has_disp) {   /* Skylake: three parts (as encoded) go to port 1 and take 3 cycles; RIP-relative goes there too */
     if (m->mem.base == X86_REG_RIP) return "rip";
     bool base = m->mem.base != X86_REG_INVALID, index = m->mem.index != X86_REG_INVALID;
-    return base && index && m->mem.disp ? "3" : "2";
+    return base && index && has_disp ? "3" : "2";
 }
 
 static const struct form *find_form(const struct uarch *u, csh h, const cs_insn *in) {
@@ -87,7 +87,7 @@ static const struct form *find_form(const struct uarch *u, csh h, const cs_insn 
     char name[24], key[96];
     snprintf(name, sizeof name, "%s%s", base, two_mem && (in->id == X86_INS_MOVSD || in->id == X86_INS_CMPSD) ? "_string" : "");
     if (in->id == X86_INS_LEA && x->op_count == 2) {
-        snprintf(key, sizeof key, "lea r%u,%s", x->operands[0].size * 8u, lea_class(&x->operands[1]));
+        snprintf(key, sizeof key, "lea r%u,%s", x->operands[0].size * 8u, lea_class(&x->operands[1], x->encoding.disp_offset));
         return uarch_form(u, key);
     }
     bool shift = in->id == X86_INS_SHL || in->id == X86_INS_SAL || in->id == X86_INS_SHR || in->id == X86_INS_SAR || in->id == X86_INS_ROL || in->id == X86_INS_ROR
@@ -174,6 +174,15 @@ static bool has_group(const cs_insn *in, uint8_t g) {
     return false;
 }
 
+/* Destinations that are also inputs: scalar conversions keep the upper half, and these bit scans wait for their old value. */
+static bool reads_destination(unsigned id) {
+    switch (id) {
+    case X86_INS_BSF: case X86_INS_BSR: case X86_INS_POPCNT: case X86_INS_CVTSI2SD: case X86_INS_CVTSI2SS: case X86_INS_CVTSS2SD: case X86_INS_CVTSD2SS:
+    case X86_INS_SQRTSS: case X86_INS_SQRTSD: case X86_INS_RCPSS: case X86_INS_RSQRTSS: case X86_INS_ROUNDSS: case X86_INS_ROUNDSD: return true;
+    }
+    return false;
+}
+
 static void data_flow(const cs_insn *in, struct dop *d) {
     const cs_detail *t = in->detail; const cs_x86 *x = &t->x86;
     bool stack = in->id == X86_INS_PUSH || in->id == X86_INS_POP || in->id == X86_INS_CALL || in->id == X86_INS_RET;    /* RSP: the stack engine */
@@ -192,7 +201,7 @@ static void data_flow(const cs_insn *in, struct dop *d) {
         if (o->type == X86_OP_REG) {
             uint8_t r = reg_number(o->reg), access = o->access;
             if (!access) access = i ? CS_AC_READ : CS_AC_READ | CS_AC_WRITE;
-            if ((access & CS_AC_READ || (rmw_width && !i)) && d->kind != DOP_ZERO) list_add(d->reads, &d->nreads, DOP_REGS, r);
+            if ((access & CS_AC_READ || (!i && (rmw_width || reads_destination(in->id)))) && d->kind != DOP_ZERO) list_add(d->reads, &d->nreads, DOP_REGS, r);
             if (access & CS_AC_WRITE) list_add(d->writes, &d->nwrites, DOP_REGS, r);
         } else if (o->type == X86_OP_MEM) {
             uint8_t b = reg_number(o->mem.base), k = reg_number(o->mem.index);
@@ -245,6 +254,7 @@ static void decode_one(const struct uarch *u, csh h, const cs_insn *in, struct d
     d->length = (uint8_t)in->size;
     d->kind = row >= 0 ? DOP_SERIAL : rep ? DOP_REP : idiom(in);
     data_flow(in, d);
+    d->lcp = x->prefix[2] && x->encoding.imm_size == 2;
     bool mem0 = x->op_count && x->operands[0].type == X86_OP_MEM;
     if (x->prefix[0] == X86_PREFIX_LOCK || (in->id == X86_INS_XCHG && (mem0 || (x->op_count == 2 && x->operands[1].type == X86_OP_MEM)))) {
         out->flags |= BLK_LOCKED;

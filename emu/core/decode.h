@@ -16,7 +16,7 @@ enum dop_kind {
 struct dop {
     const struct form *form;             /* NULL: the default rows (uncosted), or kind SERIAL/REP */
     uint8_t kind, length, nreads, nwrites, naddr;
-    bool load, store, fused /* with the branch behind it */, uncosted;
+    bool load, store, fused /* with the branch behind it */, uncosted, lcp /* a prefix that changes its length: the legacy decoder stalls */;
     uint8_t reads[DOP_REGS], writes[DOP_REGS], addr[3];
     uint8_t segment, scale; int64_t disp;  /* with addr[0] base and addr[1] index: the memory operand's name */
     uint32_t serial16;

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Processor tables: data, each number with its source and grade, and their loader (`emu.uarch.table`)."""

@@ -1,0 +1,194 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Turns raw uops.info rows into the instruction table the core loads (`emu/uarch/NAME.csv`).
+
+    python tools/make_uarch_tables.py RAW.csv emu/uarch/skylake_sp.csv
+
+RAW has the columns instruction, family, latency, throughput ("from the ports / measured"), uops ("fused / unfused"), ports.
+The result has one row per form, spelled as Capstone sees it: mnemonic, then operand classes (r8..r64, m8..m512, i, cl, x, y,
+mm, o for the rest). A row with the bare mnemonic is what other operands of that mnemonic cost. AVX-512 forms are left out: no
+guest may use them.
+
+Decisions, all of them here:
+* latency is from a register source to the result. A load's own latency is a row of the processor table, so a plain load has 0,
+  and a form that also computes has its register twin's latency, if there is one.
+* a form holds its unit (`own` = 1) if it divides, takes a square root, or is microcoded (more than four fused micro-ops).
+* LOCKed and REP forms are left out: rows of the processor table charge them.
+"""
+
+import csv
+import re
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+CONDITIONS = {"Z": "e", "NZ": "ne", "NB": "ae", "NBE": "a", "NL": "ge", "NLE": "g"}
+RENAMED = {"MOVSD": "movsd_string", "MOVSD_XMM": "movsd", "CMPSD": "cmpsd_string", "CMPSD_XMM": "cmpsd", "XLAT": "xlatb",
+           "RET_NEAR": "ret", "CALL_NEAR": "call", "MOV_CR": "mov", "MOV_DR": "mov"}
+SUFFIX = re.compile(r"_(NEAR|XMM|CL|IMMB|IMMZ|R0|R4|W|SSE4|[0-9A-F]{2}|[0-9A-F]{4})$")
+DIVIDES = re.compile(r"v?(i?div|div[ps][sd]|sqrt[ps][sd])$")
+# what uops.info lacks, or measures together with something else: form -> (uops, latency, throughput, ports, grade, why)
+BY_HAND = {
+    "ret": (2, 0, 1.0, "1*p06+1*p23", "modelled", "the raw row holds the mispredictions of its own benchmark"),
+    "endbr64": (1, 0, 0.25, "", "assumed", "a no-operation here"),
+    "ud2": (1, 0, 1.0, "", "assumed", "its cost is the exception"),
+    "fxrstor": (100, 0, 62.0, "", "assumed", "as FXSAVE"),
+    "fxrstor64": (100, 0, 62.0, "", "assumed", "as FXSAVE"),
+    "xrstor": (100, 0, 61.0, "", "assumed", "as XSAVE"),
+    "xrstor64": (100, 0, 61.0, "", "assumed", "as XSAVE"),
+    "mov o,r16": (8, 0, 20.0, "", "assumed", "segment load: descriptor checked in microcode"),
+    "mov o,r32": (8, 0, 20.0, "", "assumed", "segment load: descriptor checked in microcode"),
+    "wrfsbase": (4, 0, 20.0, "", "assumed", "between a move and WRMSR"),
+    "wrgsbase": (4, 0, 20.0, "", "assumed", "between a move and WRMSR"),
+    "rdfsbase": (1, 0, 4.0, "", "assumed", "between a move and RDMSR"),
+    "rdgsbase": (1, 0, 4.0, "", "assumed", "between a move and RDMSR"),
+    "fninit": (30, 0, 75.0, "", "assumed", "microcoded"),
+    "fnstcw": (2, 0, 1.0, "1*p237+1*p4", "assumed", "a store"),
+    "fldcw": (2, 0, 4.0, "1*p0+1*p23", "assumed", "a load and a serialised move"),
+}
+
+
+@dataclass
+class Form:
+    """One output row; `rank` says how typical the raw form it came from is (low is best)."""
+
+    uops: int
+    latency: int
+    throughput: float
+    ports: str
+    own: int
+    rank: int
+    grade: str = "published"
+
+
+def mnemonic(raw: str) -> str | None:
+    """Capstone's name, or None for a form that is left out."""
+    if "_LOCK" in raw or "_REP" in raw or raw.startswith(("BND", "LEA_")):
+        return None
+    if raw in RENAMED:
+        return RENAMED[raw]
+    for stem in ("SET", "CMOV", "J"):
+        rest = raw.removeprefix(stem)
+        if rest != raw and rest in CONDITIONS:
+            return stem.lower() + CONDITIONS[rest]
+    while True:
+        shorter = SUFFIX.sub("", raw)
+        if shorter == raw:
+            break
+        raw = RENAMED.get(shorter, shorter)
+    return raw.lower()
+
+
+def operand(raw: str) -> tuple[str, int]:
+    """Capstone's class of an operand, and how atypical this spelling of it is."""
+    if raw in ("0", "1"):
+        return "i", 2
+    if re.fullmatch(r"I\d+|Rel\d+", raw):
+        return "i", 0
+    if raw in ("AL", "AX", "EAX", "RAX", "DX"):
+        return {"AL": "r8", "AX": "r16", "EAX": "r32", "RAX": "r64", "DX": "r16"}[raw], 3
+    if raw.startswith("R8"):
+        return "r8", raw == "R8h"
+    if raw.startswith("Moffs"):
+        return "m" + raw[5:], 3
+    if re.fullmatch(r"[RM]\d+", raw):
+        return raw.lower(), 0
+    return {"XMM": "x", "YMM": "y", "MM": "mm", "CL": "cl", "CR": "cr", "DR": "dr"}.get(raw, "o"), 0
+
+
+def bounds(text: str) -> tuple[int, int]:
+    """Lowest and highest latency."""
+    numbers = [int(float(n)) for n in re.findall(r"[\d.]+", text)]
+    return (numbers[0], numbers[-1]) if numbers else (0, 0)
+
+
+def form_latency(latency: str, ports: str, name: str, has_memory: bool) -> int:
+    """Cycles from a register source to the result."""
+    low, high = bounds(latency)
+    if has_memory:
+        return max(low, 1) if re.search(r"p[015]", ports) else 0
+    if low == 0 or high - low <= 1:
+        return high if low == 0 or name in ("div", "idiv") else low
+    return (low + high + 1) // 2
+
+
+def read_forms(rows: list[dict[str, str]]) -> dict[str, Form]:
+    forms: dict[str, Form] = {}
+    with_memory: list[tuple[str, str]] = []
+    for row in rows:
+        if "EVEX" in row["family"] or "AVX512" in row["family"] or not row["uops"]:
+            continue
+        raw, _, args = row["instruction"].partition(" (")
+        name = mnemonic(raw)
+        if name is None:
+            continue
+        classes = [operand(a) for a in args.rstrip(")").split(", ")] if args else []
+        if name == "mov" and [c for c, _ in classes] == ["r64", "i"] and "I64" in args:
+            name = "movabs"
+        key = " ".join([name, ",".join(c for c, _ in classes)]).strip()
+        fused = int(row["uops"].split("/")[0])
+        throughput = float(row["throughput"].split("/")[-1]) if row["throughput"] else 0.0
+        has_memory = any(c[0] == "m" and c != "mm" for c, _ in classes) or name in ("pop", "push", "call", "ret")
+        latency = form_latency(row["latency"], row["ports"], name, has_memory)
+        own = int(bool(DIVIDES.match(name)) or fused > 4)
+        form = Form(fused, latency, throughput, row["ports"], own, sum(r for _, r in classes) + 8 * ("h" in args))
+        if key not in forms or form.rank < forms[key].rank:
+            forms[key] = form
+            if has_memory and latency:
+                with_memory.append((key, name))
+    for key, name in with_memory:
+        register = re.sub(r"\bm(8|16|32|64)\b", r"r\1", key).replace("m128", "x").replace("m256", "y")
+        twin = forms.get(register) or forms.get(re.sub(r",i$", ",r64", register)) or forms.get(f"{name} x,x")
+        if twin and register != key:
+            forms[key].latency = twin.latency
+    return forms
+
+
+def lea_forms(rows: list[dict[str, str]]) -> dict[str, Form]:
+    """LEA by its parts: 2 (one or two), 3 (base, index and displacement), rip."""
+    forms: dict[str, Form] = {}
+    for row in rows:
+        for raw, part in (("LEA_B_I ", "2"), ("LEA_B_I_D8 ", "3"), ("LEA_R_D32 ", "rip")):
+            if row["instruction"].startswith(raw):
+                width = row["instruction"].split("(")[1].rstrip(")").lower()
+                low, high = bounds(row["latency"])
+                forms[f"lea {width},{part}"] = Form(int(row["uops"].split("/")[0]), low or high or 1,
+                                                   float(row["throughput"].split("/")[-1]), row["ports"], 0, 0)
+    return forms
+
+
+def bare_mnemonics(forms: dict[str, Form]) -> dict[str, Form]:
+    """What a mnemonic costs with operands the table lacks: its 64-bit or first register form."""
+    best: dict[str, tuple[int, str]] = {}
+    for key in forms:
+        name, _, args = key.partition(" ")
+        rank = ("m" in args.replace("mm", "")) * 4 + ("64" not in args) * 2 + (args != "")
+        if name not in best or rank < best[name][0]:
+            best[name] = (rank, key)
+    return {name: forms[key] for name, (_, key) in best.items()}
+
+
+def main() -> int:
+    if len(sys.argv) != 3:
+        print(__doc__, file=sys.stderr)
+        return 2
+    with Path(sys.argv[1]).open(encoding="utf-8", newline="") as f:
+        rows = list(csv.DictReader(f))
+    forms = read_forms(rows) | lea_forms(rows)
+    for key, (uops, latency, throughput, ports, grade, _) in BY_HAND.items():
+        forms[key] = Form(uops, latency, throughput, ports, int(uops > 4), 0, grade)
+    forms = bare_mnemonics(forms) | forms
+    with Path(sys.argv[2]).open("w", encoding="ascii", newline="") as f:
+        f.write("# SPDX-License-Identifier: GPL-2.0-or-later\n"
+                "# Made by tools/make_uarch_tables.py; do not edit. Units: fused micro-ops, cycles, cycles per instruction.\n"
+                "# published: measured by uops.info (Abel and Reineke), by way of the AssemblyStats repository, Apache-2.0.\n"
+                "# modelled, assumed: the BY_HAND table in the tool says why.\n"
+                "form,uops,latency,throughput,ports,own,grade\n")
+        for key in sorted(forms):
+            o = forms[key]
+            f.write(f'"{key}",{o.uops},{o.latency},{o.throughput:g},{o.ports},{o.own},{o.grade}\n')
+    print(f"{len(forms)} forms")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

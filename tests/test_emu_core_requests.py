@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Following requests: the sum invariant, and the C core against the plain Python referee, on random histories."""
 
+from random import Random
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -285,68 +287,96 @@ def test_the_log_keeps_every_row(log):
 
 # ---- random histories
 
-vcpus, tokens, buffers, threads = (st.integers(0, n) for n in (1, 5, 5, 3))
-histories = st.lists(
-    st.one_of(
-        st.tuples(st.just("block"), vcpus, st.integers(0, len(FUNCTIONS)), st.integers(0, 50)),
-        st.tuples(st.just("verb"), vcpus, st.sampled_from(sorted(VERB)), st.integers(0, 5), st.integers(0, 5)),
-        st.tuples(st.just("verb"), vcpus, st.just("bind"), st.integers(0, 5), st.integers(0, 5)),
-        st.tuples(st.just("verb"), vcpus, st.sampled_from(["switch", "wake"]), st.integers(0, 3), st.integers(0, 3)),
-        st.tuples(st.just("interrupt"), vcpus, tokens),
-        st.tuples(st.just("exception"), vcpus),
-        st.tuples(st.just("iret"), vcpus, st.integers(0, 1)),
-        st.tuples(st.just("idle"), vcpus, st.integers(0, 30)),
-        st.tuples(st.just("open"), tokens, st.integers(0, 3000)),
-        st.tuples(st.just("mark"), tokens, st.sampled_from(["run.nic", "wait.link", "run.ip"]), st.integers(0, 20_000)),
-        st.tuples(st.just("wait"), tokens, st.sampled_from(["ring", "nic", "irq", "socket"]), st.integers(0, 20_000)),
-        st.tuples(st.just("tag"), buffers, tokens),
-        st.tuples(st.just("take"), buffers),
-        st.tuples(st.just("close"), tokens, st.integers(0, 20_000)),
-    ),
-    max_size=120,
+small = st.integers(0, 5)
+cpus = st.integers(0, 1)
+steps = st.one_of(
+    st.tuples(st.just("block"), cpus, st.integers(0, len(FUNCTIONS)), st.integers(0, 50)),
+    st.tuples(st.just("verb"), cpus, st.sampled_from(sorted(VERB)), small, small),
+    st.tuples(st.just("interrupt"), cpus, small),
+    st.tuples(st.sampled_from(["exception", "kernel iret", "user iret"]), cpus),
+    st.tuples(st.just("idle"), cpus, st.integers(0, 30)),
+    st.tuples(st.just("open"), small, st.integers(0, 3000)),
+    st.tuples(st.just("mark"), small, st.sampled_from(["run.nic", "wait.link"]), st.integers(0, 20_000)),
+    st.tuples(st.just("wait"), small, st.sampled_from(["ring", "nic", "irq", "socket"]), st.integers(0, 20_000)),
+    st.tuples(st.just("tag"), small, small),
+    st.tuples(st.just("take"), small),
+    st.tuples(st.just("close"), small, st.integers(0, 20_000)),
 )
+BEGINNING = [("open", n, 0) for n in range(6)] + [("tag", n, n) for n in range(6)]
+
+
+def likely_step(random):
+    """A step of a long history: mostly what moves requests about, in keys that meet often."""
+    cpu, a, b, thread = random.randrange(2), random.randrange(4), random.randrange(4), random.randrange(3)
+    kind = random.choices(
+        ["block", "bind", "verb", "threads", "interrupt", "exception", "iret", "close", "open", "wait", "idle", "mark"],
+        [20, 12, 15, 14, 5, 4, 8, 3, 3, 3, 1, 1],
+    )[0]
+    return {
+        "block": (
+            "block",
+            cpu,
+            random.randrange(len(FUNCTIONS) + 1) if random.random() < 0.3 else a,
+            1 + random.randrange(9),
+        ),
+        "bind": ("verb", cpu, "bind", a, b),
+        "verb": ("verb", cpu, random.choice(sorted(VERB)), a, b),
+        "threads": ("verb", cpu, random.choice(["switch", "wake", "switch next", "release socket"]), thread, b % 3),
+        "interrupt": ("interrupt", cpu, a),
+        "exception": ("exception", cpu),
+        "iret": (random.choice(["kernel iret", "kernel iret", "user iret"]), cpu),
+        "close": ("close", a, random.randrange(1_000_000)),
+        "open": ("open", a, random.randrange(1_000)),
+        "wait": ("wait", a, random.choice(["ring", "ring", "nic"]), 0),
+        "idle": ("idle", cpu, 3),
+        "mark": ("mark", a, "run.nic", random.randrange(100_000)),
+    }[kind]
 
 
 def play(world, log, history):
-    """Runs a history; each token is used once at a time. Tokens get a new number on each opening."""
-    live, serial = {}, 0
-    for kind, *rest in history:
-        if kind in ("block", "verb", "interrupt", "exception", "iret", "idle"):
-            machine, cpu = world.machines[rest[0] % len(world.machines)], rest[0]
+    """Runs a history on the core. A token that is opened again gets a new number."""
+    live, running, serial = {}, {0: THREADS, 1: THREADS + 1}, 0
+    for kind, who, *rest in history:
+        machine = world.machines[who % len(world.machines)]
         if kind == "block":
-            machine.call(cpu, CODE + 0x10 * rest[1], rest[2])
+            machine.call(who, CODE + 0x10 * rest[0], rest[1])
+        elif kind == "verb" and rest[0] == "switch next":  # as a kernel does it: from the thread that runs
+            following = THREADS + rest[1]
+            do(machine, who, "switch", running[who], following, cycles=2)
+            running[who] = following
         elif kind == "verb":
-            base, step = (THREADS, 1) if rest[1] in ("switch", "wake", "note") else (BUFFERS, 64)
-            do(machine, cpu, rest[1], base + step * rest[2], base + step * rest[3], cycles=2)
+            base, step = (THREADS, 1) if rest[0] in ("switch", "wake", "note") else (BUFFERS, 64)
+            do(machine, who, rest[0], base + step * rest[1], base + step * rest[2], cycles=2)
         elif kind == "interrupt":
-            machine.interrupt(cpu, live.get(rest[1], 0))
-        elif kind in ("exception", "iret", "idle"):
-            getattr(machine, kind)(cpu, *rest[1:])
-        elif kind == "open" and rest[0] not in live:
+            machine.interrupt(who, live.get(rest[0], 0))
+        elif kind in ("exception", "idle"):
+            getattr(machine, kind)(who, *rest)
+        elif kind in ("kernel iret", "user iret"):
+            machine.iret(who, kind == "user iret")
+        elif kind == "open" and who not in live:
             serial += 1
-            live[rest[0]] = serial
-            log.open(serial, rest[1])
+            live[who] = serial
+            log.open(serial, rest[0])
+            log.tag(0, BUFFERS + 64 * who, serial)
         elif kind == "tag":
-            log.tag(0, BUFFERS + 64 * rest[0], live.get(rest[1], 0))
+            log.tag(0, BUFFERS + 64 * who, live.get(rest[0], 0))
         elif kind == "take":
-            log.take(0, BUFFERS + 64 * rest[0])
-        elif kind in ("mark", "wait") and rest[0] in live:
-            getattr(log, kind)(live[rest[0]], *rest[1:])
-        elif kind == "close" and rest[0] in live:
-            log.close(live[rest[0]], rest[1] + 3000)
-            del live[rest[0]]
+            log.take(0, BUFFERS + 64 * who)
+        elif kind in ("mark", "wait") and who in live:
+            getattr(log, kind)(live[who], *rest)
+        elif kind == "close" and who in live:
+            log.close(live.pop(who), rest[0] + 3000)
     for token in live.values():
-        log.close(token, 30_000)
+        log.close(token, 10_000_000)
 
 
-@settings(max_examples=400, deadline=None)
-@given(histories, st.sampled_from([(1, 2), (2, 2)]))
-def test_random_histories_agree_with_the_referee(history, shape):
+def compare(history, shape):
+    """The core and the referee on one history: RequestLog checks sum and sign, this every part."""
     with harness.World(*shape) as world:
         rules = prepare(world)
         log = RequestLog(world.calls)
         world.calls.trace(100_000)
-        play(world, log, history)  # RequestLog.close checks sum and sign of each request's parts
+        play(world, log, history)
         referee = Referee(rules)
         trace = world.calls.trace_read(100_000)
         assert trace.dropped == 0
@@ -358,8 +388,20 @@ def test_random_histories_agree_with_the_referee(history, shape):
             assert (start, end) == (int(table.start_ps[i]), int(table.end_ps[i]))
             assert parts == {name: int(n) for name, n in zip(table.part_names, table.parts_ps[i], strict=True) if n}
         for machine in world.machines:
-            notes = {
+            found = {
                 (machine.index, int(n["probe"]), int(n["value"])): int(n["count"])
                 for n in world.calls.notes(machine.index)
             }
-            assert notes == {key: count for key, count in referee.notes.items() if key[0] == machine.index}
+            assert found == {key: count for key, count in referee.notes.items() if key[0] == machine.index}
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(steps, max_size=80), st.sampled_from([(1, 2), (2, 2)]))
+def test_random_histories_agree_with_the_referee(history, shape):
+    compare([*BEGINNING, *history], shape)
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_long_histories_agree_with_the_referee(seed):
+    random = Random(seed)
+    compare([*BEGINNING, *(likely_step(random) for _ in range(600))], (1 + seed % 2, 2))

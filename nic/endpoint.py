@@ -257,6 +257,6 @@ class Endpoint:
         if arp.sender_ip == self._guest_ip and not self._guest_mac:
             self._guest_mac = arp.sender_mac
             for frame, token in self._parked:
-                self._requests.mark(token, "wait.arp", time_ps)
+                self._requests.mark(token, "wait.link", time_ps)
                 self._transmit(frame, token, time_ps)
             self._parked.clear()

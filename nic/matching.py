@@ -48,7 +48,7 @@ class EndpointConfig:
     ip: str = "10.0.2.2"
     guest_mac: str | None = None
     guest_ip: str = "10.0.2.15"
-    timeout_ps: int = PS_PER_S
+    timeout_ps: int = PS_PER_S // 5
     first_token: int = 1
 
     def __post_init__(self) -> None:

@@ -5,7 +5,7 @@ A frame for our MAC address or a group address is steered to a queue pair, and i
 bytes' time on PCIe. (The device knows the available buffers beforehand, as NICs that prefetch descriptors do.) With no
 buffer it waits in a small FIFO of that pair for the driver's notification; a full FIFO drops, counted.
 
-Charged to the frame's request: `run.dma` until it is in memory, `wait.fifo` in the FIFO; then it waits for `ring`, or for
+Charged to the frame's request: `run.dma` until it is in memory, `wait.nic` in the FIFO; then it waits for `ring`, or for
 `moderation` while an interrupt is held back. Its token lies on the chain's first buffer.
 """
 
@@ -85,7 +85,7 @@ class Receive:
         while fifo:
             token, data = fifo[0]
             if token:
-                self._parts.requests.mark(token, "wait.fifo", time_ps)
+                self._parts.requests.mark(token, "wait.nic", time_ps)
             if not self._deliver(pair, token, data, time_ps):
                 return
             fifo.popleft()

@@ -207,7 +207,7 @@ def test_without_buffers_frames_wait_in_the_fifo_then_drop_and_come_in_order():
         bench.guest.kick(0)
     bench.clock.run()
     assert [data for _, _, data in bench.guest.received] == frames[:3]
-    assert bench.requests.parts[1]["wait.fifo"] == later + ns(147) - bench.requests.trail[1][2][1]
+    assert bench.requests.parts[1]["wait.nic"] == later + ns(147) - bench.requests.trail[1][2][1]
 
 
 @pytest.mark.parametrize("pairs", [2, 4, 16])

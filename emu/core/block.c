@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Block records and their charging. Every cycle of a vCPU's clock passes through here or through vcpu_idle_to.
+ *
+ * A block is charged when it ends (the next one starts), or part-way when the guest looks at a clock or a device. Costs are in
+ * sixteenths of a cycle; the fraction is carried in the vCPU, so that the clock and the accounts agree to the cycle.
+ */
+#include "follow.h"
+#include "machine.h"
+#include <stdlib.h>
+#include <string.h>
+
+enum { FIRST_BITS = 12, MAX_CODE = 2 * PAGE };
+
+/* serial and core-bound sixteenths become whole cycles by and by; what is left of `whole` retires */
+static void charge(struct vcpu *v, struct block *b, uint32_t cost16, uint32_t serial16, uint32_t retire16, uint32_t insns)
+{
+    uint64_t from = v->clock;
+    uint32_t total16 = cost16 + v->frac16, whole = total16 >> 4, rest = whole;
+    v->frac16 = total16 & 15;
+    if (v->timed) {
+        v->serial_acc16 += serial16;
+        v->core_acc16 += cost16 - serial16 - retire16;
+        uint32_t serial = v->serial_acc16 >> 4, core = v->core_acc16 >> 4;
+        if (serial > rest) serial = rest;
+        rest -= serial;
+        v->serial_acc16 -= serial << 4;
+        if (core > rest) core = rest;
+        rest -= core;
+        v->core_acc16 -= core << 4;
+        b->cycles[CS_SERIALISING] += serial;
+        b->cycles[CS_CORE_BOUND] += core;
+    }
+    b->cycles[CS_RETIRING] += rest;
+    if (UNLIKELY(v->stall_total)) {
+        for (int i = 0; i < CS_NCAUSES; i++) {
+            b->cycles[i] += v->stall[i];
+            v->stall[i] = 0;
+        }
+        whole += v->stall_total;
+        v->stall_total = 0;
+    }
+    if (UNLIKELY(v->event_cycles)) {
+        b->cycles[CS_EVENT] += v->event_cycles;
+        whole += v->event_cycles;
+        v->event_cycles = 0;
+    }
+    b->instructions += insns;
+    v->clock += whole;
+    follow_block(v, b, from, v->clock);
+}
+
+static inline uint32_t cost_of(const struct vcpu *v, const struct block *b) { return v->timed ? b->cost16 : (uint32_t)b->ninsn << 4; }
+
+static void finish(struct vcpu *v, struct block *b)
+{
+    if (b->flags & BLK_IRET) v->iret_pending = true;
+    if (b->flags & BLK_CR3) {
+        v->counters[CS_N_CR3_WRITE]++;
+        if (v->timed) tlb_flush(v);
+    }
+}
+
+void block_close(struct vcpu *v)
+{
+    struct block *b = v->cur;
+    v->cur = NULL;
+    if (!b) return;
+    b->runs++;
+    if (LIKELY(v->cur_insns == 0)) {
+        charge(v, b, cost_of(v, b), b->serial16, b->retire16, b->ninsn);
+    } else {
+        uint32_t total = cost_of(v, b), left = total - v->cur_done16;
+        uint32_t serial = total ? (uint32_t)((uint64_t)b->serial16 * left / total) : 0, retire = total ? (uint32_t)((uint64_t)b->retire16 * left / total) : 0;
+        charge(v, b, left, serial, retire, b->ninsn - v->cur_insns);
+        v->cur_insns = v->cur_done16 = 0;
+    }
+    if (UNLIKELY(b->flags & (BLK_IRET | BLK_CR3))) finish(v, b);
+}
+
+/* charge the first n instructions of the running block, or nothing if they are charged already */
+static void charge_to(struct vcpu *v, struct block *b, uint32_t n)
+{
+    if (n > b->ninsn) n = b->ninsn;
+    if (n <= v->cur_insns) return;
+    uint32_t total = cost_of(v, b), done = v->timed && b->marks ? b->marks[n - 1].cost16 : n << 4;
+    if (done > total) done = total;
+    uint32_t part = done > v->cur_done16 ? done - v->cur_done16 : 0;
+    uint32_t serial = total ? (uint32_t)((uint64_t)b->serial16 * part / total) : 0, retire = total ? (uint32_t)((uint64_t)b->retire16 * part / total) : 0;
+    charge(v, b, part, serial, retire, n - v->cur_insns);
+    v->cur_insns = n;
+    v->cur_done16 += part;
+}
+
+static uint32_t instructions_before(const struct block *b, uint64_t rip)
+{
+    if (rip < b->va || rip - b->va >= b->size || !b->marks) return b->ninsn;
+    uint32_t n = 0;
+    while (n < b->ninsn && b->marks[n].offset < rip - b->va) n++;
+    return n;
+}
+
+void block_close_at(struct vcpu *v, uint64_t rip)
+{
+    struct block *b = v->cur;
+    if (b) charge_to(v, b, instructions_before(b, rip) + 1);
+}
+
+void block_close_before(struct vcpu *v, uint64_t rip)
+{
+    struct block *b = v->cur;
+    if (!b) return;
+    uint32_t n = instructions_before(b, rip);
+    if (n >= b->ninsn) { block_close(v); return; }
+    charge_to(v, b, n);
+    b->runs++;
+    v->cur = NULL;
+    v->cur_insns = v->cur_done16 = 0;
+}
+
+static uint64_t hash_bytes(const uint8_t *p, uint32_t n)
+{
+    uint64_t h = 0xcbf29ce484222325ull;
+    while (n--) h = (h ^ *p++) * 0x100000001b3ull;
+    return h;
+}
+
+static uint32_t slot(const struct vcpu *v, uint64_t va) { return (uint32_t)((va * 0x9e3779b97f4a7c15ull) >> (64 - v->table_bits)); }
+
+static int grow(struct vcpu *v)
+{
+    uint32_t bits = v->table ? v->table_bits + 1 : FIRST_BITS;
+    struct block **old = v->table, **table = calloc((size_t)1 << bits, sizeof *table);
+    if (!table) return -1;
+    uint32_t n = old ? 1u << v->table_bits : 0;
+    v->table = table;
+    v->table_bits = bits;
+    for (uint32_t i = 0; i < n; i++)
+        for (struct block *b = old[i], *next; b; b = next) {
+            next = b->next;
+            uint32_t s = slot(v, b->va);
+            b->next = table[s];
+            table[s] = b;
+        }
+    free(old);
+    return 0;
+}
+
+static bool has_port_io(const uint8_t *code, const struct block *b)
+{
+    for (uint32_t i = 0; b->marks && i < b->ninsn; i++) {
+        uint32_t at = b->marks[i].offset;
+        while (at < b->size && (code[at] == 0x66 || code[at] == 0x67 || code[at] == 0xf2 || code[at] == 0xf3 || (code[at] & 0xf0) == 0x40)) at++;
+        if (at >= b->size) continue;
+        uint8_t op = code[at];
+        if ((op >= 0xe4 && op <= 0xe7) || (op >= 0xec && op <= 0xef) || (op >= 0x6c && op <= 0x6f)) return true;
+    }
+    return false;
+}
+
+static void resolve(struct machine *m, struct block *b)
+{
+    bool user = b->flags & BLK_USER;
+    symbols_resolve(m, b, user);
+    probes_resolve(m, b, user);
+}
+
+struct block *block_find(struct vcpu *v, uint64_t va, uint32_t size, bool user)
+{
+    uint8_t code[MAX_CODE];
+    struct env *e = env_of(v);
+    uint64_t gpa = 0;
+    uint16_t mode = e->hflags & HF_CS64 ? 0 : e->hflags & HF_CS32 ? BLK_CODE32 : BLK_CODE16;
+    if (size > MAX_CODE || !vcpu_walk(v, va, &gpa) || !vcpu_read(v, va, code, size)) {
+        world_fail(v->machine->world, "The code at %#llx that vCPU %d runs cannot be read.", (unsigned long long)va, v->index);
+        world_stop(v->machine->world, CS_FAULT, v, 0);
+        return NULL;
+    }
+    uint64_t hash = hash_bytes(code, size);
+    uint32_t first = PAGE - (uint32_t)(va & (PAGE - 1));
+    memory_code(v, gpa, size < first ? size : first);
+    uint64_t second;
+    if (size > first && vcpu_walk(v, va + first, &second)) memory_code(v, second, size - first);
+    if (v->table)
+        for (struct block *b = v->table[slot(v, va)]; b; b = b->next)
+            if (b->va == va && b->size == size && b->code_hash == hash && !(b->flags & BLK_USER) == !user && (b->flags & (BLK_CODE16 | BLK_CODE32)) == mode) {
+                b->code_gpa = gpa;
+                return b;
+            }
+    struct block *b = calloc(1, sizeof *b);
+    if (!b || (v->nblocks >= (v->table ? 1u << v->table_bits : 0) && grow(v))) {
+        free(b);
+        world_fail(v->machine->world, "There is no memory for another block record.");
+        world_stop(v->machine->world, CS_FAULT, v, 0);
+        return NULL;
+    }
+    b->va = va;
+    b->size = size;
+    b->code_hash = hash;
+    b->code_gpa = gpa;
+    b->flags = (uint16_t)(mode | (user ? BLK_USER : 0));
+    if (decode_block(v->machine, code, size, b)) {
+        free(b);
+        world_stop(v->machine->world, CS_FAULT, v, 0);
+        return NULL;
+    }
+    b->port_io = has_port_io(code, b);
+    resolve(v->machine, b);
+    b->next = v->table[slot(v, va)];
+    v->table[slot(v, va)] = b;
+    v->nblocks++;
+    return b;
+}
+
+void block_tables_changed(struct machine *m)
+{
+    for (int i = 0; i < m->ncpus; i++)
+        for (uint32_t j = 0; m->vcpu[i]->table && j < 1u << m->vcpu[i]->table_bits; j++)
+            for (struct block *b = m->vcpu[i]->table[j]; b; b = b->next) resolve(m, b);
+}
+
+void block_tables_free(struct vcpu *v)
+{
+    for (uint32_t i = 0; v->table && i < 1u << v->table_bits; i++)
+        for (struct block *b = v->table[i], *next; b; b = next) {
+            next = b->next;
+            free(b->marks);
+            free(b);
+        }
+    free(v->table);
+    v->table = NULL;
+}

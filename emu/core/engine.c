@@ -1,0 +1,455 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* One Unicorn engine per vCPU: its hooks, and what Unicorn leaves undone: exceptions, SYSCALL, CPUID, clock reads, HLT, reset.
+ *
+ * Rules that keep this honest: the running block is closed before anything looks at the clock or changes the flow; no Python
+ * frame ever lies between a hook and Unicorn's longjmp (callbacks return first, then exceptions are delivered); RIP in env is right
+ * at block starts, in INTR, SYSCALL and clock hooks, and in port hooks of blocks marked port_io; in MMIO callbacks it is restored.
+ */
+#include "cache.h"
+#include "machine.h"
+#include "uarch.h"
+#include <stdlib.h>
+#include <string.h>
+
+enum { TCG_BUFFER_BYTES = 128 << 20, PENDING_UD = 6, CELLS = 1024 };
+#define RFLAGS_SYSCALL_CLEAR (1u << 16)
+
+struct cells { struct cells *next; int used; struct cell cell[CELLS]; };
+
+static struct cell *new_cell(struct vcpu *v)
+{
+    struct cells *c = v->cells;
+    if (!c || c->used == CELLS) {
+        c = calloc(1, sizeof *c);
+        if (!c) return NULL;
+        c->next = v->cells;
+        v->cells = c;
+    }
+    struct cell *cell = &c->cell[c->used++];
+    cell->vcpu = v;
+    return cell;
+}
+
+static inline bool user_mode(const struct vcpu *v) { return (env_of(v)->hflags & HF_CPL) == 3; }
+static inline cs_world *world(const struct vcpu *v) { return v->machine->world; }
+static inline uint32_t event_row(const struct vcpu *v, int row) { return v->timed ? (uint32_t)uarch_row(v->machine->uarch, row) : 0; }
+
+void vcpu_attention(struct vcpu *v) { v->slice_end = 0; }
+
+static void stop_here(struct vcpu *v)
+{
+    v->stop_requested = true;
+    unicorn.uc_emu_stop(v->uc);
+}
+
+/* The block hook's slow path. True: stop before this block. */
+static bool must_stop(struct vcpu *v)
+{
+    if (!v->ran) return false;                        /* at least one block a slice, or nothing ever moves */
+    if (v->clock >= v->slice_limit || world(v)->stopping || memory_stale(v)) return true;
+    enum lapic_pending pending = lapic_pending(v);
+    if (pending == LAPIC_NMI || (pending == LAPIC_VECTOR && vcpu_takes_interrupts(v))) return true;
+    v->slice_end = pending == LAPIC_NOTHING ? v->slice_limit : 0;
+    return false;
+}
+
+static struct block *first_sight(struct vcpu *v, struct cell *cell, uint64_t va, uint32_t size)
+{
+    struct block *b = block_find(v, va, size, user_mode(v));
+    if (!b) { stop_here(v); return NULL; }
+    if (!cell->block) {                               /* this translation's own record from now on; the next one gets a fresh cell */
+        cell->block = b;
+        v->counters[CS_N_TRANSLATIONS]++;
+        struct cell *fresh = new_cell(v);
+        if (fresh) {
+            v->fresh = fresh;
+            layout_set_user_data(v->block_hook, fresh);
+        }
+    }
+    return b;
+}
+
+static void on_block(uc_engine *uc, uint64_t va, uint32_t size, void *data)
+{
+    struct cell *cell = data;
+    struct vcpu *v = cell->vcpu;
+    (void)uc;
+    if (LIKELY(v->cur != NULL)) {
+        block_close(v);
+        if (UNLIKELY(v->iret_pending)) {
+            v->iret_pending = false;
+            follow_iret(v, user_mode(v));
+        }
+    }
+    if (UNLIKELY(v->clock >= v->slice_end) && must_stop(v)) { stop_here(v); return; }
+    struct block *b = cell->block;
+    if (UNLIKELY(!b || b->va != va || b->size != size)) {
+        b = first_sight(v, cell, va, size);
+        if (!b) return;
+    }
+    v->cur = b;
+    v->ran = true;
+    *v->skip_sync = !b->port_io;
+    if (UNLIKELY(b->flags & (BLK_PROBE | BLK_RETURN_SITE))) probe_fire(v, b);
+    if (v->timed) cache_fetch(v, b);
+}
+
+static void on_memory(uc_engine *uc, uc_mem_type type, uint64_t gpa, int size, int64_t value, void *data)
+{
+    (void)uc; (void)value;
+    cache_access(data, gpa, (uint32_t)size, type == UC_MEM_WRITE);
+}
+
+/* ---- exceptions: the hook runs exactly where the IDT should take over ---- */
+
+static void deliver_exception(struct vcpu *v, int vector)
+{
+    block_close_before(v, env_rip(v));
+    v->iret_pending = false;
+    v->counters[vector == 14 ? CS_N_PAGE_FAULT : CS_N_EXCEPTION]++;
+    v->event_cycles += event_row(v, UA_exception_entry);
+    if (UNLIKELY(world(v)->trace != NULL)) {
+        int64_t now = vcpu_ps(v, v->clock);
+        trace_event(world(v), CS_T_EXCEPTION, v, (uint32_t)vector, now, now, env_rip(v), env_of(v)->cr[2]);
+    }
+    v->delivering = vector;
+    unicorn.x86_cpu_do_interrupt_x86_64(v->cpu);      /* a fault in here does not return: the hook is called again with it */
+    v->delivering = -1;
+    follow_exception(v);
+}
+
+static void on_exception(uc_engine *uc, uint32_t number, void *data) { (void)uc; deliver_exception(data, (int)number); }
+static bool on_invalid(uc_engine *uc, void *data) { (void)uc; deliver_exception(data, PENDING_UD); return true; }
+
+/* ---- SYSCALL: Unicorn only adds 2 to RIP ---- */
+
+static void flat_segment(struct env *e, int i, uint32_t selector, uint32_t flags) { e->segs[i] = (struct segment){ selector, 0, 0xffffffff, flags }; }
+
+static void on_syscall(uc_engine *uc, void *data)
+{
+    struct vcpu *v = data;
+    struct env *e = v->env;
+    (void)uc;
+    if (!(e->hflags & HF_CS64) || !(env_u64(v, layout.efer) & EFER_SCE)) {
+        world_fail(world(v), "SYSCALL at %#llx from outside 64-bit mode, or with EFER.SCE clear, is not modelled.", (unsigned long long)env_rip(v));
+        world_stop(world(v), CS_NOT_MODELLED, v, 0);
+        return;
+    }
+    v->counters[CS_N_SYSCALL]++;
+    uint64_t star = env_u64(v, layout.star), fmask = env_u64(v, layout.fmask), flags = unicorn.helper_read_eflags_x86_64(e);
+    uint32_t selector = (uint32_t)(star >> 32) & 0xfffc;
+    e->regs[GPR_RCX] = e->eip + 2;
+    e->regs[GPR_R11] = flags;
+    flat_segment(e, SEG_CS, selector, 0x00af9b00);
+    flat_segment(e, SEG_SS, selector + 8, 0x00cf9300);
+    e->hflags = (e->hflags & ~(uint32_t)(HF_CPL | HF_ADDSEG)) | HF_CS64 | HF_CS32 | HF_SS32;
+    unicorn.helper_write_eflags_x86_64(e, flags & ~fmask & ~(uint64_t)RFLAGS_SYSCALL_CLEAR, 0xffffffff);
+    e->eip = env_u64(v, layout.lstar) - 2;
+}
+
+static void on_sysenter(uc_engine *uc, void *data)
+{
+    struct vcpu *v = data;
+    (void)uc;
+    world_fail(world(v), "SYSENTER at %#llx is not modelled (CPUID does not offer it).", (unsigned long long)env_rip(v));
+    world_stop(world(v), CS_NOT_MODELLED, v, 0);
+}
+
+/* ---- clocks and identity ---- */
+
+static int on_rdtsc(uc_engine *uc, void *data)
+{
+    struct vcpu *v = data;
+    struct env *e = v->env;
+    (void)uc;
+    block_close_at(v, env_rip(v));
+    e->regs[GPR_RAX] = (uint32_t)v->clock;
+    e->regs[GPR_RDX] = v->clock >> 32;
+    return 1;
+}
+
+static int on_rdtscp(uc_engine *uc, void *data)
+{
+    struct vcpu *v = data;
+    on_rdtsc(uc, data);
+    env_of(v)->regs[GPR_RCX] = (uint32_t)env_u64(v, layout.tsc_aux);
+    return 1;
+}
+
+static int on_cpuid(uc_engine *uc, void *data)
+{
+    struct vcpu *v = data;
+    struct env *e = v->env;
+    uint32_t r[4];
+    (void)uc;
+    cpuid_answer(v, (uint32_t)e->regs[GPR_RAX], (uint32_t)e->regs[GPR_RCX], r);
+    e->regs[GPR_RAX] = r[0];
+    e->regs[GPR_RBX] = r[1];
+    e->regs[GPR_RCX] = r[2];
+    e->regs[GPR_RDX] = r[3];
+    return 1;
+}
+
+/* ---- port I/O: close the block up to the instruction, then serial port, exit port, or Python ---- */
+
+void device_access(struct vcpu *v, int counter, int row)
+{
+    block_close_at(v, env_rip(v));
+    v->counters[counter]++;
+    uint32_t cycles = row < 0 ? 0 : event_row(v, row);
+    v->stall[CS_DEVICE] += cycles;
+    v->stall_total += cycles;
+}
+
+static uint32_t on_in(uc_engine *uc, uint32_t port, int size, void *data)
+{
+    struct vcpu *v = data;
+    uint64_t value = ~0ull;
+    (void)uc;
+    device_access(v, CS_N_PIO, UA_pio_read);
+    if (serial_port(port)) return serial_read(v->machine, port);
+    if (world(v)->cb.pio_read && world(v)->cb.pio_read(v->machine->index, v->index, port, (uint32_t)size, vcpu_ps(v, v->clock), &value))
+        world_stop(world(v), CS_CALLBACK, v, 0);
+    return (uint32_t)value;
+}
+
+static void on_out(uc_engine *uc, uint32_t port, int size, uint32_t value, void *data)
+{
+    struct vcpu *v = data;
+    (void)uc;
+    device_access(v, CS_N_PIO, UA_pio_write);
+    if (size < 4) value &= (1u << (8 * size)) - 1;
+    if (serial_port(port)) { serial_write(v->machine, v, port, value); return; }
+    if (port == 0xf4) { world_stop(world(v), CS_EXIT, v, value); return; }
+    if (world(v)->cb.pio_write && world(v)->cb.pio_write(v->machine->index, v->index, port, (uint32_t)size, vcpu_ps(v, v->clock), value))
+        world_stop(world(v), CS_CALLBACK, v, 0);
+}
+
+/* ---- the vCPU's life ---- */
+
+bool vcpu_takes_interrupts(const struct vcpu *v)
+{
+    const struct env *e = v->env;
+    return (e->eflags & EFLAGS_IF) && !(e->hflags & HF_SHADOW);
+}
+
+/* Delivery happens outside Unicorn's loop, where a fault has nowhere to go: so make sure first that the stack is there. */
+static bool stack_ready(struct vcpu *v, int vector)
+{
+    struct env *e = v->env;
+    uint64_t gate[2], rsp = e->regs[GPR_RSP], gpa;
+    bool writable;
+    if (!(e->hflags & HF_LMA)) {
+        uint64_t base = e->hflags & HF_SS32 ? rsp & 0xffffffff : rsp & 0xffff;
+        return vcpu_walk_flags(v, e->segs[SEG_SS].base + base - 12, &gpa, &writable) && writable;
+    }
+    if (!vcpu_read(v, e->idt.base + (uint64_t)vector * 16, gate, sizeof gate)) return false;
+    uint32_t ist = (uint32_t)(gate[0] >> 32) & 7, type = (uint32_t)(gate[0] >> 40) & 0x9f;
+    if ((uint32_t)vector * 16 + 15 > e->idt.limit || (type != 0x8e && type != 0x8f)) return false;
+    if (ist || user_mode(v)) {
+        if (!vcpu_read(v, e->tr.base + (ist ? 36 + 8 * (uint64_t)ist - 8 : 4), &rsp, 8)) return false;
+    }
+    rsp &= ~15ull;
+    return vcpu_walk_flags(v, rsp - 8, &gpa, &writable) && writable && vcpu_walk_flags(v, rsp - 40, &gpa, &writable) && writable;
+}
+
+bool vcpu_deliver(struct vcpu *v, int vector, bool nmi, uint64_t token)
+{
+    struct env *e = v->env;
+    if (!stack_ready(v, vector)) {
+        world_fail(world(v), "Interrupt %d on vCPU %d finds no gate or no writable stack (RIP %#llx, RSP %#llx), which is not modelled.", vector,
+                   v->index, (unsigned long long)e->eip, (unsigned long long)e->regs[GPR_RSP]);
+        world_stop(world(v), CS_NOT_MODELLED, v, 0);
+        return false;
+    }
+    if (nmi) e->hflags2 |= HF2_NMI;
+    v->counters[CS_N_INTERRUPT]++;
+    v->event_cycles += event_row(v, UA_interrupt_entry);
+    if (UNLIKELY(world(v)->trace != NULL)) {
+        int64_t now = vcpu_ps(v, v->clock);
+        trace_event(world(v), CS_T_INTERRUPT, v, (uint32_t)vector, now, now, env_rip(v), token);
+    }
+    unicorn.do_interrupt_x86_hardirq_x86_64(e, vector, 1);
+    follow_interrupt(v, token);
+    return true;
+}
+
+void vcpu_execute(struct vcpu *v)
+{
+    v->stop_requested = v->ran = false;
+    v->delivering = -1;
+    uc_err err = unicorn.uc_emu_start(v->uc, env_of(v)->eip, 0, 0, 0);
+    if (LIKELY(v->stop_requested)) return;
+    uint64_t rip = env_rip(v);
+    if (err) {
+        block_close_before(v, rip);
+        world_fail(world(v), "Unicorn stopped vCPU %d at %#llx: %s. The guest touched physical memory that is neither RAM nor a device.", v->index,
+                   (unsigned long long)rip, unicorn.uc_strerror(err));
+        world_stop(world(v), CS_NOT_MODELLED, v, 0);
+        return;
+    }
+    if (v->delivering == 8) {                         /* a fault on the way to the double-fault handler */
+        world_stop(world(v), CS_TRIPLE_FAULT, v, 0);
+        return;
+    }
+    block_close(v);                                   /* HLT */
+    v->counters[CS_N_HLT]++;
+    v->halted = true;
+}
+
+uint64_t vcpu_cycles_at(const struct vcpu *v, int64_t ps)
+{
+    if (ps == INT64_MAX) return NEVER;
+    if (ps <= 0) return 0;
+    const struct machine *m = v->machine;
+    return (uint64_t)(((unsigned __int128)ps * m->ps_den + m->ps_num - 1) / m->ps_num);
+}
+
+void vcpu_idle_to(struct vcpu *v, uint64_t clock)
+{
+    if (clock <= v->clock) return;
+    uint64_t from = v->clock;
+    v->clock = clock;
+    follow_idle(v, from, clock);
+}
+
+static void load_segment(struct env *e, int i, uint32_t selector, uint64_t base, uint32_t limit, uint32_t flags) { e->segs[i] = (struct segment){ selector, base, limit, flags }; }
+
+void vcpu_reset(struct vcpu *v)
+{
+    struct env *e = v->env;
+    *(uint64_t *)at(e, layout.efer) = 0;
+    unicorn.cpu_x86_update_cr0_x86_64(e, 0x60000010);
+    unicorn.cpu_x86_update_cr4_x86_64(e, 0);
+    e->cr[2] = e->cr[3] = 0;
+    memset(e->regs, 0, sizeof e->regs);
+    e->regs[GPR_RDX] = 0x50654;                       /* family, model, stepping */
+    unicorn.helper_write_eflags_x86_64(e, 2, 0xffffffff);
+    e->hflags = HF_ADDSEG;
+    e->hflags2 = HF2_GIF;
+    for (int i = 0; i < 6; i++) load_segment(e, i, 0, 0, 0xffff, 0x9300);
+    load_segment(e, SEG_CS, 0xf000, 0xffff0000, 0xffff, 0x9b00);
+    e->eip = 0xfff0;
+    e->gdt = e->idt = (struct segment){ 0, 0, 0xffff, 0 };
+    e->ldt = (struct segment){ 0, 0, 0xffff, 0x8200 };
+    e->tr = (struct segment){ 0, 0, 0xffff, 0x8b00 };
+    uint16_t fcw = 0x40;
+    uint32_t mxcsr = 0x1f80;
+    unicorn.uc_reg_write(v->uc, UC_X86_REG_FPCW, &fcw);
+    unicorn.uc_reg_write(v->uc, UC_X86_REG_MXCSR, &mxcsr);
+    unicorn.tlb_flush_x86_64(v->cpu);
+    v->halted = false;
+    v->started = false;
+    v->iret_pending = false;
+}
+
+void vcpu_start_pvh(struct vcpu *v, uint32_t entry, uint32_t ebx, uint32_t eax)
+{
+    struct env *e = v->env;
+    vcpu_reset(v);
+    unicorn.cpu_x86_update_cr0_x86_64(e, 0x11);
+    for (int i = 0; i < 6; i++) load_segment(e, i, 0x10, 0, 0xffffffff, 0x00cf9300);
+    load_segment(e, SEG_CS, 8, 0, 0xffffffff, 0x00cf9b00);
+    e->tr = (struct segment){ 0, 0, 0x67, 0x8b00 };
+    e->hflags = HF_PE | HF_CS32 | HF_SS32;
+    e->regs[GPR_RDX] = 0;
+    e->regs[GPR_RBX] = ebx;
+    e->regs[GPR_RAX] = eax;
+    e->eip = entry;
+    v->started = true;
+}
+
+void vcpu_start_sipi(struct vcpu *v, uint32_t vector)
+{
+    struct env *e = v->env;
+    load_segment(e, SEG_CS, vector << 8, (uint64_t)vector << 12, 0xffff, 0x9b00);
+    e->eip = 0;
+    v->halted = false;
+    v->started = true;
+}
+
+/* Hook flags are baked into translations: memory hooks come and go with a flush. A deleted hook stays in Unicorn's list until an
+ * uc_emu_start ends, so one is started and stopped at its first block. */
+static int set_memory_hooks(struct vcpu *v, bool on)
+{
+    struct machine *m = v->machine;
+    uint64_t low = memory_low(m), high = m->ram_bytes - low;
+    if (on == v->mem_hooked) return 0;
+    if (on) {
+        if (unicorn.uc_hook_add(v->uc, &v->mem_hook[0], UC_HOOK_MEM_READ | UC_HOOK_MEM_WRITE, on_memory, v, 0, low - 1)
+            || (high && unicorn.uc_hook_add(v->uc, &v->mem_hook[1], UC_HOOK_MEM_READ | UC_HOOK_MEM_WRITE, on_memory, v, FOUR_GIB, FOUR_GIB + high - 1))) return -1;
+    } else {
+        unicorn.uc_hook_del(v->uc, v->mem_hook[0]);
+        if (high) unicorn.uc_hook_del(v->uc, v->mem_hook[1]);
+        if (v->started && !v->halted) {
+            v->ran = true;                            /* must_stop() then stops before anything runs */
+            v->slice_end = v->slice_limit = 0;
+            unicorn.uc_emu_start(v->uc, env_of(v)->eip, 0, 0, 0);
+        }
+    }
+    v->mem_hooked = on;
+    unicorn.tlb_flush_x86_64(v->cpu);
+    return unicorn.uc_ctl(v->uc, UC_CTL_WRITE(UC_CTL_TB_FLUSH, 0)) ? -1 : 0;
+}
+
+int vcpu_set_level(struct vcpu *v, int level)
+{
+    if (set_memory_hooks(v, level != CS_FUNCTIONAL)) return world_fail(world(v), "Unicorn refuses memory hooks.");
+    v->timed = level != CS_FUNCTIONAL;
+    return 0;
+}
+
+int vcpu_new(struct machine *m, int index)
+{
+    struct vcpu *v = calloc(1, sizeof *v);
+    cs_world *w = m->world;
+    if (!v) return world_fail(w, "There is no memory for vCPU %d.", index);
+    m->vcpu[index] = v;
+    m->ncpus = index + 1;
+    w->all[w->nall++] = v;
+    v->machine = m;
+    v->index = index;
+    v->apic_id = (uint32_t)index;
+    v->delivering = -1;
+    v->next_ps = INT64_MAX;
+    uc_err err = unicorn.uc_open(UC_ARCH_X86, UC_MODE_64, &v->uc);
+    if (!err) err = unicorn.uc_ctl(v->uc, UC_CTL_WRITE(UC_CTL_CPU_MODEL, 1), UC_CPU_X86_SKYLAKE_SERVER);
+    if (!err) err = unicorn.uc_ctl(v->uc, UC_CTL_WRITE(UC_CTL_TCG_BUFFER_SIZE, 1), TCG_BUFFER_BYTES);
+    if (!err) err = unicorn.uc_ctl(v->uc, UC_CTL_WRITE(UC_CTL_UC_USE_EXITS, 1), 1);   /* or every stop page-walks the `until` address */
+    if (err) return world_fail(w, "Unicorn cannot make an engine: %s.", unicorn.uc_strerror(err));
+    v->cpu = layout_cpu(v->uc);
+    v->env = layout_env(v->uc);
+    v->skip_sync = at(v->uc, layout.skip_sync_in_uc);
+    ((uint64_t *)at(v->env, layout.features))[1] &= ~(1ull << 30);      /* RDRAND, */
+    ((uint64_t *)at(v->env, layout.features))[2] &= ~(1ull << 18);      /* RDSEED: host randomness */
+    if (!(v->fresh = new_cell(v)) || memory_attach(v) || lapic_new(v) || follow_new(v)) return w->error[0] ? -1 : world_fail(w, "vCPU %d cannot be made.", index);
+    uc_hook unused;
+    if (unicorn.uc_hook_add(v->uc, &v->block_hook, UC_HOOK_BLOCK, on_block, v->fresh, 1, 0)
+        || unicorn.uc_hook_add(v->uc, &unused, UC_HOOK_INTR, on_exception, v, 1, 0)
+        || unicorn.uc_hook_add(v->uc, &unused, UC_HOOK_INSN_INVALID, on_invalid, v, 1, 0)
+        || unicorn.uc_hook_add(v->uc, &unused, UC_HOOK_INSN, on_syscall, v, 1, 0, UC_X86_INS_SYSCALL)
+        || unicorn.uc_hook_add(v->uc, &unused, UC_HOOK_INSN, on_sysenter, v, 1, 0, UC_X86_INS_SYSENTER)
+        || unicorn.uc_hook_add(v->uc, &unused, UC_HOOK_INSN, on_rdtsc, v, 1, 0, UC_X86_INS_RDTSC)
+        || unicorn.uc_hook_add(v->uc, &unused, UC_HOOK_INSN, on_rdtscp, v, 1, 0, UC_X86_INS_RDTSCP)
+        || unicorn.uc_hook_add(v->uc, &unused, UC_HOOK_INSN, on_cpuid, v, 1, 0, UC_X86_INS_CPUID)
+        || unicorn.uc_hook_add(v->uc, &unused, UC_HOOK_INSN, on_in, v, 1, 0, UC_X86_INS_IN)
+        || unicorn.uc_hook_add(v->uc, &unused, UC_HOOK_INSN, on_out, v, 1, 0, UC_X86_INS_OUT)) return world_fail(w, "Unicorn refuses a hook.");
+    vcpu_reset(v);
+    return 0;
+}
+
+void vcpu_free(struct vcpu *v)
+{
+    if (!v) return;
+    if (v->uc) unicorn.uc_close(v->uc);
+    block_tables_free(v);
+    lapic_free(v);
+    if (v->follow) follow_free(v);
+    for (struct high *h = v->high, *next; h; h = next) { next = h->next; free(h); }
+    for (struct cells *c = v->cells, *next; c; c = next) { next = c->next; free(c); }
+    free(v);
+}
+
+uint32_t vcpu_wake_cycles(const struct vcpu *v) { return event_row(v, UA_hlt_exit); }
+uint64_t vcpu_reg(const struct vcpu *v, int n) { return env_of(v)->regs[n & 15]; }
+int vcpu_cpl(const struct vcpu *v) { return (int)(env_of(v)->hflags & HF_CPL); }

@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What the machine's own parts (engine, memory, LAPIC, serial port, slices) offer one another. Timing and ledger need none of it. */
+#ifndef CS_MACHINE_H
+#define CS_MACHINE_H
+#include "layout.h"
+
+enum { PAGE = 4096, LAPIC_CRYSTAL_HZ = 25000000, IPI_FUNCTIONAL_CYCLES = 200, SLICE_MAX_CYCLES = 1 << 22 };
+#define LAPIC_BASE 0xfee00000ull
+#define HOLE_START 0xc0000000ull   /* RAM beyond lies above 4 GiB */
+#define FOUR_GIB 0x100000000ull
+#define NEVER UINT64_MAX
+
+/* engine.c: one Unicorn engine */
+int vcpu_new(struct machine *, int index);                /* appends to the machine; -1 with world_fail */
+void vcpu_free(struct vcpu *);
+void vcpu_reset(struct vcpu *);                           /* INIT: real mode, caches and TLB left to the timing model */
+void vcpu_start_pvh(struct vcpu *, uint32_t entry, uint32_t ebx, uint32_t eax);
+void vcpu_start_sipi(struct vcpu *, uint32_t vector);
+int vcpu_set_level(struct vcpu *, int level);
+bool vcpu_takes_interrupts(const struct vcpu *);          /* IF and no shadow */
+bool vcpu_deliver(struct vcpu *, int vector, bool nmi, uint64_t token);   /* false: the run is stopped (the stack is not there) */
+void vcpu_execute(struct vcpu *);                         /* runs until the block hook stops it or it halts */
+void device_access(struct vcpu *, int counter, int uarch_row);   /* closes the block up to RIP, counts, charges the row (-1: none) */
+void vcpu_attention(struct vcpu *);                       /* the block hook looks at the next block */
+uint32_t vcpu_wake_cycles(const struct vcpu *);             /* leaving HLT */
+uint64_t vcpu_cycles_at(const struct vcpu *, int64_t ps); /* first clock value not before ps; NEVER for INT64_MAX */
+void vcpu_idle_to(struct vcpu *, uint64_t clock);         /* halted until then */
+bool cpuid_answer(const struct vcpu *, uint32_t leaf, uint32_t subleaf, uint32_t out[4]);   /* cpuid.c */
+
+/* memory.c */
+struct high { struct vcpu *vcpu; uint64_t gpa; struct high *next; };
+int memory_new(struct machine *);
+void memory_free(struct machine *);
+int memory_attach(struct vcpu *);                         /* maps RAM and the hole into its engine */
+void memory_code(struct vcpu *, uint64_t gpa, uint32_t size);   /* it translated code there */
+bool memory_stale(const struct vcpu *);                   /* somebody wrote to code it has translated */
+void memory_refresh(struct vcpu *);                       /* drops those translations; between executions only */
+uint8_t *memory_at(const struct machine *, uint64_t gpa, uint64_t n);     /* NULL unless all RAM */
+uint64_t memory_low(const struct machine *);              /* bytes of RAM below the hole */
+bool vcpu_walk_flags(struct vcpu *, uint64_t gva, uint64_t *gpa, bool *writable);
+
+/* lapic.c */
+int lapic_new(struct vcpu *);
+void lapic_free(struct vcpu *);
+void lapic_reset(struct vcpu *);
+uint32_t lapic_read(struct vcpu *, uint32_t offset);
+void lapic_write(struct vcpu *, uint32_t offset, uint32_t value);
+void lapic_advance(struct vcpu *);                        /* whatever is due by its clock arrives */
+uint64_t lapic_next(const struct vcpu *);                 /* clock of the next arrival or expiry, or NEVER */
+enum lapic_pending { LAPIC_NOTHING, LAPIC_VECTOR, LAPIC_NMI };
+enum lapic_pending lapic_pending(const struct vcpu *);    /* what could be delivered, were IF set */
+int lapic_take(struct vcpu *, uint64_t *token);           /* acknowledges the vector */
+void lapic_take_nmi(struct vcpu *);
+
+/* serial.c */
+int serial_new(struct machine *);
+void serial_free(struct machine *);
+bool serial_port(uint32_t port);
+uint32_t serial_read(struct machine *, uint32_t port);
+void serial_write(struct machine *, struct vcpu *, uint32_t port, uint32_t value);
+void serial_flush(struct machine *, int64_t now_ps);
+
+/* block.c */
+void block_tables_free(struct vcpu *);
+void block_close_before(struct vcpu *, uint64_t rip);     /* a fault: charge what ran before the instruction at rip; v->cur = NULL */
+
+/* slice.c */
+void slice_pull(cs_world *, int64_t ps);                  /* something will happen then: the running slice must not go far beyond */
+
+/* world.c */
+struct machine *world_machine(cs_world *, int machine);   /* NULL with the error set */
+struct vcpu *world_vcpu(cs_world *, int machine, int vcpu);
+#endif

@@ -72,7 +72,6 @@ enum { KVD_GET_CAS = 1, KVD_GET_TOUCH = 2 };
 static bool kvd_serve_get(struct kvd_line *line, unsigned argument)
 {
     struct kvd_worker *worker = line->worker;
-    uint32_t before = worker->parts;
     uint64_t expires = 0;
     struct kvd_span rest = line->rest, key;
     if (argument & KVD_GET_TOUCH) {
@@ -83,7 +82,7 @@ static bool kvd_serve_get(struct kvd_line *line, unsigned argument)
     }
     while ((key = kvd_next_word(&rest)).length > 0) {
         if (key.length > KVD_KEY_MAX) {
-            kvd_reply_cut(worker, before);
+            kvd_reply_cut(worker, worker->settled); /* memcached drops earlier commands' answers, too, back to a retrieval's */
             return kvd_answer(line, kvd_bad_format);
         }
         struct kvd_item *item = argument & KVD_GET_TOUCH ? kvd_store_get_touch(worker, key, expires) : kvd_store_get(worker, key);
@@ -95,7 +94,9 @@ static bool kvd_serve_get(struct kvd_line *line, unsigned argument)
         if (!kvd_reply_value(worker, item, argument & KVD_GET_CAS))
             return false;
     }
-    return kvd_answer(line, "END\r\n");
+    bool whole = kvd_answer(line, "END\r\n");
+    worker->settled = worker->parts;
+    return whole;
 }
 
 /* --- storage --- */

@@ -112,6 +112,7 @@ struct kvd_worker {
     uint64_t now;          /* the port's clock, read at most once for a datagram */
     bool now_known;
     uint32_t parts;
+    uint32_t settled;      /* parts that an error further on in the datagram does not take back */
     uint64_t reply_bytes;
     uint64_t get_hits, get_misses, sets;
     struct kvd_part part[KVD_REPLY_PARTS];

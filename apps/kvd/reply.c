@@ -175,4 +175,5 @@ void kvd_reply_send(struct kvd_worker *worker, const uint8_t *request_id, const 
     if (worker->parts > 0)
         kvd_reply_stream(worker, request_id, sink);
     kvd_reply_cut(worker, 0);
+    worker->settled = 0;
 }

@@ -20,7 +20,7 @@ from cyclescope.experiments.workload import frames
 from cyclescope.result import Host, Outcome, Run
 from emu.errors import ConfigError, GuestError
 from emu.ledger.accounts import notes
-from emu.uarch import table_files
+from emu.uarch.table import HERE as TABLES
 from nic.memcached_udp import DEFAULT_PORT
 from nic.ports import Frame
 from nic.sources.arrivals import poisson
@@ -141,7 +141,7 @@ class Contender:
     def _inputs(self) -> dict[str, str]:
         spec = self.bed.spec
         files = {Path(spec.image), *(module.path for module in spec.modules), self.bed.manifest.path}
-        named = {path.name: path for path in (*files, *table_files(self.hardware.uarch))}
+        named = {path.name: path for path in (*files, *TABLES.glob(f"{self.hardware.uarch}.*"))}
         return {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in sorted(named.items())}
 
 

@@ -18,7 +18,7 @@ from emu.ledger.manifest import load_manifest
 from emu.ledger.requests import RequestLog
 from emu.loader.boot import BootSpec
 from emu.machine import MachineConfig
-from emu.uarch import load_table
+from emu.uarch.table import load as load_table
 from emu.world import Reason, StopInfo, World
 from nic.costs import Moderation, NicConfig
 from nic.endpoint import Endpoint

@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Running a piece of code on an otherwise empty machine, at the fast level."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from cyclescope.asm.flat import CODE_GPA, flat_image
+from emu.core.binding import Level
+from emu.ledger.calls import SYMBOL, empty_rows
+from emu.loader.boot import BootSpec
+from emu.machine import MachineConfig
+from emu.outcome import outcome
+from emu.uarch.table import load as load_table
+from emu.world import World
+
+LIMIT_PS = 10**12
+_NAMES = ("rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi", *(f"r{n}" for n in range(8, 16)))
+
+
+@dataclass(frozen=True)
+class Ran:
+    """Cycles and instructions of the code alone; the registers at its end; `message` when it ended badly."""
+
+    exit_code: int
+    message: str
+    cycles: int
+    instructions: int
+    registers: dict[str, int]
+
+
+def run_code(code: bytes, uarch: str) -> Ran:
+    """At most a second of guest time. Raises ConfigError when the code is too long."""
+    table = load_table(uarch)
+    with World() as world, tempfile.TemporaryDirectory() as folder:
+        image = Path(folder) / "asm.elf"
+        image.write_bytes(flat_image(code))
+        machine = world.add_machine(MachineConfig(hz=table.hz, uarch=uarch))
+        core = world.core
+        core.uarch(machine.index, table)
+        calls = core.ledger_calls()
+        calls.symbols(machine.index, False, empty_rows(SYMBOL, [(CODE_GPA, CODE_GPA + len(code), 0, 0, 0)]), 1, 1)
+        core.set_level(machine.index, Level.FAST)
+        machine.boot(BootSpec(image))
+        ended = outcome(world, world.run(LIMIT_PS))
+        account = calls.symbol_accounts(machine.index, 0, 2)[0]
+        registers = core.regs(machine.index, 0)
+        return Ran(
+            ended.exit_code,
+            ended.message,
+            int(account["cycles"].sum()),
+            int(account["instructions"]),
+            {name: registers[i] for i, name in enumerate(_NAMES)},
+        )

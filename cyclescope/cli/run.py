@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""`cyclescope run`: any bootable image, or a program on a personality, with its console on the terminal."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cyclescope.cli.options import Cpus, Memory, Timing, Uarch, memory_mib
+from cyclescope.config import Hardware
+from cyclescope.experiments.run import RunResult, run_guest
+from emu.errors import ConfigError
+from emu.loader.boot import BootModule, BootSpec
+from personalities import registry
+
+
+def add_to(app: typer.Typer) -> None:
+    app.command(
+        "run",
+        help="Boot an image (--image), or run a program on a personality; the exit status is the guest's.",
+        context_settings={"allow_interspersed_args": False},
+    )(command)
+
+
+def command(
+    program: Annotated[list[str] | None, typer.Argument(help="PROGRAM ARGS...: a static Linux program's file.")] = None,
+    image: Annotated[Path | None, typer.Option("--image", help="A PVH (ELF64) or Multiboot 1 (ELF32) image.")] = None,
+    cmdline: Annotated[str, typer.Option("--cmdline", help="The image's command line.")] = "",
+    module: Annotated[list[Path] | None, typer.Option("--module", help="A boot module for the image.")] = None,
+    personality: Annotated[str, typer.Option("--personality", help="Where a program runs.")] = "linux_like",
+    cpus: Cpus = 1,
+    mem: Memory = "256M",
+    uarch: Uarch = "skylake_sp",
+    timing: Timing = "functional",
+    limit: Annotated[
+        float, typer.Option("--limit", help="End the run after this much guest time [s]; 0 is never.")
+    ] = 0.0,
+) -> int:
+    """The guest's exit status: what it wrote to the debug-exit port, or 3 when it ended badly."""
+    if (image is None) == (not program):
+        raise ConfigError("give either --image FILE or a program to run")
+    if limit < 0:
+        raise ConfigError(f"--limit is {limit}: give seconds of guest time, or 0")
+    hardware = Hardware(cpus=cpus, memory_mib=memory_mib(mem), uarch=uarch)
+    manifest = None
+    if image is not None:
+        spec = BootSpec(image, cmdline, tuple(BootModule(path, path.name) for path in module or []))
+    else:
+        assert program
+        chosen = registry.get(personality)
+        spec = chosen.prepare(Path(program[0]) if "/" in program[0] else program[0], program[1:])
+        manifest = spec.manifest or chosen.manifest_path
+    result = run_guest(spec, hardware, timing=timing, limit_s=limit, manifest=manifest, console=_console)
+    _tell(result)
+    return result.exit_code
+
+
+def _console(data: bytes, time_ps: int) -> None:
+    sys.stdout.buffer.write(data)
+    sys.stdout.buffer.flush()
+
+
+def _tell(result: RunResult) -> None:
+    for probe, values in result.notes.items():
+        listed = ", ".join(f"{value} ({count:,} times)" for value, count in sorted(values.items()))
+        print(f"cyclescope: {probe}: {listed}", file=sys.stderr)
+    if result.message:
+        print(f"cyclescope: {result.message}", file=sys.stderr)

@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Running one guest to its end, without a network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from cyclescope.config import Hardware
+from cyclescope.experiments.testbed import LEVELS, MIB
+from emu.errors import ConfigError
+from emu.ledger.accounts import notes
+from emu.ledger.install import install, taxonomy_of
+from emu.ledger.manifest import load_manifest
+from emu.loader.boot import BootSpec
+from emu.machine import MachineConfig
+from emu.outcome import outcome
+from emu.uarch.table import load as load_table
+from emu.world import World
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """Exit code for the command line, one sentence (or nothing), and what the manifest's `note` probes counted."""
+
+    exit_code: int
+    message: str
+    notes: dict[str, dict[int, int]] = field(default_factory=dict)
+
+
+def run_guest(
+    spec: BootSpec,
+    hardware: Hardware,
+    *,
+    timing: str = "functional",
+    limit_s: float = 0.0,
+    manifest: Path | None = None,
+    console: Callable[[bytes, int], None] | None = None,
+) -> RunResult:
+    """Boots `spec` and runs it until it ends, or for `limit_s` seconds of guest time (0: for ever).
+
+    Raises:
+        ConfigError: a bad image or option.
+        GuestError: the guest flooded its console.
+        NotModelled: it needs what the machine lacks.
+    """
+    hardware.check()
+    if timing not in LEVELS:
+        raise ConfigError(f"--timing is {timing!r}: give {' or '.join(LEVELS)}")
+    table = load_table(hardware.uarch)
+    config = MachineConfig(cpus=hardware.cpus, ram_bytes=hardware.memory_mib * MIB, hz=table.hz, uarch=hardware.uarch)
+    with World() as world:
+        machine = world.add_machine(config)
+        core = world.core
+        core.uarch(machine.index, table)
+        core.set_level(machine.index, LEVELS[timing])
+        machine.console.sink = console
+        found: dict[str, dict[int, int]] = {}
+        parsed = None
+        if manifest is not None:
+            parsed = load_manifest(manifest)
+            calls = core.ledger_calls()
+            install(calls, machine.index, parsed, Path(spec.image), taxonomy_of([parsed]), None)
+        machine.boot(spec)
+        stop = world.run(int(limit_s * 1e12) if limit_s else None)
+        if parsed is not None:
+            found = notes(calls, machine.index, parsed)
+        ended = outcome(world, stop)
+        return RunResult(ended.exit_code, ended.message, found)

@@ -46,6 +46,7 @@ class MockDriver:
         self.avail_gpa = at + 16 * size
         self.used_gpa = (self.avail_gpa + 6 + 2 * size + 3) & ~3
         self.end_gpa = self.used_gpa + 6 + 8 * size
+        memory.write(at, bytes(self.end_gpa - at))
         self._free = list(range(size))
         self._chains: dict[int, list[int]] = {}
         self.avail_index = 0

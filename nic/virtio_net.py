@@ -157,7 +157,7 @@ class VirtioNet:
     def _kicked(self, index: int, time_ps: int) -> None:
         transport = self.transport
         queue = transport.queues[index]
-        if not queue.usable or not transport.running:
+        if not queue.usable or not transport.running or index > self._control_index:
             self.counters["notify_unusable_queue"] += 1
         elif index == self._control_index:
             self._control.kicked(queue, time_ps)

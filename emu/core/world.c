@@ -100,7 +100,7 @@ int cs_machine_add(cs_world *w, const cs_machine_config *c)
     if (c->ncpus < 1 || c->ncpus > CS_MAX_VCPUS) return world_fail(w, "A machine has 1 to %d vCPUs, not %u.", CS_MAX_VCPUS, c->ncpus);
     if (c->ram_bytes < min_ram || c->ram_bytes > max_ram || c->ram_bytes % (1 << 20))
         return world_fail(w, "A machine has 64 MiB to 8 GiB of RAM, in whole MiB, not %llu bytes.", (unsigned long long)c->ram_bytes);
-    if (c->hz < 100000000 || c->hz > 10000000000ull) return world_fail(w, "A vCPU runs at 0.1 to 10 GHz, not at %llu Hz.", (unsigned long long)c->hz);
+    if (c->hz < 1000000 || c->hz > 10000000000ull) return world_fail(w, "A vCPU runs at 1 MHz to 10 GHz, not at %llu Hz.", (unsigned long long)c->hz);
     if (w->nmachines == (int)(sizeof w->machine / sizeof *w->machine)) return world_fail(w, "There are already %d machines.", w->nmachines);
     struct machine *m = calloc(1, sizeof *m);
     if (!m) return world_fail(w, "There is no memory for a machine.");

@@ -3,7 +3,7 @@
 
 Memory: the first GiB is mapped one to one in 2 MiB pages; the code at CODE_GPA is the only executable page besides the boot
 stub's; the stack ends at STACK_GPA; DATA_GPA..+2 MiB is zeroed, writable and no-execute. All general registers are 0 at the
-start but RSP (STACK_GPA) and RDI (DATA_GPA). Falling off the end of the code writes 0 to port 0xF4. There is no IDT: an exception
+start but RSP (STACK_GPA) and RDI (DATA_GPA). Falling off the end of the code writes AL to port 0xF4. There is no IDT: an exception
 is a triple fault.
 """
 
@@ -26,7 +26,7 @@ _PVH_ENTRY_NOTE = 18
 _PRESENT, _WRITE, _LARGE, _NX = 1, 2, 0x80, 1 << 63
 _GDT = struct.pack("<3Q", 0, 0x00AF9B000000FFFF, 0x00CF93000000FFFF)
 _GDT_GPA = TABLES_GPA + 0x3000
-_EPILOGUE = "mov edx, 0xf4; xor eax, eax; out dx, eax; cli; hlt"
+_EPILOGUE = "out 0xf4, al; cli; hlt"
 _ENTER_32 = f"""
     mov eax, cr4; or eax, 0x620; mov cr4, eax
     mov eax, {TABLES_GPA}; mov cr3, eax

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from capstone import CS_ARCH_X86, CS_GRP_CALL, CS_GRP_INT, CS_GRP_IRET, CS_GRP_JUMP, CS_GRP_RET, CS_MODE_64, Cs
 
 from cyclescope.asm.flat import CODE_GPA
+from cyclescope.config import Hardware
+from cyclescope.experiments.machines import add_machine
 from emu.errors import ConfigError
-from emu.machine import MachineConfig
-from emu.uarch.table import load as load_table
 from emu.world import World
 
 _ENDS = (CS_GRP_JUMP, CS_GRP_CALL, CS_GRP_RET, CS_GRP_INT, CS_GRP_IRET)
@@ -32,11 +32,9 @@ def listing(code: bytes, uarch: str) -> list[Listed]:
     """Splits at branches, as the emulator's blocks do. Raises ConfigError at bytes that are no instruction."""
     decoder = Cs(CS_ARCH_X86, CS_MODE_64)
     decoder.detail = True
-    table = load_table(uarch)
     found: list[Listed] = []
     with World() as world:
-        machine = world.add_machine(MachineConfig(hz=table.hz, uarch=uarch))
-        world.core.uarch(machine.index, table)
+        machine = add_machine(world, Hardware(cpus=1, uarch=uarch))
         begin = offset = block = previous16 = 0
         for instruction in decoder.disasm(code, CODE_GPA):
             end = offset + instruction.size

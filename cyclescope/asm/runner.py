@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cyclescope.asm.flat import CODE_GPA, flat_image
+from cyclescope.config import Hardware
+from cyclescope.experiments.machines import add_machine, ledger_calls
 from emu.core.binding import Level
 from emu.ledger.calls import SYMBOL, empty_rows
 from emu.loader.boot import BootSpec
-from emu.machine import MachineConfig
-from emu.outcome import outcome
-from emu.uarch.table import load as load_table
-from emu.world import World
+from emu.outcome import Outcome, outcome
+from emu.world import Reason, World
 
 LIMIT_PS = 10**12
 _NAMES = ("rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi", *(f"r{n}" for n in range(8, 16)))
@@ -33,18 +33,16 @@ class Ran:
 
 def run_code(code: bytes, uarch: str) -> Ran:
     """At most a second of guest time. Raises ConfigError when the code is too long."""
-    table = load_table(uarch)
     with World() as world, tempfile.TemporaryDirectory() as folder:
         image = Path(folder) / "asm.elf"
         image.write_bytes(flat_image(code))
-        machine = world.add_machine(MachineConfig(hz=table.hz, uarch=uarch))
-        core = world.core
-        core.uarch(machine.index, table)
-        calls = core.ledger_calls()
+        machine = add_machine(world, Hardware(cpus=1, uarch=uarch))
+        core, calls = world.core, ledger_calls(world)
         calls.symbols(machine.index, False, empty_rows(SYMBOL, [(CODE_GPA, CODE_GPA + len(code), 0, 0, 0)]), 1, 1)
         core.set_level(machine.index, Level.FAST)
         machine.boot(BootSpec(image))
-        ended = outcome(world, world.run(LIMIT_PS))
+        stop = world.run(LIMIT_PS)
+        ended = Outcome(0, "") if stop.reason is Reason.EXIT else outcome(world, stop)
         account = calls.symbol_accounts(machine.index, 0, 2)[0]
         registers = core.regs(machine.index, 0)
         return Ran(

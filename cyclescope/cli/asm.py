@@ -13,8 +13,7 @@ from rich.table import Table
 from cyclescope.asm.flat import assemble
 from cyclescope.asm.listing import Listed, listing
 from cyclescope.asm.runner import Ran, run_code
-from cyclescope.cli.compare import write_json_option
-from cyclescope.cli.options import Json, Uarch
+from cyclescope.cli.options import Json, Uarch, write_json_option
 from emu.errors import ConfigError
 
 REGISTERS = ("rax", "rbx", "rcx", "rdx", "rsi", "rdi", "rbp", "rsp", *(f"r{n}" for n in range(8, 16)))

@@ -12,7 +12,20 @@ import msgspec
 import typer
 from rich.console import Console
 
-from cyclescope.cli.options import Cpus, Json, Memory, Net, Out, Quiet, Seed, Timing, Uarch, memory_mib, rate_bps
+from cyclescope.cli.options import (
+    Cpus,
+    Json,
+    Memory,
+    Net,
+    Out,
+    Quiet,
+    Seed,
+    Timing,
+    Uarch,
+    memory_mib,
+    rate_bps,
+    write_json_option,
+)
 from cyclescope.cli.progress import shown
 from cyclescope.config import Hardware, Load, Locks
 from cyclescope.experiments.compare import compare
@@ -104,16 +117,3 @@ def _print(digest: str, hardware: Hardware, load: Load, outcomes: list[Outcome],
         )  # fmt: skip
     if out is not None:
         console.print(f"Written to {out}", highlight=False)
-
-
-def write_json_option(target: str, value: object) -> None:
-    """`--json FILE`, or `-` for standard output."""
-    text = msgspec.json.format(msgspec.json.encode(value, order="sorted"), indent=2) + b"\n"
-    if target == "-":
-        sys.stdout.buffer.write(text)
-        sys.stdout.flush()
-        return
-    try:
-        Path(target).write_bytes(text)
-    except OSError as error:
-        raise ConfigError(f"--json {target}: cannot be written ({error.strerror}); give another file, or -") from error

@@ -4,9 +4,11 @@
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
 from typing import Annotated
 
+import msgspec
 import typer
 
 from emu.errors import ConfigError
@@ -41,3 +43,16 @@ def rate_bps(text: str) -> int:
     if not match:
         raise ConfigError(f"--net is {text!r}: give a link rate such as 1G, 10G or 100G")
     return int(float(match[1]) * (1e9 if match[2].upper() == "G" else 1e6))
+
+
+def write_json_option(target: str, value: object) -> None:
+    """`--json FILE`, or `-` for standard output."""
+    text = msgspec.json.format(msgspec.json.encode(value, order="sorted"), indent=2) + b"\n"
+    if target == "-":
+        sys.stdout.buffer.write(text)
+        sys.stdout.flush()
+        return
+    try:
+        Path(target).write_bytes(text)
+    except OSError as error:
+        raise ConfigError(f"--json {target}: cannot be written ({error.strerror}); give another file, or -") from error

@@ -10,8 +10,18 @@ import numpy as np
 import typer
 from rich.console import Console
 
-from cyclescope.cli.compare import write_json_option
-from cyclescope.cli.options import Cpus, Json, Memory, Net, Quiet, Timing, Uarch, memory_mib, rate_bps
+from cyclescope.cli.options import (
+    Cpus,
+    Json,
+    Memory,
+    Net,
+    Quiet,
+    Timing,
+    Uarch,
+    memory_mib,
+    rate_bps,
+    write_json_option,
+)
 from cyclescope.cli.progress import shown
 from cyclescope.config import Hardware
 from cyclescope.experiments.replay import Difference, Replayed, load_exchanges, replay

@@ -8,15 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from cyclescope.config import Hardware
-from cyclescope.experiments.testbed import LEVELS, MIB
-from emu.errors import ConfigError
+from cyclescope.experiments.machines import add_machine, ledger_calls, level_of
 from emu.ledger.accounts import notes
 from emu.ledger.install import install, taxonomy_of
 from emu.ledger.manifest import load_manifest
 from emu.loader.boot import BootSpec
-from emu.machine import MachineConfig
 from emu.outcome import outcome
-from emu.uarch.table import load as load_table
 from emu.world import World
 
 
@@ -45,22 +42,16 @@ def run_guest(
         GuestError: the guest flooded its console.
         NotModelled: it needs what the machine lacks.
     """
-    hardware.check()
-    if timing not in LEVELS:
-        raise ConfigError(f"--timing is {timing!r}: give {' or '.join(LEVELS)}")
-    table = load_table(hardware.uarch)
-    config = MachineConfig(cpus=hardware.cpus, ram_bytes=hardware.memory_mib * MIB, hz=table.hz, uarch=hardware.uarch)
+    level = level_of(timing)
     with World() as world:
-        machine = world.add_machine(config)
-        core = world.core
-        core.uarch(machine.index, table)
-        core.set_level(machine.index, LEVELS[timing])
+        machine = add_machine(world, hardware)
+        world.core.set_level(machine.index, level)
         machine.console.sink = console
         found: dict[str, dict[int, int]] = {}
         parsed = None
         if manifest is not None:
             parsed = load_manifest(manifest)
-            calls = core.ledger_calls()
+            calls = ledger_calls(world)
             install(calls, machine.index, parsed, Path(spec.image), taxonomy_of([parsed]), None)
         machine.boot(spec)
         stop = world.run(int(limit_s * 1e12) if limit_s else None)

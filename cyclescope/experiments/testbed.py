@@ -10,15 +10,14 @@ from pathlib import Path
 from types import TracebackType
 
 from cyclescope.config import Hardware
-from emu.core.binding import Level
-from emu.errors import ConfigError, GuestError
+from cyclescope.experiments.machines import add_machine, ledger_calls, level_of
+from emu.core.binding import Counter
+from emu.errors import GuestError
 from emu.ledger.accounts import Accounts, Snapshot, snapshot
 from emu.ledger.install import install, taxonomy_of
 from emu.ledger.manifest import load_manifest
 from emu.ledger.requests import RequestLog
 from emu.loader.boot import BootSpec
-from emu.machine import MachineConfig
-from emu.uarch.table import load as load_table
 from emu.world import Reason, StopInfo, World
 from nic.costs import Moderation, NicConfig
 from nic.endpoint import Endpoint
@@ -31,10 +30,8 @@ from nic.tap import Tracer, TraceSink
 from nic.virtio_net import VirtioNet
 from personalities.base import Personality
 
-MIB = 1 << 20
 BOOT_LIMIT_PS = 10**12
 """Simulated time a guest may take from power-on to its ready line: 1 s."""
-LEVELS = {"functional": Level.FUNCTIONAL, "fast": Level.FAST}
 
 Progress = Callable[[str, int, int], None]
 """(what is going on, done, of how many; 0: unknown)."""
@@ -84,11 +81,8 @@ class Testbed:
         on_answer: Callable[[int, bytes, int], None] | None = None,
         sink: TraceSink | None = None,
     ) -> None:
-        hardware.check()
-        if timing not in LEVELS:
-            raise ConfigError(f"--timing is {timing!r}: give {' or '.join(LEVELS)}")
         self.hardware, self.personality, self.spec = hardware, personality, spec
-        self._level = LEVELS[timing]
+        self._level = level_of(timing)
         self._on_answer = on_answer
         self._progress: Progress = no_progress
         self._goal = ("", 0, 0)
@@ -96,26 +90,19 @@ class Testbed:
         self._line = b""
         self.host_s = 0.0
 
-        table = load_table(hardware.uarch)
         self.world = World()
         try:
-            self.machine = self.world.add_machine(
-                MachineConfig(
-                    cpus=hardware.cpus, ram_bytes=hardware.memory_mib * MIB, hz=table.hz, uarch=hardware.uarch
-                )
-            )
-            self._build(table, matcher, sink)
+            self.machine = add_machine(self.world, hardware)
+            self._build(matcher, sink)
         except BaseException:
             self.world.close()
             raise
 
-    def _build(self, table: object, matcher: Matcher | None, sink: TraceSink | None) -> None:
-        hardware, world, machine, core = self.hardware, self.world, self.machine, self.world.core
-        core.uarch(machine.index, table)
-        core.quantum(timed=hardware.quantum_cycles)
+    def _build(self, matcher: Matcher | None, sink: TraceSink | None) -> None:
+        hardware, world, machine = self.hardware, self.world, self.machine
         self.manifest = load_manifest(self.spec.manifest or self.personality.manifest_path)
         self.taxonomy = taxonomy_of([self.manifest])
-        self.calls = core.ledger_calls()
+        self.calls = ledger_calls(world)
         program = next((p for p in self.spec.programs if p.read_bytes()[:4] == b"\x7fELF"), None)
         self.names = install(self.calls, machine.index, self.manifest, Path(self.spec.image), self.taxonomy, program)
         self.requests = RequestLog(self.calls, self.taxonomy)
@@ -213,7 +200,10 @@ class Testbed:
 
     def counters(self) -> tuple[dict[str, int], ...]:
         """Each vCPU's counters since power-on."""
-        return tuple(self.world.core.counters(self.machine.index, vcpu) for vcpu in range(self.hardware.cpus))
+        return tuple(
+            {counter.name.lower(): values[counter] for counter in Counter}
+            for values in (self.world.core.counters(self.machine.index, vcpu) for vcpu in range(self.hardware.cpus))
+        )
 
     def last_lines(self) -> str:
         """The console's last three lines, for a message."""

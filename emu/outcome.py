@@ -25,7 +25,7 @@ def guest_time(time_ps: int) -> str:
 
 
 def outcome(world: World, stop: StopInfo) -> Outcome:
-    """The exit code: the low byte of what the guest wrote to the debug-exit port; 0 when it switched itself off; else a failure's."""
+    """The exit code: the low byte of what the guest wrote to the debug-exit port; 0 when it switched itself off; or a failure."""
     machine = world.machines[stop.machine] if 0 <= stop.machine < len(world.machines) else None
     after = f"after {guest_time(stop.time_ps)}"
     place = f"vCPU {stop.vcpu} at RIP {stop.rip:#x}"

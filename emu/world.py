@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from emu.clock import NEVER_PS, EventQueue, Handler, Payload
-from emu.core.binding import Core
+from emu.core.binding import Core, CoreStop, Stop
 from emu.errors import EmuBug
 from emu.machine import Machine, MachineConfig
+from emu.sigint import StopOnSignal
 
 
 class Reason(StrEnum):
@@ -26,6 +27,22 @@ class Reason(StrEnum):
     NO_PROGRESS = "no-progress"  # every vCPU halted and nothing will ever wake one
     INTERRUPTED = "interrupted"  # by our user
     REQUESTED = "requested"  # a handler called World.stop
+
+
+_REASONS = {
+    Stop.EXIT: Reason.EXIT,
+    Stop.TRIPLE_FAULT: Reason.TRIPLE_FAULT,
+    Stop.CYCLE_LIMIT: Reason.CYCLE_LIMIT,
+    Stop.NO_PROGRESS: Reason.NO_PROGRESS,
+    Stop.INTERRUPTED: Reason.INTERRUPTED,
+}
+
+
+_STOPPED = CoreStop(Stop.CALLBACK, -1, -1, 0, 0, 0)
+
+
+class _StopRun(Exception):
+    """Raised through the core to end its run; `World._stop` says why. Never leaves this file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +69,6 @@ class World:
         self._core: Core | None = None
         self._horizon_ps = 0  # the core runs up to here; 0 while it does not run
         self._stop: StopInfo | None = None
-        self._raised: BaseException | None = None
 
     # ---- building
 
@@ -124,19 +140,35 @@ class World:
             EmuBug: an event for a device nobody registered, or the core's own fault.
         """
         limit = NEVER_PS if until_ps is None else until_ps
-        queue, handlers = self.queue, self._handlers
+        if not self.machines:
+            return self._run(limit)
+        with StopOnSignal(self.core.interrupt):
+            return self._run(limit)
+
+    def _run(self, limit: int) -> StopInfo:
+        queue, handlers, core = self.queue, self._handlers, self._core
         while True:
             horizon = min(queue.next_ps, limit)
-            if self.machines:
-                stop = self._run_core(horizon)
-                if stop is not None:
-                    return stop
-                horizon = min(queue.next_ps, limit)  # a device access may have pulled it in
+            if core is not None:
+                self._horizon_ps = horizon
+                try:
+                    ended = core.run(horizon)
+                except _StopRun:
+                    ended = _STOPPED
+                finally:
+                    horizon, self._horizon_ps = self._horizon_ps, 0  # a device access may have pulled it in
+                if self._stop is not None:
+                    return self._take_stop()
+                if ended.stop != Stop.HORIZON:
+                    self.now_ps = max(self.now_ps, ended.time_ps)
+                    return StopInfo(
+                        _REASONS[ended.stop], ended.time_ps, ended.machine, ended.vcpu, ended.value, ended.rip
+                    )
             elif horizon == NEVER_PS:
                 return StopInfo(Reason.NO_PROGRESS, self.now_ps)
-            self.now_ps = max(self.now_ps, horizon)
             while queue.next_ps <= horizon:
                 time_ps, _, device, tag, payload = queue.pop()
+                self.now_ps = time_ps
                 self.events += 1
                 handler = handlers.get(device)
                 if handler is None:
@@ -144,10 +176,55 @@ class World:
                 handler(time_ps, tag, payload)
                 if self._stop is not None:
                     return self._take_stop()
+            self.now_ps = horizon
             if horizon == limit:
-                return StopInfo(Reason.UNTIL, self.now_ps)
+                return StopInfo(Reason.UNTIL, limit)
 
     def _take_stop(self) -> StopInfo:
         stop, self._stop = self._stop, None
         assert stop is not None
         return stop
+
+    # ---- what the core calls (emu.core.binding.Callbacks); a stop is asked for by raising
+
+    def pio_read(self, machine: int, vcpu: int, port: int, size: int, time_ps: int) -> int:
+        """A guest's IN."""
+        self.now_ps = time_ps
+        value = self.machines[machine].ports.read(port, size, time_ps)
+        if self._stop is not None:
+            raise _StopRun
+        return value
+
+    def pio_write(self, machine: int, vcpu: int, port: int, size: int, time_ps: int, value: int) -> None:
+        """A guest's OUT."""
+        self.now_ps = time_ps
+        self.machines[machine].ports.write(port, size, value, time_ps)
+        if self._stop is not None:
+            raise _StopRun
+
+    def mmio_read(self, machine: int, vcpu: int, gpa: int, size: int, time_ps: int) -> int:
+        """A guest's load from a device."""
+        self.now_ps = time_ps
+        value = self.machines[machine].mmio.read(gpa, size, time_ps)
+        if self._stop is not None:
+            raise _StopRun
+        return value
+
+    def mmio_write(self, machine: int, vcpu: int, gpa: int, size: int, time_ps: int, value: int) -> None:
+        """A guest's store to a device."""
+        self.now_ps = time_ps
+        self.machines[machine].mmio.write(gpa, size, value, time_ps)
+        if self._stop is not None:
+            raise _StopRun
+
+    def console(self, machine: int, data: bytes, time_ps: int) -> None:
+        """Bytes from a serial transmitter."""
+        self.now_ps = time_ps
+        self.machines[machine].console.put(data, time_ps)
+        if self._stop is not None:
+            raise _StopRun
+
+    def eoi(self, machine: int, vcpu: int, vector: int, time_ps: int) -> None:
+        """A LAPIC finished a level-triggered vector."""
+        self.now_ps = time_ps
+        self.machines[machine].ioapic.eoi(vector, time_ps)

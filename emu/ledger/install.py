@@ -11,7 +11,7 @@ from pathlib import Path
 from emu.errors import ConfigError
 from emu.ledger.calls import PROBE, SYMBOL, LedgerCalls, empty_rows
 from emu.ledger.components import Taxonomy
-from emu.ledger.manifest import ACTIONS, Argument, Manifest, Patterns, Probe
+from emu.ledger.manifest import ACTIONS, Argument, Manifest, Probe
 from emu.ledger.symbols import Function, plain_name, read_functions
 
 _SPIN, _IDLE, _POLL = 1, 2, 4  # CS_SYM_*
@@ -65,49 +65,41 @@ def install(
     program_from = 0
     for user, patterns, found in ((False, manifest.kernel, functions), (True, manifest.program, program_functions)):
         program_from = len(names)
+        of = [patterns.component(*f.names) for f in found]
         rows = [
-            (
-                f.start,
-                f.end,
-                len(names) + i,
-                taxonomy.component_index[patterns.component(f.name)],
-                _flags(manifest, f.name),
-            )
+            (f.start, f.end, len(names) + i, taxonomy.component_index[of[i]], _flags(manifest, f.names))
             for i, f in enumerate(found)
         ]
         names += [f.name for f in found]
-        components += [patterns.component(f.name) for f in found]
+        components += of
         calls.symbols(machine, user, empty_rows(SYMBOL, rows), len(names), taxonomy.component_index[patterns.default])
         names += ["[program]"] if user else ["[unknown]", "[not started]"]
         components += [patterns.default] if user else [patterns.default, "idle"]
         for probe in manifest.probes:
             if probe.program == user:
                 where = program if user else image
-                probes += [
-                    _row(probe, address, taxonomy) for address in _addresses(probe, found, where, manifest, patterns)
-                ]
+                probes += [_row(probe, address, taxonomy) for address in _addresses(probe, found, where, manifest)]
     calls.probes(machine, empty_rows(PROBE, probes))
     return SymbolNames(tuple(names), tuple(components), program_from)
 
 
-def _flags(manifest: Manifest, symbol: str) -> int:
-    name = plain_name(symbol)
+def _flags(manifest: Manifest, symbols: Sequence[str]) -> int:
+    names = [plain_name(symbol) for symbol in symbols]
     return sum(
         flag
         for flag, patterns in ((_SPIN, manifest.spin), (_IDLE, manifest.idle), (_POLL, manifest.poll))
-        if any(fnmatchcase(name, pattern) for pattern in patterns)
+        if any(fnmatchcase(name, pattern) for name in names for pattern in patterns)
     )
 
 
-def _addresses(
-    probe: Probe, functions: Sequence[Function], image: Path | None, manifest: Manifest, patterns: Patterns
-) -> list[int]:
+def _addresses(probe: Probe, functions: Sequence[Function], image: Path | None, manifest: Manifest) -> list[int]:
     """Where the function starts: of its own name or, when GCC renamed it, of each part that is an entry."""
-    exact = [f.start for f in functions if f.name == probe.symbol]
+    exact = [f.entry for f in functions if probe.symbol in f.names]
     entries = exact or [
-        f.start
+        f.entry
         for f in functions
-        if plain_name(f.name) == probe.symbol and ".cold" not in f.name and ".part" not in f.name
+        for name in f.names
+        if plain_name(name) == probe.symbol and ".cold" not in name and ".part" not in name
     ]
     if not entries and not probe.optional and image is not None:
         raise ConfigError(

@@ -68,10 +68,11 @@ class Patterns:
     rules: tuple[tuple[str, str], ...] = ()
     default: str = "unknown"
 
-    def component(self, symbol: str) -> str:
-        """The component of a symbol, whose GCC suffixes are ignored."""
-        name = plain_name(symbol)
-        return next((component for pattern, component in self.rules if fnmatchcase(name, pattern)), self.default)
+    def component(self, *symbols: str) -> str:
+        """The component of a function by its name or names, whose GCC suffixes are ignored."""
+        names = [plain_name(symbol) for symbol in symbols]
+        found = (component for pattern, component in self.rules if any(fnmatchcase(name, pattern) for name in names))
+        return next(found, self.default)
 
 
 @dataclass(frozen=True, slots=True)

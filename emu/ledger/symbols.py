@@ -21,11 +21,16 @@ _SUFFIX = re.compile(r"(\.(isra|constprop|part|cold|lto_priv|localalias)(\.\d+)?
 
 
 class Function(NamedTuple):
-    """Code at [start, end); `name` as in the symbol table."""
+    """Code at [start, end) of the function that is entered at `entry`; `names` as in the symbol table, the best first."""
 
     start: int
     end: int
-    name: str
+    entry: int
+    names: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        return self.names[0]
 
 
 class _Candidate(NamedTuple):
@@ -84,21 +89,22 @@ def _candidates(elf: ELFFile) -> Iterator[_Candidate]:
 
 
 def _disjoint(candidates: Iterable[_Candidate]) -> Iterator[Function]:
-    chosen: dict[tuple[int, int], _Candidate] = {}
+    names: dict[tuple[int, int], dict[str, None]] = {}
     for candidate in sorted(candidates, key=lambda c: (c.start, -c.end, c.rank, c.name)):
-        chosen.setdefault((candidate.start, candidate.end), candidate)
-    open_functions: list[_Candidate] = []  # nested, the innermost last
+        names.setdefault((candidate.start, candidate.end), {})[candidate.name] = None
+    functions = [Function(start, end, start, tuple(found)) for (start, end), found in names.items()]
+    open_functions: list[Function] = []  # nested, the innermost last
     at = 0
-    ends: tuple[_Candidate | None, ...] = (*chosen.values(), None)
+    ends: tuple[Function | None, ...] = (*functions, None)
     for following in ends:
         while open_functions and (following is None or open_functions[-1].end <= following.start):
             inner = open_functions.pop()
             if at < inner.end:
-                yield Function(at, inner.end, inner.name)
+                yield inner._replace(start=at)
                 at = inner.end
         if following is None:
             return
         if open_functions and at < following.start:
-            yield Function(at, following.start, open_functions[-1].name)
+            yield open_functions[-1]._replace(start=at, end=following.start)
         at = max(at, following.start)
         open_functions.append(following)

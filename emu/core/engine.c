@@ -416,13 +416,16 @@ int vcpu_new(struct machine *m, int index)
     if (!err) err = unicorn.uc_ctl(v->uc, UC_CTL_WRITE(UC_CTL_CPU_MODEL, 1), UC_CPU_X86_SKYLAKE_SERVER);
     if (!err) err = unicorn.uc_ctl(v->uc, UC_CTL_WRITE(UC_CTL_TCG_BUFFER_SIZE, 1), TCG_BUFFER_BYTES);
     if (!err) err = unicorn.uc_ctl(v->uc, UC_CTL_WRITE(UC_CTL_UC_USE_EXITS, 1), 1);   /* or every stop page-walks the `until` address */
+    uint64_t start;
+    if (!err) err = unicorn.uc_reg_read(v->uc, UC_X86_REG_RIP, &start);      /* the first use makes the CPU */
     if (err) return world_fail(w, "Unicorn cannot make an engine: %s.", unicorn.uc_strerror(err));
+    if (memory_attach(v)) return -1;                  /* the first call that makes Unicorn build its processor */
     v->cpu = layout_cpu(v->uc);
     v->env = layout_env(v->uc);
     v->skip_sync = at(v->uc, layout.skip_sync_in_uc);
     ((uint64_t *)at(v->env, layout.features))[1] &= ~(1ull << 30);      /* RDRAND, */
     ((uint64_t *)at(v->env, layout.features))[2] &= ~(1ull << 18);      /* RDSEED: host randomness */
-    if (!(v->fresh = new_cell(v)) || memory_attach(v) || lapic_new(v) || follow_new(v)) return w->error[0] ? -1 : world_fail(w, "vCPU %d cannot be made.", index);
+    if (!(v->fresh = new_cell(v)) || lapic_new(v) || follow_new(v)) return w->error[0] ? -1 : world_fail(w, "vCPU %d cannot be made.", index);
     uc_hook unused;
     if (unicorn.uc_hook_add(v->uc, &v->block_hook, UC_HOOK_BLOCK, on_block, v->fresh, 1, 0)
         || unicorn.uc_hook_add(v->uc, &unused, UC_HOOK_INTR, on_exception, v, 1, 0)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from emu.errors import ConfigError, DmaFault, EmuBug, NotModelled
+from emu.ledger.calls import LedgerCalls
 
 ABI_VERSION = 1
 NEVER_PS = (1 << 63) - 1
@@ -418,6 +419,10 @@ class Core:
             raise DmaFault(self._error())
 
     # ---- looking
+
+    def ledger_calls(self) -> LedgerCalls:
+        """Symbols, accounts, probes, requests and the raw trace of this World."""
+        return LedgerCalls(self.library, self.handle)
 
     def now_ps(self, machine: int, vcpu: int) -> int:
         """A vCPU's clock; exact inside callbacks."""

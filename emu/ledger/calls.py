@@ -71,8 +71,8 @@ class LedgerCalls:
         self._world = world
         functions: dict[str, Callable[..., int]] = {}
         for name, (result, arguments) in _SIGNATURES.items():
-            # a prototype of our own: the library's attributes may carry the binding's argument types
-            prototype = ctypes.CFUNCTYPE(result, *arguments)
+            # prototypes of our own, since the library's attributes are the binding's; these calls are short, so they keep the GIL
+            prototype = ctypes.PYFUNCTYPE(result, *arguments)
             functions[name] = prototype((name, library))
         self._f = functions
         self._open, self._mark, self._wait = (

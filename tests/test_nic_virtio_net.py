@@ -377,3 +377,4 @@ def test_answers_travel_back_with_their_requests_tokens_and_parts_sum():
         assert frame.token == token
         bench.requests.close(token, time_ps)
     assert bench.requests.late_marks == 0
+    assert bench.requests.uneven == 0

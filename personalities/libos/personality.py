@@ -1,18 +1,17 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""libos: an asymmetric library OS; each image is one application linked with what it needs of an OS."""
+"""libos: an asymmetric library OS, one image per application."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from emu.errors import ConfigError
 from personalities.base import BootSpec, Personality, boot_words
 
 
-class LibOs(Personality):
-    """Boots the image `libos-PROGRAM.elf`."""
+class LibOS(Personality):
+    """Boots the image that an application was linked into."""
 
     name = "libos"
-    title = "Library OS (asymmetric)"
+    title = "libos (asymmetric)"
     kind = "asymmetric"
     folder = Path(__file__).resolve().parent
 
@@ -23,18 +22,15 @@ class LibOs(Personality):
         *,
         keys: Mapping[str, str] | None = None,
     ) -> BootSpec:
-        """As in Personality.prepare; `program` names an image, since an application is linked into it."""
-        if isinstance(program, Path) or "/" in program:
-            raise ConfigError(f"{program}: libos runs no program files, its applications are linked in; name one, like kvd.")
-        return BootSpec(
-            image=self.find(f"libos-{program}.elf"),
-            cmdline=boot_words(keys or {}, [program, *arguments]),
-            manifest=self.manifest_path,
-        )
+        """As in Personality.prepare; a `program` with a slash in it, or a Path, is a libos image of the user's."""
+        own = isinstance(program, str) and "/" not in program
+        image = self.find(f"libos-{program}.elf") if own else Path(program)
+        word = str(program) if own else image.stem.removeprefix("libos-")
+        return BootSpec(image=image, cmdline=boot_words(keys or {}, [word, *arguments]), manifest=self.manifest_path)
 
     def arguments_for(self, program: str, cpus: int, port: int) -> list[str]:
-        """kvd: every vCPU serves."""
+        """kvd: the port; every vCPU serves."""
         return ["-U", str(port)] if program == "kvd" else []
 
 
-PERSONALITY = LibOs()
+PERSONALITY = LibOS()

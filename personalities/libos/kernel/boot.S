@@ -89,6 +89,15 @@ boot_start64:
     ud2
     .size boot_start64, . - boot_start64
 
+    .globl boot_switch_stack
+    .type boot_switch_stack, @function
+boot_switch_stack:
+    movq %rdi, %rsp
+    xorl %ebp, %ebp
+    call *%rsi
+    ud2
+    .size boot_switch_stack, . - boot_switch_stack
+
     .type boot_ap64, @function
 boot_ap64:
     movq smp_ap_stack, %rsp

@@ -76,19 +76,11 @@ static void boot_application(void *arg)
 
 void boot_main(const struct start_info *info);
 
-void boot_main(const struct start_info *info)
+/* boot.S: leaves this stack for good. */
+void boot_switch_stack(void *top, void (*go_on)(void)) __attribute__((noreturn));
+
+static void boot_devices(void)
 {
-    console_init();
-    boot_copy_info(info);
-    mmu_init();
-    page_init();
-    ebb_init();
-    acpi_init();
-    smp_init_first();
-    trap_init();
-    trap_init_cpu();
-    mem_init();
-    iobuf_init();
     event_init();
     timer_init();
     clock_init();
@@ -102,4 +94,21 @@ void boot_main(const struct start_info *info)
     virtio_net_init();
     event_spawn(0, boot_application, NULL);
     event_loop();
+}
+
+void boot_main(const struct start_info *info)
+{
+    console_init();
+    boot_copy_info(info);
+    mmu_init();
+    page_init();
+    ebb_init();
+    acpi_init();
+    smp_init_first();
+    trap_init();
+    trap_init_cpu();
+    mem_init();
+    iobuf_init();
+    smp_make_stacks();
+    boot_switch_stack(smp_stack_top(0), boot_devices);
 }

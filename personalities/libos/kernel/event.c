@@ -76,7 +76,7 @@ void event_post(unsigned cpu, struct event *event, event_fn fn, void *arg)
     event->arg = arg;
     event->queued = 1;
     event->allocated = 0;
-    if (cpu == cpu_id())
+    if (cpu == this_cpu()->id)
         event_append(ebb_rep(EBB_EVENT), event);
     else
         event_post_remote(cpu, event);
@@ -95,7 +95,7 @@ bool event_spawn(unsigned cpu, event_fn fn, void *arg)
     event->arg = arg;
     event->queued = 1;
     event->allocated = 1;
-    if (cpu == cpu_id())
+    if (cpu == this_cpu()->id)
         event_append(ebb_rep(EBB_EVENT), event);
     else
         event_post_remote(cpu, event);

@@ -19,6 +19,7 @@
 #define LOW_GIB 4ull                    /* what boot.S mapped */
 #define HIGH_GIB 12ull                  /* more RAM, above */
 #define DEVICE_TABLES 2
+#define SPLIT_TABLES 4                  /* large pages that hold guard pages */
 
 typedef uint64_t table_t[512] __attribute__((aligned(4096)));
 
@@ -31,6 +32,8 @@ static table_t mmu_device_pdpt;
 static table_t mmu_device_pd[DEVICE_TABLES];
 static unsigned mmu_device_tables;
 static unsigned mmu_device_top;         /* the one 512 GiB slot used besides the first */
+static table_t mmu_split_pages[SPLIT_TABLES];
+static unsigned mmu_splits;
 static uint64_t mmu_top;
 
 static void mmu_reload(void)
@@ -111,6 +114,25 @@ void mmu_map_device(uint64_t start, uint64_t size)
 
         table[(at >> 21) & 511] = at | PTE_PRESENT | PTE_WRITE | PTE_NX | PTE_UNCACHED | PTE_LARGE;
     }
+    mmu_reload();
+}
+
+void mmu_guard_page(uint64_t page)
+{
+    uint64_t *table = (uint64_t *)(boot_pdpt[page / GIB] & ~0xFFFull);
+    uint64_t *entry = &table[page / LARGE % 512];
+
+    if (*entry & PTE_LARGE) {
+        if (mmu_splits == SPLIT_TABLES)
+            panic("mmu: guard pages too far apart");
+
+        uint64_t *pages = mmu_split_pages[mmu_splits++];
+
+        for (uint64_t i = 0; i < 512; i++)
+            pages[i] = (*entry & ~PTE_LARGE) + i * PAGE;
+        *entry = (uint64_t)pages | PTE_PRESENT | PTE_WRITE;
+    }
+    ((uint64_t *)(*entry & ~0xFFFull))[page / PAGE % 512] = 0;
     mmu_reload();
 }
 

@@ -93,6 +93,17 @@ static size_t page_search(size_t from, size_t to, size_t chunks)
     return 0;       /* chunk 0 is never ours */
 }
 
+static void *page_take(size_t found, size_t chunks)
+{
+    if (found == 0)
+        return NULL;
+    page_runs[found] = (uint32_t)chunks;
+    for (size_t i = 1; i < chunks; i++)
+        page_runs[found + i] = CHUNK_INSIDE;
+    page_free_count -= chunks;
+    return (void *)(found * PAGE_CHUNK);
+}
+
 void *page_alloc(size_t chunks)
 {
     if (chunks == 0 || chunks > page_count)
@@ -103,15 +114,30 @@ void *page_alloc(size_t chunks)
 
     if (found == 0)
         found = page_search(0, page_count, chunks);
-    if (found != 0) {
-        page_runs[found] = (uint32_t)chunks;
-        for (size_t i = 1; i < chunks; i++)
-            page_runs[found + i] = CHUNK_INSIDE;
+
+    void *memory = page_take(found, chunks);
+
+    if (memory)
         page_cursor = found + chunks;
-        page_free_count -= chunks;
-    }
     spin_unlock(&page_lock);
-    return found ? (void *)(found * PAGE_CHUNK) : NULL;
+    return memory;
+}
+
+void *page_alloc_top(size_t chunks)
+{
+    if (chunks == 0 || chunks > page_count)
+        return NULL;
+    spin_lock(&page_lock);
+
+    size_t at = page_count - chunks;
+
+    while (at && page_search(at, at + chunks, chunks) == 0)
+        at--;
+
+    void *memory = page_take(at, chunks);
+
+    spin_unlock(&page_lock);
+    return memory;
 }
 
 void page_free(void *memory)

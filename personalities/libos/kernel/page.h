@@ -10,6 +10,7 @@
 
 void page_init(void);
 void *page_alloc(size_t chunks);        /* contiguous, not zeroed; NULL when there are none */
+void *page_alloc_top(size_t chunks);    /* the same, from the top of memory: away from what is often used */
 void page_free(void *memory);           /* a whole earlier allocation */
 size_t page_free_chunks(void);
 

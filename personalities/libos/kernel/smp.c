@@ -6,16 +6,18 @@
 #include "ebb.h"
 #include "event.h"
 #include "lapic.h"
+#include "mmu.h"
 #include "page.h"
 #include "trap.h"
 
 #define SMP_TRAMPOLINE 0x8000ull
-#define SMP_STACK_CHUNKS 1
+#define SMP_STACK PAGE_CHUNK
 
 extern uint8_t boot_trampoline[], boot_trampoline_end[];
 
 struct cpu *cpu_table[LIBOS_MAX_CPUS];
 static unsigned smp_online;
+static uint8_t *smp_stacks;
 
 /* Handed to the vCPU that is being started (boot.S). */
 void *smp_ap_stack;
@@ -52,6 +54,20 @@ void smp_init_first(void)
     smp_online = 1;
 }
 
+void smp_make_stacks(void)
+{
+    smp_stacks = page_alloc_top(acpi_cpu_count * SMP_STACK / PAGE_CHUNK);
+    if (smp_stacks == NULL)
+        panic("smp: no memory for %u stacks", acpi_cpu_count);
+    for (unsigned cpu = 0; cpu < acpi_cpu_count; cpu++)
+        mmu_guard_page((uint64_t)smp_stacks + cpu * SMP_STACK);
+}
+
+void *smp_stack_top(unsigned cpu)
+{
+    return smp_stacks + (cpu + 1) * SMP_STACK;
+}
+
 void smp_ap_main(struct cpu *cpu)
 {
     wrmsr(MSR_GS_BASE, (uint64_t)cpu);
@@ -66,12 +82,9 @@ void smp_ap_main(struct cpu *cpu)
 static void smp_start(uint32_t apic_id)
 {
     unsigned before = smp_online;
-    uint8_t *stack = page_alloc(SMP_STACK_CHUNKS);
 
-    if (stack == NULL)
-        panic("smp: no memory for a stack");
     smp_ap_cpu = smp_new_cpu(apic_id);
-    smp_ap_stack = stack + SMP_STACK_CHUNKS * PAGE_CHUNK;
+    smp_ap_stack = smp_stack_top(before);
     /* INIT, 10 ms, start-up, 200 us, start-up again for old processors (Intel SDM volume 3, section 9.4.4). */
     lapic_send_init(apic_id);
     clock_delay_us(10000);

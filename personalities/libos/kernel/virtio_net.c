@@ -64,7 +64,7 @@ struct pair {
     struct iobuf **backlog_last;
     bool polling;                       /* inside the poll: it will publish */
     struct event poll;
-    uint64_t received, sent, silent, dropped, queued, malformed;
+    uint64_t received, sent, silent, dropped, queued;
 };
 
 uint8_t virtio_net_mac[6];
@@ -81,18 +81,25 @@ static struct vnet_header *virtio_net_header(struct iobuf *frame)
 
 /* ---- receive ---- */
 
+static struct vnet_header *virtio_net_rx_header(struct iobuf *buf)
+{
+    return (struct vnet_header *)((uint8_t *)buf + IOBUF_VNET_AT);
+}
+
 static void virtio_net_offer_rx(struct pair *pair, uint16_t id, struct iobuf *buf)
 {
     pair->rx_bufs[id] = buf;
-    virtqueue_fill(&pair->rx, id, (uint64_t)buf + IOBUF_VNET_AT, RX_ROOM, VIRTQ_DESC_WRITE);
+    virtqueue_fill(&pair->rx, id, (uint64_t)virtio_net_rx_header(buf), RX_ROOM, VIRTQ_DESC_WRITE);
     virtqueue_offer(&pair->rx, id);
 }
 
-/* Probe point: a frame becomes the one this vCPU works for. */
+/* Probe point: a frame becomes the one this vCPU works for. NULL: the device claims an impossible length. */
 static noinline struct iobuf *virtio_net_take(struct pair *pair, struct vnet_header *header, uint32_t length)
 {
     struct iobuf *buf = iobuf_of(header);
 
+    if (unlikely(length < VNET_HEADER || length > RX_ROOM))
+        return NULL;
     pair->received++;
     buf->data = (uint8_t *)(header + 1);
     buf->len = length - VNET_HEADER;
@@ -120,19 +127,17 @@ static void virtio_net_receive(struct pair *pair)
     if (used.id >= pair->rx.size || pair->rx_bufs[used.id] == NULL)
         panic("virtio_net: the device used descriptor %u, which it does not have", used.id);
 
-    struct iobuf *buf = pair->rx_bufs[used.id];
-    struct iobuf *fresh = iobuf_alloc_tx();
+    struct iobuf *buf = virtio_net_take(pair, virtio_net_rx_header(pair->rx_bufs[used.id]), used.length);
+    struct iobuf *fresh = buf ? iobuf_alloc_tx() : NULL;
 
-    if (fresh == NULL || used.length < VNET_HEADER || used.length > RX_ROOM) {
-        /* Out of memory, or nonsense: the buffer goes straight back. */
-        if (fresh)
-            iobuf_free(fresh);
+    if (likely(fresh != NULL)) {
+        virtio_net_offer_rx(pair, (uint16_t)used.id, fresh);
+        eth_input(buf);
+    } else {
+        /* Nonsense, or no memory for another buffer: this one goes straight back. */
         pair->dropped++;
-        virtio_net_offer_rx(pair, (uint16_t)used.id, buf);
-        return;
+        virtio_net_offer_rx(pair, (uint16_t)used.id, pair->rx_bufs[used.id]);
     }
-    virtio_net_offer_rx(pair, (uint16_t)used.id, fresh);
-    eth_input(virtio_net_take(pair, (struct vnet_header *)((uint8_t *)buf + IOBUF_VNET_AT), used.length));
     if (pair->queued != queued)
         virtio_net_sent(pair);
     else
@@ -225,7 +230,7 @@ static noinline void virtio_net_forward(unsigned owner, struct vnet_header *head
 
 void virtio_net_transmit(struct iobuf *frame)
 {
-    unsigned cpu = cpu_id();
+    unsigned cpu = this_cpu()->id;
     struct vnet_header *header = virtio_net_header(frame);
 
     if (virtio_net_pairs == 0) {

@@ -248,7 +248,7 @@ static void data_line(struct vcpu *v, uint32_t key, bool write) {
     }
     charge(v, a.cause, wait);
     if (k < L1_WAYS) l1_front(c, set, k, key << 2 | ST_M, done);
-    else l1_fill(v, key, write ? ST_M : state, done);
+    else l1_fill(v, key, write ? ST_M : state == ST_M ? ST_E : state, done);   /* M in the L1 means written while there */
 }
 
 void cache_slow(struct vcpu *v, uint64_t gpa, uint32_t size, bool write) {

@@ -3,7 +3,8 @@
  *
  * Model. Each vCPU has an L1D, an L1I and an L2 that holds whatever the L1s hold; the machine has one last-level cache that takes
  * L2 victims (non-inclusive, as Skylake-SP) and a directory with an entry per line of RAM, never full: who holds the line, who owns
- * it (E or M), when and by whom it was last modified. All caches are true LRU. An E line becomes M in the L1 without telling anyone.
+ * it (E or M), when and by whom it was last modified. All caches are true LRU. An E line becomes M in the L1 without telling anyone;
+ * a line that is M in the L2 is E in the L1 until it is written again.
  * Arrays hold line number + 1, shifted left by two, with the MESI state below: 0 is an empty way.
  */
 #ifndef CS_CACHE_H

@@ -244,6 +244,7 @@ static uint16_t how_it_ends(const cs_insn *in) {
     case X86_INS_RET: return BLK_RET;
     case X86_INS_JMP: return direct ? 0 : BLK_INDIRECT;
     case X86_INS_IRET: case X86_INS_IRETD: case X86_INS_IRETQ: return BLK_IRET;
+    case X86_INS_LOOP: case X86_INS_LOOPE: case X86_INS_LOOPNE: return BLK_COND;
     }
     return has_group(in, X86_GRP_JUMP) ? BLK_COND : 0;
 }

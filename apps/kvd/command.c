@@ -87,10 +87,10 @@ static bool kvd_serve_get(struct kvd_line *line, unsigned argument)
         }
         struct kvd_item *item = argument & KVD_GET_TOUCH ? kvd_store_get_touch(worker, key, expires) : kvd_store_get(worker, key);
         if (item == NULL) {
-            worker->get_misses++;
+            kvd_tally(&worker->get_misses);
             continue;
         }
-        worker->get_hits++;
+        kvd_tally(&worker->get_hits);
         if (!kvd_reply_value(worker, item, argument & KVD_GET_CAS))
             return false;
     }

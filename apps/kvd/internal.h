@@ -114,7 +114,7 @@ struct kvd_worker {
     uint32_t parts;
     uint32_t settled;      /* parts that an error further on in the datagram does not take back */
     uint64_t reply_bytes;
-    uint64_t get_hits, get_misses, sets;
+    uint64_t get_hits, get_misses, sets; /* written by this worker, read by any */
     struct kvd_part part[KVD_REPLY_PARTS];
 } __attribute__((aligned(64)));
 
@@ -127,6 +127,11 @@ struct kvd {
     uint64_t flushed_cas __attribute__((aligned(64))); /* items with this number or a lower one are gone (atomic) */
     uint64_t flush_at;                                 /* port's clock of a flush to come; 0: none (atomic) */
 };
+
+static inline void kvd_tally(uint64_t *counter)
+{
+    __atomic_store_n(counter, *counter + 1, __ATOMIC_RELAXED);
+}
 
 uint64_t kvd_now(struct kvd_worker *worker);
 uint64_t kvd_expiry(struct kvd_worker *worker, int32_t exptime); /* exptime as memcached defines it -> `expires` */

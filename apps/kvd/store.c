@@ -255,7 +255,7 @@ enum kvd_result kvd_store_update(struct kvd_worker *worker, const struct kvd_upd
     struct kvd_stripe *stripe = kvd_store_open(worker, update->key, &hash);
     struct kvd_item *old = kvd_store_find(worker, stripe, hash, update->key);
     enum kvd_result result;
-    worker->sets++;
+    kvd_tally(&worker->sets);
     if (update->verb == KVD_CAS && old == NULL)
         result = KVD_NOT_FOUND;
     else if (update->verb == KVD_CAS && old->cas != update->cas)

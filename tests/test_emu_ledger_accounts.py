@@ -151,6 +151,7 @@ def test_cycles_sum_to_the_clocks_by_component_and_by_symbol(image, manifest):
         m.call(1, 0x100000, 8)
         m.call(0, 0x100009, 6, 4712)
         m.call(0, 0x100009, 1, 4712)
+        m.idle(0, 100)
         later = snapshot(world.calls, 0, [m.clock(0), m.clock(1)], len(names))
         since = Accounts.between(first, later, taxonomy, names)
         whole = Accounts.between(None, first, taxonomy, names)
@@ -159,13 +160,19 @@ def test_cycles_sum_to_the_clocks_by_component_and_by_symbol(image, manifest):
             {"ip": 3, "app": 4},
         )
         assert whole.unmapped() == (("strange_inner", 5), ("[unknown]", 2))
-        assert since.cycles() == {"ip": {"retiring": 8}, "idle": {"retiring": 7}}
-        assert since.vcpu_cycles == (7, 8)
-        assert since.by_symbol() == (("ip", "alias_of_ip", 8, 3), ("idle", "idle_halt.constprop.0", 7, 6))
+        assert since.cycles() == {"ip": {"retiring": 8}, "idle": {"retiring": 7, "idle": 100}}
+        assert since.vcpu_cycles == (107, 8)
+        assert since.by_symbol() == (
+            ("idle", "[halted]", 100, 0),
+            ("ip", "alias_of_ip", 8, 3),
+            ("idle", "idle_halt.constprop.0", 7, 6),
+        )
         assert since.instructions_of(manifest) == {"spin": 0, "idle": 6, "poll": 0}
         assert notes(world.calls, 0, manifest) == {"naps": {4711: 1, 4712: 2}}
-        assert collapsed("to y", since) == ("to_y;vcpu0;idle;idle_halt.constprop.0 7\nto_y;vcpu1;ip;alias_of_ip 8\n")
-        with pytest.raises(EmuBug, match="its components' cycles sum to 62, its clock says 63"):
+        assert collapsed("to y", since) == (
+            "to_y;vcpu0;idle;idle_halt.constprop.0 7\nto_y;vcpu0;idle;[halted] 100\nto_y;vcpu1;ip;alias_of_ip 8\n"
+        )
+        with pytest.raises(EmuBug, match="its components' cycles sum to 162, its clock says 163"):
             snapshot(world.calls, 0, [m.clock(0) + 1, m.clock(1)], len(names))
 
 

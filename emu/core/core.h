@@ -87,7 +87,7 @@ CS_API int cs_block_cost(cs_world *, int machine, const uint8_t *code, uint32_t 
 /* ---- symbols, components, ledger ---- */
 enum { CS_SYM_SPIN = 1, CS_SYM_IDLE = 2, CS_SYM_POLL = 4 };
 typedef struct { uint64_t start, end; uint32_t symbol; uint16_t component, flags; } cs_symbol;   /* [start, end), sorted, disjoint */
-CS_API int cs_symbols(cs_world *, int machine, int user /* 0 kernel, 1 CPL 3 */, const cs_symbol *, int n, uint32_t unknown_symbol /* + 1: time before a vCPU started */, uint16_t unknown_component);
+CS_API int cs_symbols(cs_world *, int machine, int user /* 0 kernel, 1 CPL 3 */, const cs_symbol *, int n, uint32_t unknown_symbol /* + 1: halted, or not started yet */, uint16_t unknown_component);
 typedef struct { uint64_t cycles[CS_NCAUSES]; uint64_t instructions, blocks; } cs_account;
 CS_API int cs_ledger_components(cs_world *, int machine, int vcpu, cs_account out[CS_MAX_COMPONENTS]);
 CS_API int cs_ledger_symbols(cs_world *, int machine, int vcpu, cs_account *out, uint32_t nsymbols);

@@ -322,6 +322,7 @@ void follow_charge(struct vcpu *v, const struct block *b, uint64_t from_cycle, u
 void follow_idle(struct vcpu *v, uint64_t from_cycle, uint64_t to_cycle)
 {
     struct follow *f = v->follow;
+    f->idle_cycles += to_cycle - from_cycle;
     if (world(v)->trace) trace_event(world(v), CS_T_IDLE, v, 0, vcpu_ps(v, from_cycle), vcpu_ps(v, to_cycle), 0, 0);
     if (!f->current) return;
     struct request *r = f->current;

@@ -53,6 +53,7 @@ struct follow {                    /* per vCPU */
     struct request *current;       /* the request of the thread's top level, if it runs here */
     struct thread *thread;         /* never NULL: `own` before the first switch */
     uint64_t released, released_claim;  /* the last request released here: a wake may still be for it */
+    uint64_t idle_cycles;          /* halted, or not started: no block ran */
     struct thread own;
 };
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Symbols, and the accounts: block records rolled up by component and by symbol. Nothing is counted twice or estimated: the
- * cycles of a vCPU's accounts sum to its clock when no block is open (halted time is charged to the block that halted). */
+ * cycles of a vCPU's accounts sum to its clock when no block is open (halted time is nobody's block: it is component idle, symbol `unknown + 1`). */
 #include "follow.h"
 #include <stdlib.h>
 #include <string.h>
@@ -55,11 +55,6 @@ void symbols_resolve(struct machine *m, struct block *b, bool user)
     b->flags &= (uint16_t)~(BLK_SPIN | BLK_IDLE | BLK_POLL);
     b->component = s ? s->unknown_component : CS_C_UNKNOWN;
     b->symbol = s ? s->unknown_symbol : 0;
-    if (!b->size) {   /* no code: a vCPU that was not started yet */
-        b->component = CS_C_IDLE;
-        b->symbol += s != NULL;
-        return;
-    }
     if (!s) return;
     uint32_t low = 0, high = s->n;   /* the first row that ends beyond va */
     while (low < high) {
@@ -90,6 +85,7 @@ int cs_ledger_components(cs_world *w, int machine, int vcpu, cs_account out[CS_M
     memset(out, 0, sizeof *out * CS_MAX_COMPONENTS);
     for (uint32_t i = 0; v->table && i < 1u << v->table_bits; i++)
         for (const struct block *b = v->table[i]; b; b = b->next) add(&out[b->component], b);
+    out[CS_C_IDLE].cycles[CS_IDLE] += v->follow->idle_cycles;
     return 0;
 }
 
@@ -103,5 +99,9 @@ int cs_ledger_symbols(cs_world *w, int machine, int vcpu, cs_account *out, uint3
             if (b->symbol >= nsymbols) return world_fail(w, "Symbol %u is beyond the %u asked for.", b->symbol, nsymbols);
             add(&out[b->symbol], b);
         }
+    const struct symbols *s = v->machine->symbols[0];
+    uint32_t halted = s ? s->unknown_symbol + 1 : 0;
+    if (halted >= nsymbols) return world_fail(w, "Symbol %u is beyond the %u asked for.", halted, nsymbols);
+    out[halted].cycles[CS_IDLE] += v->follow->idle_cycles;
     return 0;
 }

@@ -20,7 +20,7 @@ _NOWHERE = Argument(0, False, 0)
 
 @dataclass(frozen=True)
 class SymbolNames:
-    """Symbol numbers of a machine: the image's, `[unknown]`, `[not started]`, the program's, `[program]`."""
+    """Symbol numbers of a machine: the image's, `[unknown]`, `[halted]`, the program's, `[program]`."""
 
     names: tuple[str, ...]
     components: tuple[str, ...]  # of each
@@ -73,7 +73,7 @@ def install(
         names += [f.name for f in found]
         components += of
         calls.symbols(machine, user, empty_rows(SYMBOL, rows), len(names), taxonomy.component_index[patterns.default])
-        names += ["[program]"] if user else ["[unknown]", "[not started]"]
+        names += ["[program]"] if user else ["[unknown]", "[halted]"]
         components += [patterns.default] if user else [patterns.default, "idle"]
         for probe in manifest.probes:
             if probe.program == user:

@@ -122,7 +122,7 @@ class _Reader:
         program = self.table(self.tables, "program")
         self.known(program, "[program]", ("default", "components"))
         default = program.get("default", "app")
-        if default not in self.components:
+        if not isinstance(default, str) or default not in self.components:
             raise self.fail("[program] default", f"{default!r} is no component")
         entries = self.tables.get("probe", [])
         if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
@@ -131,7 +131,7 @@ class _Reader:
             path=self.path,
             personality=self.table(self.tables, "personality"),
             kernel=Patterns(self.rules(self.table(self.tables, "components"), "[components]")),
-            program=Patterns(self.rules(self.table(program, "components"), "[program.components]"), str(default)),
+            program=Patterns(self.rules(self.table(program, "components"), "[program.components]"), default),
             spin=self.patterns(symbols.get("spin", []), "[symbols] spin"),
             idle=self.patterns(symbols.get("idle", []), "[symbols] idle"),
             poll=self.patterns(symbols.get("poll", []), "[symbols] poll"),
@@ -194,7 +194,7 @@ class _Reader:
             if value is None:
                 raise self.fail(place, f"{do!r} needs {key!r}")
         reason = needed.pop("reason", None)
-        if reason is not None and reason not in self.reasons:
+        if reason is not None and (not isinstance(reason, str) or reason not in self.reasons):
             raise self.fail(place, f"{reason!r} is no reason to wait; new ones are listed in [taxonomy] reasons")
         arguments = {key: self.argument(value, at == "return", f"{place} {key}") for key, value in needed.items()}
         return Probe(
@@ -206,7 +206,7 @@ class _Reader:
             optional=optional,
             key=arguments.get("key"),
             to=arguments.get("to"),
-            reason=None if reason is None else str(reason),
+            reason=reason,
             name=name,
         )
 

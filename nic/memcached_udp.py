@@ -91,7 +91,8 @@ def datagram(ident: int, body: bytes) -> bytes:
 def pair_exchanges(frames: Iterable[tuple[int, bytes]], server_port: int = DEFAULT_PORT) -> Iterator[Exchange]:
     """Pair requests to UDP port `server_port` with their answers, out of (time_ns, Ethernet frame).
 
-    A key used again closes the exchange before it. Exchanges come in the order of their requests.
+    memcached may answer one request with several messages (a value, then END): they are joined, in the capture's order. A key
+    used again closes the exchange before it. Exchanges come in the order of their requests.
     """
     exchanges: list[Exchange] = []
     latest: dict[int, int] = {}
@@ -109,9 +110,10 @@ def pair_exchanges(frames: Iterable[tuple[int, bytes]], server_port: int = DEFAU
         elif udp.src_port == server_port:
             key = reassembler.answer_key(udp)
             place = latest.get(key)
-            if place is None or exchanges[place].answer is not None:
+            if place is None:
                 continue
             answer = reassembler.feed(key, udp)
             if answer is not None:
-                exchanges[place] = exchanges[place]._replace(answer=answer)
+                whole = (exchanges[place].answer or b"") + answer
+                exchanges[place] = exchanges[place]._replace(answer=whole)
     yield from exchanges

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from cyclescope.asm.flat import assemble
 from cyclescope.asm.listing import Listed, listing
@@ -82,14 +83,14 @@ def _document(listed: list[Listed], ran: Ran | None) -> dict[str, object]:
 
 
 def _print(listed: list[Listed], ran: Ran | None) -> None:
-    console = Console(highlight=False)
+    console = Console(highlight=False, markup=False, soft_wrap=True)
     table = Table(show_edge=False, pad_edge=False)
     for name in ("Address", "Code", "Instruction"):
         table.add_column(name, no_wrap=True)
     table.add_column("Cycles", justify="right")
     for item in listed:
         table.add_row(
-            f"{item.address:#x}", item.code.hex(), item.text, f"{item.cycles:.2f}", end_section=item.ends_block
+            f"{item.address:#x}", item.code.hex(), Text(item.text), f"{item.cycles:.2f}", end_section=item.ends_block
         )
     console.print(table)
     console.print("Cycles: what each instruction adds to its block's static cost at the fast level.", style="dim")

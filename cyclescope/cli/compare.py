@@ -34,7 +34,7 @@ from cyclescope.report.rundir import check_output, write_run_directory
 from cyclescope.report.terminal import print_comparison
 from cyclescope.result import Outcome
 from emu.errors import ConfigError
-from personalities import registry
+from personalities.base import get_personality
 
 DEFAULT_PERSONALITIES = "linux_like,libos"
 
@@ -83,7 +83,7 @@ def command(
         requests=requests, warmup=warmup, seed=seed, load=load, rate=rate, closed=closed, keys=keys, flows=flows,
         locks=cast(Locks, locks),
     )  # fmt: skip
-    contenders = [registry.get(name) for name in personality.split(",")]
+    contenders = [get_personality(name) for name in personality.split(",")]
     if out is not None:
         check_output(out)
     with shown(quiet) as progress:

@@ -13,7 +13,7 @@ import typer
 
 from emu.errors import CyclescopeError
 from emu.world import World
-from personalities import registry
+from personalities.base import all_personalities
 
 REFEREES = {
     "qemu-system-x86_64": "boots the same images (make crosscheck)",
@@ -48,7 +48,7 @@ def _checks() -> Iterator[tuple[str, Callable[[], str]]]:
     for package in ("unicorn", "capstone", "keystone-engine", "scapy", "numpy"):
         yield package, lambda package=package: metadata.version(package)  # type: ignore[misc]
     yield "core", _core
-    for personality in registry.every():
+    for personality in all_personalities():
         yield f"personality {personality.name}", lambda p=personality: str(p.prepare().image.name)  # type: ignore[misc]
 
 

@@ -7,7 +7,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from personalities import registry
+from personalities.base import all_personalities
 
 
 def add_to(app: typer.Typer) -> None:
@@ -19,6 +19,6 @@ def personalities() -> None:
     table = Table(show_edge=False, pad_edge=False)
     for heading in ("Name", "Kind", "Title"):
         table.add_column(heading, no_wrap=heading != "Title")
-    for personality in registry.every():
+    for personality in all_personalities():
         table.add_row(personality.name, personality.kind, personality.title)
     Console().print(table)

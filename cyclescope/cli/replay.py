@@ -27,7 +27,7 @@ from cyclescope.config import Hardware
 from cyclescope.experiments.replay import Difference, Replayed, load_exchanges, replay
 from cyclescope.report.chronos import percentile_ns
 from emu.errors import ConfigError
-from personalities import registry
+from personalities.base import get_personality
 
 LISTED = 20
 
@@ -57,7 +57,7 @@ def command(
         raise ConfigError(f"--closed is {closed}: give 1 to 10000 requests outstanding")
     hardware = Hardware(cpus=cpus, memory_mib=memory_mib(mem), uarch=uarch, link_bps=rate_bps(net))
     hardware.check()
-    chosen = registry.get(personality)
+    chosen = get_personality(personality)
     exchanges = load_exchanges(capture)
     with shown(quiet) as progress:
         result = replay(

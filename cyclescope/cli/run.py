@@ -14,7 +14,7 @@ from cyclescope.config import Hardware
 from cyclescope.experiments.run import RunResult, run_guest
 from emu.errors import ConfigError
 from emu.loader.boot import BootModule, BootSpec
-from personalities import registry
+from personalities.base import get_personality
 
 
 def add_to(app: typer.Typer) -> None:
@@ -50,7 +50,7 @@ def command(
         spec = BootSpec(image, cmdline, tuple(BootModule(path, path.name) for path in module or []))
     else:
         assert program
-        chosen = registry.get(personality)
+        chosen = get_personality(personality)
         spec = chosen.prepare(Path(program[0]) if "/" in program[0] else program[0], program[1:])
         manifest = spec.manifest or chosen.manifest_path
     result = run_guest(spec, hardware, timing=timing, limit_s=limit, manifest=manifest, console=_console)

@@ -47,12 +47,13 @@ uint32_t lapic_own_id(void)
 void lapic_init_cpu(void)
 {
     lapic_write(LAPIC_TPR, 0);
+    /* first: while the LAPIC is software-disabled, its LVT mask bits cannot be cleared (SDM vol. 3, 11.4.7.2) */
+    lapic_write(LAPIC_SVR, SVR_ENABLE | IRQ_SPURIOUS);
     lapic_write(LAPIC_LVT_LINT0, LVT_MASKED);
     lapic_write(LAPIC_LVT_LINT1, LVT_MASKED);
     lapic_write(LAPIC_LVT_ERROR, LVT_MASKED);
     lapic_write(LAPIC_TIMER_DIVIDE, DIVIDE_BY_16);
     lapic_write(LAPIC_LVT_TIMER, IRQ_TIMER);
-    lapic_write(LAPIC_SVR, SVR_ENABLE | IRQ_SPURIOUS);
 }
 
 void lapic_end_of_interrupt(void)

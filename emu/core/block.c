@@ -54,10 +54,7 @@ static inline uint32_t cost_of(const struct vcpu *v, const struct block *b) { re
 static void finish(struct vcpu *v, struct block *b)
 {
     if (b->flags & BLK_IRET) v->iret_pending = true;
-    if (b->flags & BLK_CR3) {
-        v->counters[CS_N_CR3_WRITE]++;
-        if (v->timed) tlb_flush(v);
-    }
+    if (b->flags & BLK_CR3) v->counters[CS_N_CR3_WRITE]++;   /* cache_fetch flushes the TLBs */
 }
 
 void block_close(struct vcpu *v)

@@ -97,7 +97,9 @@ static void on_block(uc_engine *uc, uint64_t va, uint32_t size, void *data)
 static void on_memory(uc_engine *uc, uc_mem_type type, uint64_t gpa, int size, int64_t value, void *data)
 {
     (void)uc; (void)value;
-    cache_access(data, gpa, (uint32_t)size, type == UC_MEM_WRITE);
+    struct vcpu *v = data;
+    if (type == UC_MEM_WRITE) cache_hit(v, gpa, (uint32_t)size, true);
+    else cache_hit(v, gpa, (uint32_t)size, false);
 }
 
 /* ---- exceptions: the hook runs exactly where the IDT should take over ---- */

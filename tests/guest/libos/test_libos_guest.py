@@ -38,9 +38,13 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if given := os.environ.get("LIBOS_IMAGES"):
         return Path(given)
     build = tmp_path_factory.mktemp("libos")
-    for command in (["cmake", "-S", LIBOS, "-B", build], ["cmake", "--build", build]):
-        subprocess.run(command, check=True, capture_output=True, timeout=300)
+    build_images(LIBOS, build)
     return build / "images"
+
+
+def build_images(source: Path, build: Path, *options: str) -> None:
+    for command in (["cmake", "-S", str(source), "-B", str(build), *options], ["cmake", "--build", str(build)]):
+        subprocess.run(command, check=True, capture_output=True, timeout=300)
 
 
 def qemu_command(
@@ -253,11 +257,11 @@ def hostile(wire: Wire) -> Iterator[tuple[str, bytes]]:
         for name, value in change.items():
             setattr(bad_udp[UDP], name, value)
         yield str(change), bytes(bad_udp)
-    for change in ({"dst": "10.0.2.16"}, {"dst": "255.255.255.255"}, {"src": "224.0.0.1"}, {"ihl": 4}, {"proto": 200}):
+    for wrong in ({"dst": "10.0.2.16"}, {"dst": "255.255.255.255"}, {"src": "224.0.0.1"}, {"ihl": 4}, {"proto": 200}):
         bad_ip = wire.udp(b"x" * 50)
-        for name, value in change.items():
-            setattr(bad_ip[IP], name, value)
-        yield str(change), bytes(bad_ip)
+        for field, setting in wrong.items():
+            setattr(bad_ip[IP], field, setting)
+        yield str(wrong), bytes(bad_ip)
     yield "not ours", bytes(Ether(src=OUR_MAC, dst="02:00:00:00:00:99") / good.payload)
     yield "type", bytes(Ether(src=OUR_MAC, dst=GUEST_MAC, type=0x86DD) / Raw(b"x" * 60))
     for part in fragment(good, fragsize=24):
@@ -339,10 +343,6 @@ def test_two_builds_are_the_same_bytes(images: Path, tmp_path: Path) -> None:
     shutil.copytree(LIBOS, source / "personalities" / "libos")
     build = tmp_path / "build"
     where = source / "personalities" / "libos"
-    for command in (
-        ["cmake", "-S", where, "-B", build, "-DLIBOS_TESTS=OFF", "-DCMAKE_C_FLAGS=-O1 -g"],
-        ["cmake", "--build", build],
-    ):
-        subprocess.run(command, check=True, capture_output=True, timeout=300)
+    build_images(where, build, "-DLIBOS_TESTS=OFF", "-DCMAKE_C_FLAGS=-O1 -g")
     for image in sorted((build / "images").glob("*.elf")):
         assert image.read_bytes() == (images / image.name).read_bytes(), image.name

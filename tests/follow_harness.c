@@ -133,6 +133,23 @@ CS_API void h_idle(cs_world *w, int machine, int vcpu, uint64_t cycles)
     follow_idle(v, v->clock - cycles, v->clock);
 }
 
-CS_API void h_interrupt(cs_world *w, int machine, int vcpu, uint64_t token) { follow_interrupt(w->machine[machine]->vcpu[vcpu], token); }
-CS_API void h_exception(cs_world *w, int machine, int vcpu) { follow_exception(w->machine[machine]->vcpu[vcpu]); }
+static void trace_now(struct vcpu *v, int kind, uint64_t b)
+{
+    if (v->machine->world->trace) trace_event(v->machine->world, kind, v, 0, vcpu_ps(v, v->clock), vcpu_ps(v, v->clock), 0, b);
+}
+
+CS_API void h_interrupt(cs_world *w, int machine, int vcpu, uint64_t token)
+{
+    struct vcpu *v = w->machine[machine]->vcpu[vcpu];
+    trace_now(v, CS_T_INTERRUPT, token);
+    follow_interrupt(v, token);
+}
+
+CS_API void h_exception(cs_world *w, int machine, int vcpu)
+{
+    struct vcpu *v = w->machine[machine]->vcpu[vcpu];
+    trace_now(v, CS_T_EXCEPTION, 0);
+    follow_exception(v);
+}
+
 CS_API void h_iret(cs_world *w, int machine, int vcpu, int user) { follow_iret(w->machine[machine]->vcpu[vcpu], user); }

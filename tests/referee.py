@@ -205,7 +205,7 @@ class Referee:
         elif kind == PROBE:
             self.probe(m, v, rules.probes[ident], ident, start, bool(end), a, b)
         elif kind == INTERRUPT:
-            self.interrupt(v, r, start)
+            self.interrupt(v, self.requests.get(b), start)
         elif kind == EXCEPTION:
             self.push(v, Frame(v.thread.frames[-1].request, v.thread.frames[-1].last))
         elif kind == IRET:

@@ -263,7 +263,6 @@ static struct level *push(struct vcpu *v)
 void follow_interrupt(struct vcpu *v, uint64_t token)
 {
     struct follow *f = v->follow;
-    if (world(v)->trace) trace_event(world(v), CS_T_INTERRUPT, v, 0, now(v), now(v), token, 0);
     f->released = 0;
     struct level *l = push(v);
     if (!l) return;
@@ -277,9 +276,7 @@ void follow_interrupt(struct vcpu *v, uint64_t token)
 
 void follow_exception(struct vcpu *v)
 {
-    struct follow *f = v->follow;
-    if (world(v)->trace) trace_event(world(v), CS_T_EXCEPTION, v, 0, now(v), now(v), 0, 0);
-    struct level below = *top(f->thread), *l = push(v);
+    struct level below = *top(v->follow->thread), *l = push(v);
     if (l) *l = below;
 }
 

@@ -107,7 +107,10 @@ static void on_memory(uc_engine *uc, uc_mem_type type, uint64_t gpa, int size, i
 static void deliver_exception(struct vcpu *v, int vector)
 {
     block_close_before(v, env_rip(v));
-    v->iret_pending = false;
+    if (UNLIKELY(v->iret_pending)) {                  /* an IRET that did return, to a page whose fetch faults */
+        v->iret_pending = false;
+        follow_iret(v, user_mode(v));
+    }
     v->counters[vector == 14 ? CS_N_PAGE_FAULT : CS_N_EXCEPTION]++;
     v->event_cycles += event_row(v, UA_exception_entry);
     if (UNLIKELY(world(v)->trace != NULL)) {

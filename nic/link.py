@@ -5,7 +5,8 @@ A frame occupies the wire for its bytes, padded to the minimum (60 without FCS),
 inter-frame gap 12 (IEEE 802.3, published). The last bit, gap included, leaves after `serialization`, and arrives
 `propagation_ps` later; the receiver is told of whole frames only (store and forward).
 
-Every direction is worked out when a frame is sent: one event a frame, its arrival. Charged to the frame's request: the wait
+Every direction is worked out when a frame is sent: one event a frame, its arrival; or none, where the receiver is `early`: it can
+be told at once what will arrive when. Charged to the frame's request: the wait
 for the wire (`wait.link`, or what the sender says), `run.serialization`, `run.wire`.
 """
 
@@ -46,6 +47,10 @@ class Port:
         self.link = link
         self._side = side
         self._propagation_ps = link.config.propagation_ps
+        self.far: Port = self  # the other end; the link sets it
+        self.early = (
+            False  # whether the receiver here wants to be told of a frame when it is sent, with the time it will arrive
+        )
         self.busy_until_ps = 0  # when the last bit queued so far will have left
         self.receiver: Receiver | None = None
         self.frames = 0
@@ -54,6 +59,7 @@ class Port:
     def attach(self, receiver: Receiver) -> None:
         """Give frames that arrive at this end to `receiver`."""
         self.receiver = receiver
+        self.early = bool(getattr(receiver, "early", False))
 
     def occupy(self, frame_bytes: int, time_ps: int) -> int:
         """Keep the wire busy with a frame ready at `time_ps`, delivering nothing. Returns when its last bit leaves."""
@@ -79,7 +85,11 @@ class Port:
                 mark(token, wait, start)
             mark(token, "run.serialization", end)
             mark(token, "run.wire", arrival)
-        link.clock.schedule(arrival, link.name, "arrive", (1 - self._side, token, data))
+        far = self.far
+        if far.early and far.receiver is not None:
+            far.receiver.receive(frame, arrival)
+        else:
+            link.clock.schedule(arrival, link.name, "arrive", (1 - self._side, token, data))
         return end
 
 
@@ -95,6 +105,7 @@ class Link:
         self.a = Port(self, 0)
         self.b = Port(self, 1)
         self._ends = (self.a, self.b)
+        self.a.far, self.b.far = self.b, self.a
         clock.register(name, self._arrive)
 
     def serialization_ps(self, frame_bytes: int) -> int:

@@ -78,7 +78,11 @@ class Msix(Protocol):
 
 
 class Receiver(Protocol):
-    """What hangs on the end of a link: it is given each frame when its last bit has arrived."""
+    """What hangs on the end of a link: it is given each frame when its last bit has arrived.
+
+    A receiver with an attribute `early` that is true may be given it when it is sent, with the time at which it will arrive; in
+    the order of arrival all the same.
+    """
 
     def receive(self, frame: Frame, time_ps: int) -> None: ...
 

@@ -32,6 +32,7 @@ class Receive:
         self._fifos: list[deque[tuple[int, bytes]]] = [deque() for _ in range(parts.config.pairs)]
         self._mergeable = self._checks = False
         self._headers = (b"", b"")
+        self._write_ps, self._byte_ps = parts.config.costs.write_ps, parts.config.costs.byte_ps
 
     def reset(self) -> None:
         """Drop what is in the FIFOs."""
@@ -48,30 +49,31 @@ class Receive:
         self._headers = (NET_HDR.pack(0, 0, 0, 0, 0, 0, 1), NET_HDR.pack(HDR_F_DATA_VALID, 0, 0, 0, 0, 0, 1))
 
     def arrived(self, frame: Frame, time_ps: int) -> None:
-        """A frame's last bit has arrived on the link."""
+        """A frame's last bit arrives on the link at `time_ps`, now or later."""
         data, token = frame
         parts = self._parts
-        if not parts.transport.running:
-            parts.counters["rx_not_running"] += 1
-        elif not MIN_FRAME <= len(data) <= MAX_FRAME:
-            parts.counters["rx_bad_size"] += 1
-        elif data[:6] != self._mac and not data[0] & 1:
-            parts.counters["rx_not_for_us"] += 1
-        else:
-            costs = parts.config.costs
-            pair = self._steering.pair_of(data)
-            at = time_ps + costs.write_ps + len(data) * costs.byte_ps
-            parts.clock.schedule(at, parts.name, "rx", (parts.epoch, pair, token, data))
+        at = time_ps + self._write_ps + len(data) * self._byte_ps
+        parts.clock.schedule(at, parts.name, "rx", (token, data))
 
-    def written(self, pair: int, token: int, data: bytes, time_ps: int) -> None:
-        """The frame has crossed PCIe: put it into a buffer, or the FIFO."""
+    def written(self, token: int, data: bytes, time_ps: int) -> None:
+        """The frame has crossed PCIe: put it into a buffer, or the FIFO, unless it is not for us."""
         parts = self._parts
         if token:
             parts.requests.mark(token, "run.dma", time_ps)
+        if not parts.transport.running:
+            parts.counters["rx_not_running"] += 1
+            return
+        if not MIN_FRAME <= len(data) <= MAX_FRAME:
+            parts.counters["rx_bad_size"] += 1
+            return
+        if data[:6] != self._mac and not data[0] & 1:
+            parts.counters["rx_not_for_us"] += 1
+            return
+        pair = self._steering.pair_of(data)
         fifo = self._fifos[pair]
         if not fifo and self._deliver(pair, token, data, time_ps):
             return
-        if not parts.transport.running or not parts.transport.queues[2 * pair].usable:
+        if not parts.transport.queues[2 * pair].usable:
             parts.counters["rx_queue_not_ready"] += 1
         elif len(fifo) >= parts.config.fifo_frames:
             parts.counters["rx_dropped"] += 1

@@ -33,8 +33,8 @@ class SwitchConfig:
     queue_limit_bytes: int = 512 * 1024
 
     def __post_init__(self) -> None:
-        if self.forwarding_ps < 0 or self.queue_limit_bytes < 1:
-            raise ConfigError("a switch needs a forwarding latency of at least 0 and a queue of at least 1 byte")
+        if self.forwarding_ps < 0 or self.queue_limit_bytes < 1518:
+            raise ConfigError("a switch needs a forwarding latency of at least 0 and a queue of at least 1518 bytes")
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,7 @@ class SwitchPort:
     def __init__(self, switch: Switch, index: int, port: Port, traffic: CrossTraffic | None) -> None:
         self._switch = switch
         self.index = index
-        self._port = port
+        self.link_end = port
         self._limit = switch.config.queue_limit_bytes
         self._queued: deque[tuple[int, int]] = deque()  # (when its first bit leaves, bytes)
         self._queued_bytes = 0
@@ -107,7 +107,7 @@ class SwitchPort:
         return self._queued_bytes + size <= self._limit
 
     def _entered(self, size: int, time_ps: int, end_ps: int) -> None:
-        start = end_ps - self._port.link.serialization_ps(size)
+        start = end_ps - self.link_end.link.serialization_ps(size)
         if start > time_ps:
             self._queued.append((start, size))
             self._queued_bytes += size
@@ -118,14 +118,14 @@ class SwitchPort:
         """Queue a frame that was forwarded at `time_ps` (never earlier than the last one). Full: drop."""
         if self._crossing is not None:
             self._cross_until(self._crossing, time_ps)
-        elif not self._queued and self._port.busy_until_ps <= time_ps:
-            self._port.send(frame, time_ps, "wait.switch")
+        elif not self._queued and self.link_end.busy_until_ps <= time_ps:
+            self.link_end.send(frame, time_ps, "wait.switch")
             return
         size = len(frame.data)
         if not self._room(size, time_ps):
             self.drops += 1
             return
-        self._entered(size, time_ps, self._port.send(frame, time_ps, "wait.switch"))
+        self._entered(size, time_ps, self.link_end.send(frame, time_ps, "wait.switch"))
 
     def _cross_until(self, crossing: _Crossing, time_ps: int) -> None:
         size = crossing.traffic.frame_bytes
@@ -133,7 +133,7 @@ class SwitchPort:
             now = crossing.next_ps
             for _ in range(crossing.traffic.burst):
                 if self._room(size, now):
-                    self._entered(size, now, self._port.occupy(size, now))
+                    self._entered(size, now, self.link_end.occupy(size, now))
                     self.cross_frames += 1
                 else:
                     self.cross_drops += 1
@@ -155,6 +155,9 @@ class Switch:
         """Add a port at this end of a link; `cross_traffic` shares its output."""
         added = SwitchPort(self, len(self.ports), port, cross_traffic)
         self.ports.append(added)
+        # With two ports each output has one input, in order: no other frame can come between, so no event is needed.
+        for each in self.ports:
+            each.link_end.early = len(self.ports) == 2
         return added
 
     def forward(self, came_in: int, frame: Frame, time_ps: int) -> None:

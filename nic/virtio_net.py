@@ -5,7 +5,7 @@ Source: virtio 1.2 section 5.1 (published). Offered: VERSION_1, MAC, STATUS, MRG
 more than one pair), RING_INDIRECT_DESC, RING_EVENT_IDX. Left out: segmentation offloads, VLAN and MAC filtering by the control
 queue, hash reports, packed rings.
 
-Events of this device (all carry the reset count first): `kick` (a doorbell has arrived), `rx` (a frame has crossed PCIe), `used`
+Events of this device: `rx` (a frame has crossed PCIe); and, with the reset count first, `kick` (a doorbell has arrived), `used`
 (used entries show), `hold` (a moderated interrupt is due).
 """
 
@@ -46,6 +46,9 @@ class VirtioNet:
         name: the device's in the event queue, unique in its world.
         dma: the machine's RAM, as devices reach it.
     """
+
+    #: Frames may be announced when they are sent (see `nic.ports.Receiver`): nothing is done before they have crossed PCIe.
+    early = True
 
     def __init__(
         self,
@@ -140,11 +143,11 @@ class VirtioNet:
 
     def _event(self, time_ps: int, tag: str, payload: Payload) -> None:
         parts = self._parts
-        if payload[0] != parts.epoch:
+        if tag == "rx":
+            token, data = payload
+            self._receive.written(token, data, time_ps)
+        elif payload[0] != parts.epoch:
             parts.counters["void_after_reset"] += 1
-        elif tag == "rx":
-            _, pair, token, data = payload
-            self._receive.written(pair, token, data, time_ps)
         elif tag == "kick":
             self._kicked(payload[1], time_ps)
         elif tag == "used":

@@ -137,7 +137,7 @@ class Referee:
 @settings(max_examples=200, deadline=None)
 @given(
     st.lists(st.tuples(st.integers(0, 2_000_000), st.integers(60, 1514)), min_size=1, max_size=60),
-    st.integers(1500, 9000),
+    st.integers(1518, 9000),
 )
 def test_output_queue_is_the_referee_s(arrivals, limit):
     clock, requests = MockClock(), NullRequests()

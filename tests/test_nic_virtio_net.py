@@ -304,7 +304,7 @@ def test_reset_voids_what_is_under_way_and_the_device_starts_again():
     bench.guest.write(1, 20, 1, 0)
     assert bench.guest.read(1, 20, 1) == 0
     bench.clock.run()
-    assert bench.nic.counters["void_after_reset"] == 1
+    assert bench.nic.counters["rx_not_running"] == 1
     bench.guest.start(BASIC)
     bench.link.b.send(Frame(request(40001)), bench.clock.now_ps)
     bench.clock.run()

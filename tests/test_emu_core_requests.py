@@ -273,6 +273,50 @@ def test_mistakes_of_ours_are_refused(log):
     assert log.late == 1
 
 
+def test_an_abandoned_request_leaves_nothing_behind(m, log):
+    log.open(1, 0)
+    log.tag(0, BUFFERS, 1)
+    do(m, 0, "bind", BUFFERS)
+    m.call(0, CODE, 3)
+    log.abandon(1, 10_000)
+    assert (m.current(0), log.take(0, BUFFERS), len(log), log.open_requests) == (0, 0, 0, 0)
+    log.mark(1, "run.nic", 20_000)
+    assert log.late == 1
+
+
+def test_a_thread_switched_out_before_it_took_its_request_leaves_it_in_the_socket(m, log):
+    """T was woken while vCPU 0 still had the request, found nothing and slept again; then vCPU 0 let go."""
+    t, idle = THREADS, THREADS + 1
+    log.open(1, 0)
+    log.tag(0, BUFFERS, 1)
+    do(m, 1, "switch", t, idle)
+    do(m, 0, "bind", BUFFERS)
+    do(m, 0, "wake", t)
+    do(m, 1, "switch", idle, t)
+    do(m, 1, "switch", t, idle)
+    do(m, 0, "release socket")
+    log.close(1, 5_000)
+    assert parts_of(log, 1) == {"wait.socket": 5_000}
+
+
+def test_a_closed_request_is_nobodys_wake(m, log):
+    t, idle = THREADS, THREADS + 1
+    for token in (1, 2):
+        log.open(token, 0)
+        log.tag(0, BUFFERS + token, token)
+    do(m, 1, "switch", t, idle)
+    do(m, 0, "bind", BUFFERS + 1)
+    do(m, 0, "wake", t)
+    log.close(1, 0)
+    do(m, 1, "switch", idle, t)
+    do(m, 1, "switch", t, idle)
+    do(m, 0, "bind", BUFFERS + 2)
+    do(m, 0, "wake", t)
+    do(m, 0, "release socket")
+    do(m, 1, "switch", idle, t)
+    assert m.current(1) == 2
+
+
 def test_the_log_keeps_every_row(log):
     for token in range(1, 3001):
         log.open(token, token)

@@ -160,7 +160,7 @@ def test_cycles_sum_to_the_clocks_by_component_and_by_symbol(image, manifest):
             {"ip": 3, "app": 4},
         )
         assert whole.unmapped() == (("strange_inner", 5), ("[unknown]", 2))
-        assert since.cycles() == {"ip": {"retiring": 8}, "idle": {"retiring": 7, "idle": 100}}
+        assert since.cycles() == {"ip": {"retiring": 8}, "idle": {"idle": 107}}
         assert since.vcpu_cycles == (107, 8)
         assert since.by_symbol() == (
             ("idle", "[halted]", 100, 0),

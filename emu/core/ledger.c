@@ -73,7 +73,8 @@ void symbols_resolve(struct machine *m, struct block *b, bool user)
 
 static void add(cs_account *a, const struct block *b)
 {
-    for (int i = 0; i < CS_NCAUSES; i++) a->cycles[i] += b->cycles[i];
+    int only = b->flags & BLK_SPIN ? CS_LOCK_SPIN : b->flags & BLK_IDLE ? CS_IDLE : -1;   /* waiting, whatever it costs */
+    for (int i = 0; i < CS_NCAUSES; i++) a->cycles[only < 0 ? i : only] += b->cycles[i];
     a->instructions += b->instructions;
     a->blocks += b->runs;
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -75,12 +76,10 @@ class LedgerCalls:
             prototype = ctypes.PYFUNCTYPE(result, *arguments)
             functions[name] = prototype((name, library))
         self._f = functions
-        self._open, self._mark, self._wait = (
-            functions["cs_request_open"], functions["cs_request_mark"], functions["cs_request_wait"],
-        )  # fmt: skip
-        self._close, self._tag, self._take = (
-            functions["cs_request_close"], functions["cs_token_tag"], functions["cs_token_take"],
-        )  # fmt: skip
+        # called several times a packet, so bound as they are: -1 for a request that is not open
+        self.request_mark: Callable[[int, int, int], int] = partial(functions["cs_request_mark"], world)
+        self.request_wait: Callable[[int, int, int], int] = partial(functions["cs_request_wait"], world)
+        self.token_take: Callable[[int, int], int] = partial(functions["cs_token_take"], world)
         self._start = ctypes.c_int64()
         self._start_at = ctypes.addressof(self._start)
 
@@ -93,24 +92,15 @@ class LedgerCalls:
     # ---- requests
 
     def request_open(self, token: int, start_ps: int) -> None:
-        self._need(self._open(self._world, token, start_ps))
-
-    def request_mark(self, token: int, part: int, until_ps: int) -> None:
-        self._need(self._mark(self._world, token, part, until_ps))
-
-    def request_wait(self, token: int, reason: int, now_ps: int) -> None:
-        self._need(self._wait(self._world, token, reason, now_ps))
+        self._need(self._f["cs_request_open"](self._world, token, start_ps))
 
     def request_close(self, token: int, end_ps: int, parts_at: int) -> int:
         """Ends a request and writes MAX_PARTS int64 to the host address `parts_at`; its start."""
-        self._need(self._close(self._world, token, end_ps, self._start_at, parts_at))
+        self._need(self._f["cs_request_close"](self._world, token, end_ps, self._start_at, parts_at))
         return self._start.value
 
     def token_tag(self, machine: int, gpa: int, token: int) -> None:
-        self._need(self._tag(self._world, machine, gpa, token))
-
-    def token_take(self, machine: int, gpa: int) -> int:
-        return self._take(self._world, machine, gpa)
+        self._need(self._f["cs_token_tag"](self._world, machine, gpa, token))
 
     def dropped(self) -> dict[str, int]:
         """What was forgotten for lack of room, or because a probe's key was not mapped; only what occurred."""

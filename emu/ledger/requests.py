@@ -46,10 +46,11 @@ class RequestLog:
         self.taxonomy = taxonomy or Taxonomy()
         self.late = 0  # marks and waits for requests that had ended, or never began
         self._calls = calls
+        self._mark, self._wait = calls.request_mark, calls.request_wait
         self._part = dict(self.taxonomy.part_index)
         self._reason = dict(self.taxonomy.reason_index)
         self._reason |= {f"wait.{name}": index for name, index in self._reason.items()}
-        self._open: set[int] = set()
+        self.open_requests = 0  # begun and not ended
         self._done: list[_Chunk] = []
         self._parts = np.zeros((_CHUNK, MAX_PARTS), np.int64)
         self._parts_at = self._parts.ctypes.data
@@ -58,35 +59,26 @@ class RequestLog:
     def __len__(self) -> int:
         return sum(len(chunk.token) for chunk in self._done) + len(self._rows)
 
-    @property
-    def open_requests(self) -> int:
-        """How many have begun and not ended."""
-        return len(self._open)
-
     def open(self, token: int, start_ps: int) -> None:
         """A request begins; `token` > 0 is new."""
         self._calls.request_open(token, start_ps)
-        self._open.add(token)
+        self.open_requests += 1
 
     def mark(self, token: int, part: str, until_ps: int) -> None:
         """Its life from the last charge up to `until_ps` goes to `part` (`run.X`, `wait.Y`)."""
-        if token not in self._open:
-            self.late += token != 0
-            return
         index = self._part.get(part)
         if index is None:
             raise EmuBug(f"there is no part {part!r} to charge a request's time to")
-        self._calls.request_mark(token, index, until_ps)
+        if self._mark(token, index, until_ps):
+            self.late += token != 0
 
     def wait(self, token: int, reason: str, now_ps: int) -> None:
         """From now on it waits for `reason`; nobody runs for it."""
-        if token not in self._open:
-            self.late += token != 0
-            return
         index = self._reason.get(reason)
         if index is None:
             raise EmuBug(f"there is no reason {reason!r} for a request to wait")
-        self._calls.request_wait(token, index, now_ps)
+        if self._wait(token, index, now_ps):
+            self.late += token != 0
 
     def tag(self, machine: int, gpa: int, token: int) -> None:
         """Lay a token on a buffer; 0 wipes it."""
@@ -100,13 +92,18 @@ class RequestLog:
         """A request ends. `excluded`: it was warm-up. Raises EmuBug when its parts do not sum to its latency."""
         row = len(self._rows)
         start_ps = self._calls.request_close(token, end_ps, self._parts_at + row * MAX_PARTS * 8)
-        self._open.discard(token)
+        self.open_requests -= 1
         parts = self._parts[row]
         if int(parts.sum()) != end_ps - start_ps or int(parts.min()) < 0:
             raise EmuBug(f"the parts of request {token} do not sum to its latency, or one is negative")
         self._rows.append((token, start_ps, end_ps, excluded))
         if row + 1 == _CHUNK:
             self._flush()
+
+    def abandon(self, token: int, now_ps: int) -> None:
+        """A request will never end (its sender gave up): nothing of it is kept, and what follows it counts as `late`."""
+        self._calls.request_close(token, now_ps, self._parts_at + len(self._rows) * MAX_PARTS * 8)
+        self.open_requests -= 1
 
     def machine(self, index: int) -> MachineRequests:
         """The log as a device on machine `index` sees it."""

@@ -100,6 +100,7 @@ struct spinlock {
 void spin_lock(struct spinlock *lock);
 bool spin_trylock(struct spinlock *lock);
 void spin_unlock(struct spinlock *lock);
+uint64_t spin_waits(void);      /* how often this vCPU found a lock held, so far */
 
 /* ---- Ebbs: one name, a representative per vCPU ---- */
 

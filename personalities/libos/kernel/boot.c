@@ -10,6 +10,7 @@
 #include "event.h"
 #include "iobuf.h"
 #include "ip.h"
+#include "irq.h"
 #include "lapic.h"
 #include "mem.h"
 #include "mmu.h"
@@ -105,6 +106,7 @@ void boot_main(const struct start_info *info)
     ebb_init();
     acpi_init();
     smp_init_first();
+    irq_init();
     trap_init();
     trap_init_cpu();
     mem_init();

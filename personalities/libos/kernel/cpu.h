@@ -19,6 +19,7 @@ struct cpu {
     uint32_t id;
     uint32_t apic_id;
     uint64_t interrupts;
+    uint64_t lock_waits;        /* locks found held */
 } cacheline_aligned;
 
 extern struct cpu *cpu_table[LIBOS_MAX_CPUS];

@@ -4,7 +4,17 @@
 #include "cpu.h"
 #include "lapic.h"
 
+#define PIC_MASTER_MASK 0x21
+#define PIC_SLAVE_MASK 0xA1
+
 static irq_handler irq_handlers[256];
+
+/* The 8259s, before the LAPIC stops listening to them: the firmware may have left its timer running. */
+void irq_init(void)
+{
+    outb(PIC_MASTER_MASK, 0xFF);
+    outb(PIC_SLAVE_MASK, 0xFF);
+}
 
 void irq_register(uint8_t vector, irq_handler handler)
 {

@@ -7,8 +7,14 @@
 
 static noinline void spin_lock_wait(struct spinlock *lock, uint16_t ticket)
 {
+    this_cpu()->lock_waits++;
     while (__atomic_load_n(&lock->serving, __ATOMIC_ACQUIRE) != ticket)
         cpu_relax();
+}
+
+uint64_t spin_waits(void)
+{
+    return this_cpu()->lock_waits;
 }
 
 void spin_lock(struct spinlock *lock)

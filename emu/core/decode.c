@@ -221,18 +221,27 @@ static void data_flow(const cs_insn *in, struct dop *d) {
 }
 
 /* ---- how pairs fuse: a compare and the conditional branch behind it are one micro-op ---- */
-static bool fuses(const cs_insn *first, unsigned jump) {
-    const cs_x86 *x = &first->detail->x86;
-    bool mem_imm = x->op_count == 2 && x->operands[0].type == X86_OP_MEM && x->operands[1].type == X86_OP_IMM;
-    if (mem_imm) return false;
-    bool any = first->id == X86_INS_TEST || first->id == X86_INS_AND;
-    bool carry = jump == X86_INS_JB || jump == X86_INS_JAE || jump == X86_INS_JA || jump == X86_INS_JBE;
-    bool order = jump == X86_INS_JE || jump == X86_INS_JNE || jump == X86_INS_JL || jump == X86_INS_JGE || jump == X86_INS_JLE || jump == X86_INS_JG;
-    if (x->op_count && x->operands[0].type == X86_OP_MEM && first->id != X86_INS_CMP && first->id != X86_INS_TEST) return false;
-    switch (first->id) {
-    case X86_INS_TEST: case X86_INS_AND: return any && jump != X86_INS_JRCXZ && jump != X86_INS_JECXZ;
-    case X86_INS_CMP: case X86_INS_ADD: case X86_INS_SUB: return carry || order;
-    case X86_INS_INC: case X86_INS_DEC: return order;
+enum fuse { FUSE_NEVER, FUSE_ANY /* TEST, AND */, FUSE_CARRY /* CMP, ADD, SUB */, FUSE_ORDER /* INC, DEC: they leave the carry flag alone */ };
+
+static uint8_t fuse_class(const cs_insn *in) {
+    const cs_x86 *x = &in->detail->x86;
+    bool memory = x->op_count && x->operands[0].type == X86_OP_MEM;
+    if (memory && x->op_count == 2 && x->operands[1].type == X86_OP_IMM) return FUSE_NEVER;
+    switch (in->id) {
+    case X86_INS_TEST: return FUSE_ANY;
+    case X86_INS_CMP: return FUSE_CARRY;
+    case X86_INS_AND: return memory ? FUSE_NEVER : FUSE_ANY;
+    case X86_INS_ADD: case X86_INS_SUB: return memory ? FUSE_NEVER : FUSE_CARRY;
+    case X86_INS_INC: case X86_INS_DEC: return memory ? FUSE_NEVER : FUSE_ORDER;
+    }
+    return FUSE_NEVER;
+}
+
+static bool fuses(uint8_t class, unsigned jump) {
+    switch (jump) {
+    case X86_INS_JB: case X86_INS_JAE: case X86_INS_JA: case X86_INS_JBE: return class == FUSE_ANY || class == FUSE_CARRY;
+    case X86_INS_JE: case X86_INS_JNE: case X86_INS_JL: case X86_INS_JGE: case X86_INS_JLE: case X86_INS_JG: return class != FUSE_NEVER;
+    case X86_INS_JS: case X86_INS_JNS: case X86_INS_JO: case X86_INS_JNO: case X86_INS_JP: case X86_INS_JNP: return class == FUSE_ANY;
     }
     return false;
 }
@@ -278,19 +287,18 @@ static void decode_one(const struct uarch *u, csh h, const cs_insn *in, struct d
 /* Decodes up to DOP_MAX instructions; what Capstone does not know is one instruction of unknown form to the block's end. */
 static uint32_t decode_all(const struct uarch *u, const uint8_t *code, uint32_t size, struct block *out) {
     csh h = handles[out->flags & BLK_CODE32 ? 1 : out->flags & BLK_CODE16 ? 2 : 0];
-    const uint8_t *at = code; size_t left = size; uint64_t address = 0; uint32_t n = 0; uint16_t ends = 0;
+    const uint8_t *at = code; size_t left = size; uint64_t address = 0; uint32_t n = 0; uint16_t ends = 0; uint8_t class = FUSE_NEVER;
     while (left && n < DOP_MAX) {
         struct dop *d = &ops[n];
         memset(d, 0, sizeof *d);
-        cs_insn previous = *scratch; cs_detail detail;
-        if (n) { detail = *scratch->detail; previous.detail = &detail; }
         if (!capstone.disasm_iter(h, &at, &left, &address, scratch)) {
             d->length = (uint8_t)(left > 255 ? 255 : left); d->uncosted = true; n++;
             break;
         }
         decode_one(u, h, scratch, d, out);
         ends = how_it_ends(scratch);
-        if (n && ends == BLK_COND && !ops[n - 1].store && ops[n - 1].kind == DOP_PLAIN) ops[n - 1].fused = fuses(&previous, scratch->id);
+        if (n && ends == BLK_COND && ops[n - 1].kind == DOP_PLAIN) ops[n - 1].fused = fuses(class, scratch->id);
+        class = fuse_class(scratch);
         n++;
     }
     out->flags |= ends;

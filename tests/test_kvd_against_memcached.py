@@ -252,3 +252,13 @@ def test_large_values_come_in_as_many_datagrams(servers: tuple[Client, Client], 
         answers.append(client.ask(b"get big\r\n"))
     assert answers[0] == answers[1]
     assert answers[1].payload == b"VALUE big 0 %d\r\n%b\r\nEND\r\n" % (size, value)
+
+
+def test_a_value_shown_is_the_one_that_was_there(pair: Pair) -> None:
+    """An answer is laid down after the whole datagram was served: what later commands in it change must not show."""
+    for change in (b"incr n 1", b"append n 0 0 1\r\n5", b"set n 0 0 2\r\n99", b"delete n", b"touch n -1", b"flush_all"):
+        datagram = b"set n 7 0 2\r\n10\r\ngets n\r\n%b\r\ngets n\r\n" % change
+        expected, answer = pair.ask(datagram)
+        assert answer.payload == expected.payload
+        assert answer.payload.startswith(b"STORED\r\nVALUE n 7 2 ")
+        assert b"\r\n10\r\nEND\r\n" in answer.payload

@@ -58,6 +58,15 @@ class Counter(enum.IntEnum):
     PIO = 8
     SLICES = 9
     TRANSLATIONS = 10
+    L1D_MISS = 11
+    L1I_MISS = 12
+    L2_MISS = 13
+    LLC_MISS = 14
+    TRANSFERS = 15
+    UPGRADES = 16
+    TLB_WALKS = 17
+    MISPREDICTS = 18
+    UNCOSTED = 19
 
 
 class CoreStop(NamedTuple):

@@ -201,6 +201,7 @@ struct block *block_find(struct vcpu *v, uint64_t va, uint32_t size, bool user)
         return NULL;
     }
     b->port_io = has_port_io(code, b);
+    v->counters[CS_N_UNCOSTED] += b->uncosted;
     resolve(v->machine, b);
     b->next = v->table[slot(v, va)];
     v->table[slot(v, va)] = b;

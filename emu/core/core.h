@@ -92,7 +92,8 @@ typedef struct { uint64_t cycles[CS_NCAUSES]; uint64_t instructions, blocks; } c
 CS_API int cs_ledger_components(cs_world *, int machine, int vcpu, cs_account out[CS_MAX_COMPONENTS]);
 CS_API int cs_ledger_symbols(cs_world *, int machine, int vcpu, cs_account *out, uint32_t nsymbols);
 enum { CS_N_SYSCALL, CS_N_INTERRUPT, CS_N_IPI, CS_N_PAGE_FAULT, CS_N_EXCEPTION, CS_N_CR3_WRITE, CS_N_HLT, CS_N_MMIO, CS_N_PIO, CS_N_SLICES, CS_N_TRANSLATIONS,
-       CS_N_L1D_MISS, CS_N_L1I_MISS, CS_N_L2_MISS, CS_N_LLC_MISS, CS_N_TRANSFERS, CS_N_UPGRADES, CS_N_TLB_WALKS, CS_N_MISPREDICTS, CS_N_COUNTERS = 32 };
+       CS_N_L1D_MISS, CS_N_L1I_MISS, CS_N_L2_MISS, CS_N_LLC_MISS, CS_N_TRANSFERS, CS_N_UPGRADES, CS_N_TLB_WALKS, CS_N_MISPREDICTS,
+       CS_N_UNCOSTED /* instructions, in blocks first seen, that the table lacks */, CS_N_COUNTERS = 32 };
 CS_API int cs_counters(cs_world *, int machine, int vcpu, uint64_t out[CS_N_COUNTERS]);
 
 /* ---- probes and requests ---- */

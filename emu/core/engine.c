@@ -106,20 +106,18 @@ static void on_memory(uc_engine *uc, uc_mem_type type, uint64_t gpa, int size, i
 
 static void deliver_exception(struct vcpu *v, int vector)
 {
-    block_close_before(v, env_rip(v));
-    if (UNLIKELY(v->iret_pending)) {                  /* an IRET that did return, to a page whose fetch faults */
-        v->iret_pending = false;
-        follow_iret(v, user_mode(v));
-    }
+    uint64_t rip = env_rip(v);
+    block_close_before(v, rip);
+    v->iret_pending = false;
+    v->delivering = vector;
+    unicorn.x86_cpu_do_interrupt_x86_64(v->cpu);      /* a fault in here does not return: the hook is called again with it */
+    v->delivering = -1;
     v->counters[vector == 14 ? CS_N_PAGE_FAULT : CS_N_EXCEPTION]++;
     v->event_cycles += event_row(v, UA_exception_entry);
     if (UNLIKELY(world(v)->trace != NULL)) {
         int64_t now = vcpu_ps(v, v->clock);
-        trace_event(world(v), CS_T_EXCEPTION, v, (uint32_t)vector, now, now, env_rip(v), env_of(v)->cr[2]);
+        trace_event(world(v), CS_T_EXCEPTION, v, (uint32_t)vector, now, now, rip, env_of(v)->cr[2]);
     }
-    v->delivering = vector;
-    unicorn.x86_cpu_do_interrupt_x86_64(v->cpu);      /* a fault in here does not return: the hook is called again with it */
-    v->delivering = -1;
     follow_exception(v);
 }
 
@@ -155,8 +153,10 @@ static void on_syscall(uc_engine *uc, void *data)
 static void on_sysenter(uc_engine *uc, void *data)
 {
     struct vcpu *v = data;
+    const struct block *b = v->cur;
+    uint64_t rip = b && b->marks && b->ninsn ? b->va + b->marks[b->ninsn - 1].offset : env_rip(v);   /* it ends its block; RIP is stale here */
     (void)uc;
-    world_fail(world(v), "SYSENTER at %#llx is not modelled (CPUID does not offer it).", (unsigned long long)env_rip(v));
+    world_fail(world(v), "SYSENTER at %#llx is not modelled (CPUID does not offer it).", (unsigned long long)rip);
     world_stop(world(v), CS_NOT_MODELLED, v, 0);
 }
 

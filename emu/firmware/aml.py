@@ -102,4 +102,4 @@ def pc_definitions(memory_window: tuple[int, int]) -> bytes:
         ),
     )
     sleep = name("_S5_", package(integer(0), integer(0), integer(0), integer(0)))
-    return scope("\\_SB_", root) + scope("\\", sleep)
+    return scope("\\_SB_", root) + sleep

@@ -183,13 +183,19 @@ static int send_all(struct machine *m, uint32_t dest, bool logical, uint32_t mod
     return r ? -1 : 0;
 }
 
+/* from the chip set to the LAPIC */
+static int64_t delivery_ps(const struct machine *m)
+{
+    return m->level == CS_FUNCTIONAL ? 0 : vcpu_ps(m->vcpu[0], (uint64_t)uarch_row(m->uarch, UA_interrupt_delivery));
+}
+
 int cs_lapic_post(cs_world *w, int machine, uint32_t dest, uint32_t logical, uint32_t mode, uint32_t vector, uint32_t level, int64_t time_ps, uint64_t token)
 {
     struct machine *m = world_machine(w, machine);
     if (!m) return -1;
     if (mode != MODE_FIXED && mode != MODE_LOWEST && mode != MODE_NMI) return world_fail(w, "Interrupt delivery mode %u is not modelled.", mode);
     if (vector > 255) return world_fail(w, "There is no vector %u.", vector);
-    return send_all(m, dest & 0xff, logical, mode, vector, level, time_ps, token);
+    return send_all(m, dest & 0xff, logical, mode, vector, level, time_ps + delivery_ps(m), token);
 }
 
 int cs_msi(cs_world *w, int machine, uint64_t address, uint32_t data, int64_t time_ps, uint64_t token)
@@ -199,7 +205,7 @@ int cs_msi(cs_world *w, int machine, uint64_t address, uint32_t data, int64_t ti
     uint32_t mode = data >> 8 & 7;
     if ((address & ~0xfffffull) != LAPIC_BASE) return 0;                           /* a message to nobody, as on a PC */
     if (mode != MODE_FIXED && mode != MODE_LOWEST && mode != MODE_NMI) return 0;
-    return send_all(m, address >> 12 & 0xff, address & 4, mode, data & 0xff, false, time_ps, token);
+    return send_all(m, address >> 12 & 0xff, address & 4, mode, data & 0xff, false, time_ps + delivery_ps(m), token);
 }
 
 static void icr_write(struct vcpu *v)

@@ -270,6 +270,16 @@ class Referee:
             self.own(v, frame, r, now)
             frame.last = 0
 
+    def enter(self, v: Vcpu, now: int) -> None:
+        v.released = None
+        r, frame, untaken = v.current, Frame(), not v.thread.frames[-1].last
+        if self.push(v, frame) and r:
+            if untaken:
+                self.own(v, frame, r, now)
+                frame.last = 0
+            else:
+                r.wait("preempted", now)
+
     def iret(self, v: Vcpu, to_user: bool, now: int) -> None:
         t = v.thread
         v.released = None
@@ -325,6 +335,10 @@ class Referee:
                 v.current.leave("unattributed", now)
             v.thread.pending, v.released = "", None
             self.empty(frame)
+        elif do == "enter":
+            self.enter(v, now)
+        elif do == "leave":
+            self.iret(v, False, now)
         elif do == "note" and known:
             self.notes[m, ident, key] = self.notes.get((m, ident, key), 0) + 1
 

@@ -22,7 +22,7 @@ CODE, VERBS, BUFFERS, THREADS = 0x1000, 0x2000, 0x20000, 0x77000
 PROBE_RULES = [
     {"do": "bind"}, {"do": "tag"}, {"do": "move"}, {"do": "release", "reason": "socket"}, {"do": "release", "reason": "thread"},
     {"do": "release", "reason": "lock"}, {"do": "handoff", "reason": "nic"}, {"do": "wait", "reason": "socket"},
-    {"do": "wait", "reason": "lock"}, {"do": "wake"}, {"do": "switch"}, {"do": "clear"}, {"do": "note"},
+    {"do": "wait", "reason": "lock"}, {"do": "wake"}, {"do": "switch"}, {"do": "clear"}, {"do": "note"}, {"do": "enter"}, {"do": "leave"},
 ]  # fmt: skip
 VERB = {f"{rule['do']} {rule.get('reason', '')}".strip(): VERBS + 0x10 * i for i, rule in enumerate(PROBE_RULES)}
 
@@ -174,6 +174,43 @@ def test_a_blocked_thread_says_why_and_its_request_goes_with_it(m, log):
     assert m.current(1) == 1
     log.close(1, m.now(1))
     assert parts_of(log, 1) == {"wait.lock": 1_000, "wait.runqueue": 1_000, "run.app": 1_000}
+
+
+def test_softirqs_within_a_thread_are_not_its_requests_work(m, log):
+    for token in (1, 2):
+        log.open(token, 0)
+        log.wait(token, "ring", 0)
+        log.tag(0, BUFFERS + token, token)
+    do(m, 0, "bind", BUFFERS + 1)
+    m.call(0, CODE, 3)
+    do(m, 0, "enter")  # the thread lets softirqs run
+    m.call(0, CODE + 0x50, 3)
+    do(m, 0, "bind", BUFFERS + 2)
+    m.call(0, CODE + 0x10, 3)
+    do(m, 0, "release socket")
+    do(m, 0, "leave")
+    m.call(0, CODE, 3)
+    do(m, 0, "tag", BUFFERS)
+    assert log.take(0, BUFFERS) == 1
+    log.close(1, m.now(0))
+    log.close(2, m.now(0))
+    assert parts_of(log, 1) == {"run.app": 2_000, "wait.preempted": 2_000}
+    assert parts_of(log, 2) == {"wait.ring": 2_000, "run.ip": 1_000, "wait.socket": 1_000}
+
+
+def test_softirqs_after_an_interrupt_go_on_for_the_request_that_raised_it(m, log):
+    log.open(1, 0)
+    log.wait(1, "ring", 0)
+    log.tag(0, BUFFERS, 1)
+    m.interrupt(0, 1)
+    m.call(0, CODE + 0x50, 3)
+    do(m, 0, "enter")
+    m.call(0, CODE + 0x50, 3)
+    do(m, 0, "leave")  # the poll's budget was spent before its turn
+    m.call(0, CODE, 3)
+    m.iret(0, 0)
+    log.close(1, m.now(0))
+    assert parts_of(log, 1) == {"run.driver": 2_000, "wait.ring": 1_000}
 
 
 def test_idle_belongs_to_nobody(m, log):

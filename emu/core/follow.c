@@ -293,6 +293,26 @@ static void pop(struct vcpu *v)
     if (resumed && !resumed->on) request_run(resumed, v, now(v));
 }
 
+/* Other requests' work begins within a thread or at the end of a handler. What the interrupt raised and no driver took comes along. */
+void follow_enter(struct vcpu *v)
+{
+    struct follow *f = v->follow;
+    struct request *r = f->current;
+    bool untaken = r && !top(f->thread)->last;
+    f->released = 0;
+    struct level *l = push(v);
+    if (!l || !r) return;
+    if (!untaken) { request_wait(r, CS_W_PREEMPTED, now(v)); return; }
+    own(v, l, r);
+    l->last = 0;
+}
+
+void follow_leave(struct vcpu *v)
+{
+    v->follow->released = 0;
+    pop(v);
+}
+
 void follow_iret(struct vcpu *v, bool to_user)
 {
     struct thread *t = v->follow->thread;

@@ -91,6 +91,7 @@ void follow_clear(struct vcpu *);
 void follow_pending(struct vcpu *, uint8_t reason);
 void follow_wake(struct vcpu *, uint64_t thread);
 void follow_switch(struct vcpu *, uint64_t previous, uint64_t next);
+void follow_enter(struct vcpu *); void follow_leave(struct vcpu *);             /* a nesting level that is no interrupt's: softirqs */
 uint64_t follow_token(struct vcpu *);                                            /* the current request's, or the last bound's */
 
 /* trace.c */

@@ -44,7 +44,7 @@ int cs_probes(cs_world *w, int machine, const cs_probe *rows, int n)
     if (machine < 0 || machine >= w->nmachines) return world_fail(w, "There is no machine %d to probe.", machine);
     if (n < 0 || n > MAX_PROBES) return world_fail(w, "A machine takes 0 to %d probes, not %d.", MAX_PROBES, n);
     for (int i = 0; i < n; i++)
-        if (rows[i].user > 1 || rows[i].action > CS_NOTE || rows[i].reason >= CS_MAX_REASONS || rows[i].key.source > NARGS || rows[i].to.source > NARGS)
+        if (rows[i].user > 1 || rows[i].action > CS_LEAVE || rows[i].reason >= CS_MAX_REASONS || rows[i].key.source > NARGS || rows[i].to.source > NARGS)
             return world_fail(w, "Probe %u has a field out of range.", rows[i].id);
     struct machine *m = w->machine[machine];
     struct probes *p = calloc(1, sizeof *p + (size_t)n * sizeof *p->probe);
@@ -177,6 +177,8 @@ static void act(struct vcpu *v, struct probes *p, const cs_probe *probe, const u
     case CS_SWITCH: if (known) follow_switch(v, key, to); break;
     case CS_CLEAR: follow_clear(v); break;
     case CS_NOTE: if (known) note(v, p, probe->id, key); break;
+    case CS_ENTER: follow_enter(v); break;
+    case CS_LEAVE: follow_leave(v); break;
     }
 }
 

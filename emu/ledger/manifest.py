@@ -30,6 +30,8 @@ ACTIONS: dict[str, tuple[str, ...]] = {
     "switch": ("key", "to"),
     "clear": (),
     "note": ("key",),
+    "enter": (),
+    "leave": (),
 }
 RETURN_VALUE = 6
 _ARGUMENT = re.compile(r"arg([0-5])|ret|\[\s*(arg([0-5])|ret)\s*(([+-])\s*(0x[0-9a-fA-F]+|\d+)\s*)?\]")

@@ -22,7 +22,8 @@ CODE, VERBS, BUFFERS, THREADS = 0x1000, 0x2000, 0x20000, 0x77000
 PROBE_RULES = [
     {"do": "bind"}, {"do": "tag"}, {"do": "move"}, {"do": "release", "reason": "socket"}, {"do": "release", "reason": "thread"},
     {"do": "release", "reason": "lock"}, {"do": "handoff", "reason": "nic"}, {"do": "wait", "reason": "socket"},
-    {"do": "wait", "reason": "lock"}, {"do": "wake"}, {"do": "switch"}, {"do": "clear"}, {"do": "note"}, {"do": "enter"}, {"do": "leave"},
+    {"do": "wait", "reason": "lock"}, {"do": "wake"}, {"do": "switch"}, {"do": "clear"}, {"do": "note"}, {"do": "enter"},
+    {"do": "leave"},
 ]  # fmt: skip
 VERB = {f"{rule['do']} {rule.get('reason', '')}".strip(): VERBS + 0x10 * i for i, rule in enumerate(PROBE_RULES)}
 

@@ -2,8 +2,8 @@
 """The virtio 1.x PCI transport ("modern", no legacy interface) for any virtio device.
 
 Source: virtio 1.2 section 4.1 (published). One memory BAR of 16 KiB holds, a page each: common configuration, ISR status,
-device configuration, notifications (4 bytes a queue). MSI-X has a BAR of its own. Left out: VIRTIO_PCI_CAP_PCI_CFG (config
-space access to the BAR, which firmware uses), INTx (a driver that sets no vector gets no interrupt; counted), queue reset.
+device configuration, notifications (4 bytes a queue). MSI-X has a BAR of its own. Left out: INTx (a driver that sets no vector
+gets no interrupt; counted), queue reset.
 
 Invariants: reset leaves the device as at power-up; queue fields change only while the queue is disabled; features only before
 FEATURES_OK. What a driver writes out of turn or out of range is ignored and counted.
@@ -16,7 +16,8 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Protocol
 
-from nic.ports import GuestMemory, Msix, PciFunction
+from nic.pci_window import PciWindow, WatchedFunction
+from nic.ports import GuestMemory, Msix
 from nic.virtqueue import Virtqueue
 
 VENDOR_ID = 0x1AF4
@@ -62,7 +63,7 @@ class VirtioPci:
 
     def __init__(
         self,
-        function: PciFunction,
+        function: WatchedFunction,
         msix: Msix,
         memory: GuestMemory,
         device: VirtioDevice,
@@ -272,7 +273,7 @@ class VirtioPci:
         old: int = getattr(queue, name)
         setattr(queue, name, (old & 0xFFFFFFFF) | half << 32 if offset % 8 else (old & ~0xFFFFFFFF) | half)
 
-    def _add_capabilities(self, function: PciFunction) -> None:
+    def _add_capabilities(self, function: WatchedFunction) -> None:
         function.add_bar(BAR_REGIONS, BAR_SIZE, self.bar_read, self.bar_write)
         for kind, offset, length in (
             (_CAP_COMMON, COMMON, _COMMON_BYTES),
@@ -283,3 +284,4 @@ class VirtioPci:
             extra = struct.pack("<I", NOTIFY_MULTIPLIER) if kind == _CAP_NOTIFY else b""
             body = struct.pack("<BBBB2xII", 16 + len(extra), kind, BAR_REGIONS, 0, offset, length) + extra
             function.add_capability(_CAP_VENDOR, body)
+        PciWindow(function, BAR_REGIONS, BAR_SIZE, self.bar_read, self.bar_write)

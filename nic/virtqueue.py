@@ -122,6 +122,8 @@ class Virtqueue:
     def scatter(self, chain: Chain, data: bytes) -> int:
         """Write `data` over the chain's device-writable buffers, as much as fits. Returns: bytes written; -1 if outside RAM."""
         done = 0
+        if self.broken:
+            return -1
         try:
             for gpa, size in chain.writable:
                 if size >= len(data) - done:
@@ -282,6 +284,8 @@ class Virtqueue:
 
     def fail(self, kind: str) -> None:
         """The device found a rule of its own broken: count it, and take nothing more until reset."""
+        if self.broken:
+            return
         self.broken = kind
         self._heads.clear()
         self.counters[kind] += 1

@@ -154,12 +154,10 @@ def _frames(name: str, records: int) -> Iterator[Captured]:
     level, given = runtime.level, 0
     runtime.setLevel(logging.CRITICAL)  # what the readers would warn of, we refuse below
     try:
-        reader = RawPcapNgReader(name)
-        try:
+        # We open the file: the reader would leave it open where its header is bad.
+        with open(name, "rb") as file, RawPcapNgReader(file) as reader:
             for given, (data, meta) in enumerate(reader, 1):
                 yield _frame(name, given, data, meta, reader)
-        finally:
-            reader.close()
     except ConfigError:
         raise
     except (

@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Packets and the layers they pass: driver, netdev, ARP, IP, UDP, socket. Addresses are in network order. */
+#pragma once
+#include "fs.h"
+#include "lock.h"
+
+#define ETH_P_IP 0x0800
+#define ETH_P_ARP 0x0806
+#define IPPROTO_ICMP 1
+#define IPPROTO_UDP 17
+#define VNET_HDR_LEN 12
+#define TX_HEADROOM 64  /* virtio-net, Ethernet, IP and UDP headers, with room to align */
+
+struct eth_hdr { u8 dst[6], src[6]; u16 type; } __attribute__((packed));
+struct ip_hdr { u8 vihl, tos; u16 len, id, frag; u8 ttl, proto; u16 csum; u32 src, dst; } __attribute__((packed));
+struct udp_hdr { u16 src, dst, len, csum; } __attribute__((packed));
+
+struct net_device;
+struct sock;
+
+/* skbuff.c: a packet: this head, and one data buffer. head is what the NIC's descriptor points to. */
+enum { CSUM_NONE, CSUM_UNNECESSARY, CSUM_PARTIAL };
+struct skb {
+    struct list node;
+    u8 *head;            /* offset 16: manifest.toml's probes load it */
+    u8 *data;            /* first byte of the layer at work */
+    u32 len;             /* bytes from data */
+    u32 truesize;        /* bytes a socket is charged */
+    u32 csum_mode;
+    u16 csum_start, csum_offset; /* CSUM_PARTIAL: from data at the Ethernet header */
+    struct net_device *dev;
+    u32 saddr, daddr;
+    u16 sport, dport;
+    u32 next_hop;
+};
+_Static_assert(offsetof(struct skb, head) == 16, "manifest.toml");
+
+void skb_init(void);
+struct skb *skb_alloc(u32 size, u32 headroom);
+struct skb *skb_build(void *buffer, u32 offset, u32 len);
+void *skb_buffer_alloc(void);                    /* RX_BUFFER_SIZE bytes for a receive ring */
+void skb_buffer_free(void *buffer);
+void skb_free(struct skb *skb);
+#define RX_BUFFER_SIZE 2048
+static inline void *skb_push(struct skb *s, u32 n) { s->data -= n; s->len += n; return s->data; }
+static inline void *skb_pull(struct skb *s, u32 n) { s->data += n; s->len -= n; return s->data; }
+
+/* checksum.c: ones' complement sums, 32-bit accumulators */
+u32 csum_partial(const void *p, u32 n, u32 sum);
+u16 csum_fold(u32 sum);
+u32 csum_pseudo(u32 saddr, u32 daddr, u32 len, u8 proto);
+
+/* netdev.c */
+struct napi {
+    struct list node;
+    bool scheduled;
+    int (*poll)(struct napi *n, int budget);
+};
+struct net_device {
+    const char *name;
+    u8 mac[6];
+    u32 mtu;
+    u32 addr, mask, gateway;
+    bool tx_csum;
+    int (*xmit)(struct net_device *dev, struct skb *skb); /* 0, or -EBUSY: the skb stays the caller's */
+    u64 rx_packets, tx_packets, tx_dropped;
+};
+extern struct net_device *eth_dev;
+void netdev_init(void);
+void napi_schedule(struct napi *n);
+void napi_complete(struct napi *n);
+void net_rx_action(void);
+void netif_receive_skb(struct skb *skb);
+void dev_queue_xmit(struct skb *skb);
+int netif_rx(struct skb *skb);       /* loopback: to this vCPU's backlog */
+
+/* arp.c */
+void arp_rcv(struct skb *skb);
+void arp_output(struct skb *skb);    /* resolves next_hop, adds the Ethernet header, transmits */
+
+/* ip.c, icmp.c */
+void ip_init(void);
+void ip_rcv(struct skb *skb);
+struct net_device *ip_route(u32 daddr, u32 *saddr, u32 *next_hop);
+void ip_output(struct skb *skb, struct net_device *dev, u32 saddr, u32 daddr, u32 next_hop, u8 proto);
+bool ip_is_local(u32 addr);
+void icmp_rcv(struct skb *skb, u32 saddr, u32 daddr);
+
+/* udp.c, socket.c */
+struct sock {
+    u32 refs;
+    u16 lport, rport;              /* network order; 0: unbound, unconnected */
+    u32 laddr, raddr;
+    struct sock *next;             /* in its hash bucket */
+    struct spinlock lock cacheline_aligned; /* the receive queue */
+    struct list queue;
+    u32 rmem, rcvbuf;              /* truesize queued, and its limit */
+    u32 drops;
+    struct wait_queue wq;
+    s32 err;
+    u32 sndbuf;
+    u64 rcvtimeo;                  /* ns, 0: for ever */
+    bool reuseaddr, reuseport, nonblock, broadcast;
+};
+struct msg {
+    struct sockaddr_in *name;      /* kernel memory, or NULL */
+    bool has_name;
+    struct iovec *iov;
+    u32 niov;
+    u64 size;
+    u32 flags;
+    u32 out_flags;
+};
+void socket_init(void);
+void udp_init(void);
+void udp_rcv(struct skb *skb, u32 saddr, u32 daddr);
+struct sock *udp_sock_new(void);
+void udp_sock_release(struct sock *sk);
+long udp_bind(struct sock *sk, u32 addr, u16 port);
+long udp_connect(struct sock *sk, u32 addr, u16 port);
+probed ssize_t udp_recvmsg(struct sock *sk, struct msg *m);
+ssize_t udp_sendmsg(struct sock *sk, struct msg *m);
+u32 udp_poll(struct file *f, struct sock *sk, struct poll_table *pt);
+
+void lo_init(void);                /* loopback.c */
+void virtio_net_init(void);        /* virtio_net.c */

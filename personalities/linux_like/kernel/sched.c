@@ -1,0 +1,365 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The scheduler: one run queue a vCPU, ordered by virtual run time. A woken thread goes to an idle vCPU if there is one; a
+ * vCPU about to idle pulls a waiting thread from another. The kernel itself is not preempted: threads change on the
+ * way back to ring 3, and where they sleep.
+ */
+#include "defs.h"
+#include "task.h"
+
+#define SLICE_NS 3000000ul           /* run at least this long while others wait */
+#define SLEEPER_CREDIT_NS 3000000ul  /* how far behind a sleeper may wake */
+#define WAKEUP_GRANULARITY_NS 1000000ul
+#define BALANCE_TICKS 16
+
+struct rq {
+    struct spinlock lock;
+    struct list queue;       /* runnable, not running; by vruntime */
+    u32 nr;                  /* queued + running, the idle thread not counted */
+    u32 ticks;
+    struct task *curr;
+    u64 min_vruntime;
+} cacheline_aligned;
+
+static struct rq rqs[MAX_CPUS];
+
+static bool sched_allowed(struct task *t, u32 cpu) { return t->cpus_allowed >> cpu & 1; }
+static bool sched_cpu_idle(u32 cpu) { return READ_ONCE(rqs[cpu].nr) == 0; }
+
+static void sched_resched(u32 cpu)
+{
+    struct task *curr = rqs[cpu].curr;
+    if (READ_ONCE(curr->tif) & TIF_NEED_RESCHED)
+        return;
+    atomic_or(&curr->tif, TIF_NEED_RESCHED);
+    if (cpu != cpu_id())
+        smp_send_resched(cpu);
+}
+
+static void sched_update_curr(struct rq *rq)
+{
+    struct task *t = rq->curr;
+    if (t->is_idle)
+        return;
+    u64 now = time_ns(), delta = now - t->exec_start;
+    t->exec_start = now;
+    t->sum_exec += delta;
+    t->vruntime += delta;
+    u64 v = t->vruntime;
+    if (!list_empty(&rq->queue))
+        v = MIN(v, list_first(&rq->queue, struct task, rq_node)->vruntime);
+    rq->min_vruntime = MAX(rq->min_vruntime, v);
+}
+
+static void sched_insert(struct rq *rq, struct task *t)
+{
+    struct list *at = &rq->queue;
+    while (at->prev != &rq->queue && list_entry(at->prev, struct task, rq_node)->vruntime > t->vruntime)
+        at = at->prev;
+    list_add_tail(&t->rq_node, at);
+}
+
+/* Places t, not on any queue, on cpu's; that queue's lock is held. */
+static void sched_enqueue(struct task *t, u32 cpu, bool wakeup)
+{
+    struct rq *rq = &rqs[cpu];
+    sched_update_curr(rq);
+    if (t->cpu != cpu)
+        t->vruntime = t->vruntime - MIN(t->vruntime, READ_ONCE(rqs[t->cpu].min_vruntime)) + rq->min_vruntime;
+    if (wakeup)
+        t->vruntime = MAX(t->vruntime, rq->min_vruntime - MIN(rq->min_vruntime, SLEEPER_CREDIT_NS));
+    t->cpu = cpu;
+    t->on_rq = true;
+    rq->nr++;
+    sched_insert(rq, t);
+    if (rq->curr->is_idle || rq->curr->vruntime > t->vruntime + WAKEUP_GRANULARITY_NS)
+        sched_resched(cpu);
+}
+
+static u32 sched_least_loaded(struct task *t)
+{
+    u32 best = MAX_CPUS;
+    for (u32 i = 0; i < ncpus; i++)
+        if (sched_allowed(t, i) && cpus[i].online && (best == MAX_CPUS || rqs[i].nr < rqs[best].nr))
+            best = i;
+    return best == MAX_CPUS ? 0 : best;
+}
+
+/* Where a woken thread runs: where it ran, if idle; here, if idle; any idle vCPU; where it ran. */
+static u32 sched_select_cpu(struct task *t)
+{
+    u32 prev = t->cpu, here = cpu_id();
+    if (!sched_allowed(t, prev))
+        return sched_least_loaded(t);
+    if (sched_cpu_idle(prev))
+        return prev;
+    if (sched_allowed(t, here) && sched_cpu_idle(here))
+        return here;
+    for (u32 i = 1; i < ncpus; i++) {
+        u32 cpu = prev + i < ncpus ? prev + i : prev + i - ncpus;
+        if (sched_allowed(t, cpu) && sched_cpu_idle(cpu))
+            return cpu;
+    }
+    return prev;
+}
+
+static struct rq *sched_task_rq_lock(struct task *t)
+{
+    for (;;) {
+        u32 cpu = READ_ONCE(t->cpu);
+        spin_lock(&rqs[cpu].lock);
+        if (t->cpu == cpu)
+            return &rqs[cpu];
+        spin_unlock(&rqs[cpu].lock);
+    }
+}
+
+/* The thread is off its queue but still on its old vCPU's stack, for a few instructions more. */
+noinline static void sched_wait_off_cpu(struct task *t)
+{
+    while (t->on_cpu)
+        cpu_pause();
+}
+
+/* Makes t runnable if it sleeps in one of the states. */
+probed bool try_to_wake_up(struct task *t, int states)
+{
+    u64 f = spin_lock_irqsave(&t->pi_lock);
+    bool woken = false;
+    if (!(t->state & states))
+        goto out;
+    woken = true;
+    if (t->on_rq) {
+        struct rq *rq = sched_task_rq_lock(t);
+        bool queued = t->on_rq;
+        if (queued)
+            t->state = TASK_RUNNING; /* it had not gone yet */
+        spin_unlock(&rq->lock);
+        if (queued)
+            goto out;
+    }
+    if (t->on_cpu)
+        sched_wait_off_cpu(t);
+    t->state = TASK_RUNNING;
+    u32 cpu = sched_select_cpu(t);
+    spin_lock(&rqs[cpu].lock);
+    sched_enqueue(t, cpu, true);
+    spin_unlock(&rqs[cpu].lock);
+out:
+    spin_unlock_irqrestore(&t->pi_lock, f);
+    return woken;
+}
+
+void sched_start(struct task *t)
+{
+    u64 f = irq_save();
+    u32 cpu = sched_least_loaded(t);
+    spin_lock(&rqs[cpu].lock);
+    t->cpu = cpu;
+    t->vruntime = rqs[cpu].min_vruntime;
+    t->state = TASK_RUNNING;
+    sched_enqueue(t, cpu, false);
+    spin_unlock(&rqs[cpu].lock);
+    irq_restore(f);
+}
+
+/* Takes one waiting thread from a busier vCPU, if its lock is free. Own lock held. */
+static bool sched_pull(u32 here, u32 min_nr)
+{
+    for (u32 i = 1; i < ncpus; i++) {
+        u32 cpu = here + i < ncpus ? here + i : here + i - ncpus;
+        struct rq *from = &rqs[cpu];
+        if (READ_ONCE(from->nr) < min_nr || list_empty(&from->queue) || !spin_trylock(&from->lock))
+            continue;
+        struct task *t;
+        list_for_each(t, &from->queue, rq_node) {
+            if (!sched_allowed(t, here) || t->on_cpu)
+                continue;
+            list_del(&t->rq_node);
+            from->nr--;
+            sched_enqueue(t, here, false);
+            spin_unlock(&from->lock);
+            return true;
+        }
+        spin_unlock(&from->lock);
+    }
+    return false;
+}
+
+void sched_tick(void)
+{
+    u32 here = cpu_id();
+    struct rq *rq = &rqs[here];
+    spin_lock(&rq->lock);
+    sched_update_curr(rq);
+    if (!list_empty(&rq->queue)) {
+        if (time_ns() - rq->curr->slice_start >= SLICE_NS)
+            sched_resched(here);
+        for (u32 i = 0; i < ncpus; i++) /* somebody idles while a thread waits here: let it come and pull */
+            if (sched_cpu_idle(i) && cpus[i].online) {
+                sched_resched(i);
+                break;
+            }
+    }
+    if (++rq->ticks % BALANCE_TICKS == 0)
+        sched_pull(here, rq->nr + 2);
+    spin_unlock(&rq->lock);
+}
+
+static void sched_load_segments(struct task *t)
+{
+    wrmsr(MSR_FS_BASE, t->fsbase);
+    if (rdmsr(MSR_KERNEL_GS_BASE) != t->gsbase)
+        wrmsr(MSR_KERNEL_GS_BASE, t->gsbase);
+}
+
+/* Returns, once prev runs again, the thread that ran just before it. */
+probed struct task *context_switch(struct task *prev, struct task *next)
+{
+    struct cpu *c = this_cpu();
+    if (prev->mm)
+        fpu_save(prev);
+    if (next->mm) {
+        mm_switch(c, next->mm);
+        cpu_set_kstack(c, (u64)task_regs(next) + sizeof(struct pt_regs));
+        sched_load_segments(next);
+    }
+    c->curr = next;
+    extern struct task *sched_switch_stack(struct task *, struct task *);
+    return sched_switch_stack(prev, next);
+}
+
+/* On the new thread's stack: unlock, let go of the old one. Interrupts stay off. */
+void sched_finish_switch(struct task *prev)
+{
+    bool displaced = !prev->is_idle && !prev->on_rq && prev->state == TASK_RUNNING; /* its affinity forbids this vCPU */
+    bool dead = prev->state == TASK_DEAD;
+    spin_unlock(&rqs[cpu_id()].lock);
+    __atomic_store_n(&prev->on_cpu, false, __ATOMIC_RELEASE);
+    if (displaced) {
+        u32 cpu = sched_least_loaded(prev);
+        spin_lock(&rqs[cpu].lock);
+        sched_enqueue(prev, cpu, false);
+        spin_unlock(&rqs[cpu].lock);
+    }
+    if (dead)
+        task_put(prev);
+}
+
+void schedule(void)
+{
+    u64 f = irq_save();
+    u32 here = cpu_id();
+    struct rq *rq = &rqs[here];
+    spin_lock(&rq->lock);
+    struct task *prev = rq->curr;
+    atomic_and(&prev->tif, ~TIF_NEED_RESCHED);
+    sched_update_curr(rq);
+    if (!prev->is_idle) {
+        if (prev->state == TASK_INTERRUPTIBLE && signal_pending(prev))
+            prev->state = TASK_RUNNING;
+        if (prev->state != TASK_RUNNING || !sched_allowed(prev, here)) {
+            prev->on_rq = false;
+            rq->nr--;
+        } else {
+            sched_insert(rq, prev);
+        }
+    }
+    if (list_empty(&rq->queue))
+        sched_pull(here, 2);
+    struct task *next = this_cpu()->idle;
+    if (!list_empty(&rq->queue)) {
+        next = list_first(&rq->queue, struct task, rq_node);
+        list_del(&next->rq_node);
+        next->exec_start = next->slice_start = time_ns();
+        timer_tick_start();
+    }
+    atomic_and(&prev->tif, ~TIF_NEED_RESCHED); /* sched_pull's own enqueue asks for what we are doing */
+    if (next != prev) {
+        if (prev->state == TASK_RUNNING)
+            prev->nivcsw++;
+        else
+            prev->nvcsw++;
+        rq->curr = next;
+        next->on_cpu = true;
+        prev = context_switch(prev, next);
+        sched_finish_switch(prev);
+    } else {
+        spin_unlock(&rq->lock);
+    }
+    irq_restore(f);
+}
+
+void sched_yield_current(void)
+{
+    struct rq *rq = &rqs[cpu_id()];
+    u64 f = spin_lock_irqsave(&rq->lock);
+    sched_update_curr(rq);
+    if (!list_empty(&rq->queue)) /* behind everybody who waits now */
+        current->vruntime = MAX(current->vruntime, list_entry(rq->queue.prev, struct task, rq_node)->vruntime + 1);
+    spin_unlock_irqrestore(&rq->lock, f);
+    schedule();
+}
+
+long sched_set_affinity(struct task *t, u64 mask)
+{
+    mask &= (1ul << ncpus) - 1;
+    if (!mask)
+        return -EINVAL;
+    u64 f = spin_lock_irqsave(&t->pi_lock);
+    struct rq *rq = sched_task_rq_lock(t);
+    t->cpus_allowed = mask;
+    bool away = t->on_rq && !sched_allowed(t, t->cpu), queued = away && rq->curr != t;
+    if (queued) {
+        list_del(&t->rq_node);
+        rq->nr--;
+        t->on_rq = false;
+    } else if (away && t != current) {
+        sched_resched(t->cpu);
+    }
+    spin_unlock(&rq->lock);
+    if (queued) {
+        u32 cpu = sched_least_loaded(t);
+        spin_lock(&rqs[cpu].lock);
+        sched_enqueue(t, cpu, false);
+        spin_unlock(&rqs[cpu].lock);
+    }
+    spin_unlock_irqrestore(&t->pi_lock, f);
+    if (away && t == current)
+        schedule();
+    return 0;
+}
+
+void sched_quiesce(void)
+{
+    u64 allowed = current->cpus_allowed;
+    for (u32 i = 0; i < ncpus; i++)
+        sched_set_affinity(current, 1ul << i);
+    sched_set_affinity(current, allowed);
+}
+
+u32 sched_nr_running(void)
+{
+    u32 n = 0;
+    for (u32 i = 0; i < ncpus; i++)
+        n += READ_ONCE(rqs[i].nr);
+    return n;
+}
+
+void sched_init_idle(u32 cpu)
+{
+    struct rq *rq = &rqs[cpu];
+    list_init(&rq->queue);
+    rq->curr = cpus[cpu].idle;
+    rq->curr->on_cpu = true;
+    rq->curr->cpu = cpu;
+}
+
+void sched_init(void)
+{
+    struct cpu *c = this_cpu();
+    c->idle = fork_idle(0);
+    c->curr = c->idle;
+    c->online = true;
+    sched_init_idle(0);
+}

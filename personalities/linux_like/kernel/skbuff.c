@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Packet buffers: a head from its own cache, and the data it points to. */
+#include "defs.h"
+#include "net.h"
+
+static struct kmem_cache *skb_cache;
+
+void skb_init(void) { skb_cache = kmem_cache_create("skb", sizeof(struct skb)); }
+
+void *skb_buffer_alloc(void) { return kmalloc(RX_BUFFER_SIZE); }
+void skb_buffer_free(void *buffer) { kfree(buffer); }
+
+static struct skb *skb_head(void *buffer, u32 buffer_size)
+{
+    struct skb *s = kmem_cache_alloc(skb_cache);
+    if (!s)
+        return NULL;
+    memset(s, 0, sizeof *s);
+    s->head = buffer;
+    s->truesize = buffer_size + sizeof *s;
+    return s;
+}
+
+/* A packet around a buffer the NIC filled. NULL: the buffer stays the caller's. */
+struct skb *skb_build(void *buffer, u32 offset, u32 len)
+{
+    struct skb *s = skb_head(buffer, RX_BUFFER_SIZE);
+    if (s) {
+        s->data = s->head + offset;
+        s->len = len;
+    }
+    return s;
+}
+
+/* An empty packet; data stands headroom bytes into the buffer. */
+struct skb *skb_alloc(u32 size, u32 headroom)
+{
+    void *buffer = kmalloc(headroom + size);
+    if (!buffer)
+        return NULL;
+    struct skb *s = skb_head(buffer, headroom + size);
+    if (!s) {
+        kfree(buffer);
+        return NULL;
+    }
+    s->data = s->head + headroom;
+    return s;
+}
+
+void skb_free(struct skb *s)
+{
+    kfree(s->head);
+    kmem_cache_free(skb_cache, s);
+}

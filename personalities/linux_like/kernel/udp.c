@@ -1,0 +1,322 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* UDP, RFC 768: ports to sockets, packets to receive queues and back to programs. */
+#include "defs.h"
+#include "net.h"
+#include "task.h"
+
+#define UDP_BUCKETS 256
+#define EPHEMERAL_FIRST 32768
+#define EPHEMERAL_COUNT 28232
+#define UDP_HEADERS (sizeof(struct udp_hdr) + sizeof(struct ip_hdr))
+
+/* Lookups take no lock; a socket's memory is given back only after sched_quiesce(). */
+static struct { struct sock *first; struct spinlock lock; } buckets[UDP_BUCKETS];
+static struct kmem_cache *sock_cache;
+static u64 udp_no_port, udp_bad;
+static u32 ephemeral_next;
+
+static u32 udp_bucket(u16 port) { return ntohs(port) % UDP_BUCKETS; }
+
+void udp_init(void) { sock_cache = kmem_cache_create("udp_sock", sizeof(struct sock)); }
+
+struct sock *udp_sock_new(void)
+{
+    struct sock *sk = kmem_cache_alloc(sock_cache);
+    if (!sk)
+        return NULL;
+    memset(sk, 0, sizeof *sk);
+    sk->rcvbuf = sk->sndbuf = SOCK_RCVBUF;
+    list_init(&sk->queue);
+    wait_queue_init(&sk->wq);
+    return sk;
+}
+
+void udp_sock_release(struct sock *sk)
+{
+    if (sk->lport) {
+        u32 b = udp_bucket(sk->lport);
+        spin_lock(&buckets[b].lock);
+        struct sock **at = &buckets[b].first;
+        while (*at != sk)
+            at = &(*at)->next;
+        WRITE_ONCE(*at, sk->next);
+        spin_unlock(&buckets[b].lock);
+        sched_quiesce(); /* no softirq can still have found it */
+    }
+    struct skb *s, *tmp;
+    list_for_each_safe(s, tmp, &sk->queue, node)
+        skb_free(s);
+    kmem_cache_free(sock_cache, sk);
+}
+
+static bool udp_conflict(struct sock *a, u32 addr, u16 port, struct sock *b)
+{
+    return a->lport == port && (!a->laddr || !addr || a->laddr == addr) && !(a->reuseport && b->reuseport);
+}
+
+/* port 0: any free one. */
+long udp_bind(struct sock *sk, u32 addr, u16 port)
+{
+    if (sk->lport)
+        return -EINVAL;
+    if (addr && !ip_is_local(addr) && addr != 0xffffffff)
+        return -EADDRNOTAVAIL;
+    bool any = !port;
+    for (u32 tries = 0; tries < (any ? EPHEMERAL_COUNT : 1u); tries++) {
+        if (any)
+            port = htons((u16)(EPHEMERAL_FIRST + atomic_add(&ephemeral_next, 1) % EPHEMERAL_COUNT));
+        u32 b = udp_bucket(port);
+        bool taken = false;
+        spin_lock(&buckets[b].lock);
+        for (struct sock *o = buckets[b].first; o && !taken; o = o->next)
+            taken = udp_conflict(o, addr, port, sk);
+        if (!taken) {
+            sk->laddr = addr;
+            sk->lport = port;
+            sk->next = buckets[b].first;
+            __atomic_store_n(&buckets[b].first, sk, __ATOMIC_RELEASE);
+        }
+        spin_unlock(&buckets[b].lock);
+        if (!taken)
+            return 0;
+    }
+    return -EADDRINUSE;
+}
+
+long udp_connect(struct sock *sk, u32 addr, u16 port)
+{
+    u32 saddr, hop;
+    if (!sk->lport) {
+        long r = udp_bind(sk, 0, 0);
+        if (r)
+            return r;
+    }
+    if (!ip_route(addr, &saddr, &hop))
+        return -ENETUNREACH;
+    if (!sk->laddr)
+        sk->laddr = saddr;
+    sk->raddr = addr;
+    sk->rport = port;
+    return 0;
+}
+
+/* The best match: connected over address over any. Several equal ones (SO_REUSEPORT): by the sender's hash. */
+static struct sock *udp_lookup(u32 saddr, u16 sport, u32 daddr, u16 dport)
+{
+    struct sock *best = NULL;
+    int best_score = 0;
+    u32 same = 0, hash = (saddr ^ (u32)sport << 16 ^ dport) * 0x9e3779b1u >> 8;
+    for (struct sock *sk = READ_ONCE(buckets[udp_bucket(dport)].first); sk; sk = READ_ONCE(sk->next)) {
+        if (sk->lport != dport || (sk->laddr && sk->laddr != daddr) ||
+            (sk->rport && (sk->rport != sport || sk->raddr != saddr)))
+            continue;
+        int score = 1 + (sk->laddr != 0) + 2 * (sk->rport != 0);
+        if (score > best_score) {
+            best = sk;
+            best_score = score;
+            same = 1;
+        } else if (score == best_score && sk->reuseport && hash % ++same == 0) {
+            best = sk;
+        }
+    }
+    return best;
+}
+
+/* Onto the socket's receive queue, and somebody is told. At its return the packet waits for a reader. */
+probed static void udp_queue_rcv_skb(struct sock *sk, struct skb *skb)
+{
+    spin_lock(&sk->lock);
+    bool room = sk->rmem + skb->truesize <= sk->rcvbuf || list_empty(&sk->queue);
+    if (room) {
+        list_add_tail(&skb->node, &sk->queue);
+        sk->rmem += skb->truesize;
+    } else {
+        sk->drops++;
+    }
+    spin_unlock(&sk->lock);
+    if (!room)
+        skb_free(skb);
+    else if (wait_active(&sk->wq))
+        wake_up_events(&sk->wq, 1, POLLIN);
+}
+
+static bool udp_checksum_ok(struct skb *skb, struct udp_hdr *h, u32 saddr, u32 daddr)
+{
+    if (!h->csum || skb->csum_mode == CSUM_UNNECESSARY)
+        return true;
+    return !csum_fold(csum_partial(h, skb->len, csum_pseudo(saddr, daddr, skb->len, IPPROTO_UDP)));
+}
+
+/* data at the UDP header. */
+void udp_rcv(struct skb *skb, u32 saddr, u32 daddr)
+{
+    struct udp_hdr *h = (struct udp_hdr *)skb->data;
+    if (skb->len < sizeof *h || ntohs(h->len) < sizeof *h || ntohs(h->len) > skb->len) {
+        udp_bad++;
+        skb_free(skb);
+        return;
+    }
+    skb->len = ntohs(h->len);
+    if (!udp_checksum_ok(skb, h, saddr, daddr)) {
+        udp_bad++;
+        skb_free(skb);
+        return;
+    }
+    skb->saddr = saddr;
+    skb->daddr = daddr;
+    skb->sport = h->src;
+    skb->dport = h->dst;
+    struct sock *sk = udp_lookup(saddr, h->src, daddr, h->dst);
+    if (!sk) {
+        udp_no_port++;
+        skb_free(skb);
+        return;
+    }
+    skb_pull(skb, sizeof *h);
+    udp_queue_rcv_skb(sk, skb);
+}
+
+/* The first packet, or NULL. peek leaves it queued, for this caller alone to copy: under the socket's lock. */
+static struct skb *udp_dequeue(struct sock *sk)
+{
+    struct skb *s = NULL;
+    spin_lock_bh(&sk->lock);
+    if (!list_empty(&sk->queue)) {
+        s = list_first(&sk->queue, struct skb, node);
+        list_del(&s->node);
+        sk->rmem -= s->truesize;
+    }
+    spin_unlock_bh(&sk->lock);
+    return s;
+}
+
+static void udp_requeue(struct sock *sk, struct skb *s)
+{
+    spin_lock_bh(&sk->lock);
+    list_add(&s->node, &sk->queue);
+    sk->rmem += s->truesize;
+    spin_unlock_bh(&sk->lock);
+    wake_up_events(&sk->wq, 1, POLLIN);
+}
+
+noinline static struct skb *udp_wait(struct sock *sk, s64 *err)
+{
+    struct wait_entry e;
+    struct skb *s = NULL;
+    u64 until = sk->rcvtimeo ? time_ns() + sk->rcvtimeo : 0;
+    wait_entry_init(&e);
+    for (;;) {
+        wait_prepare_exclusive(&sk->wq, &e, TASK_INTERRUPTIBLE);
+        s = udp_dequeue(sk);
+        if (s)
+            break;
+        if (signal_pending(current)) {
+            *err = until ? -EINTR : -ERESTARTSYS;
+            break;
+        }
+        if (!timer_schedule_until(until)) {
+            *err = -EAGAIN;
+            break;
+        }
+    }
+    wait_finish(&sk->wq, &e);
+    return s;
+}
+
+/* The datagram's bytes into the caller's buffers; what does not fit is lost, as recvmsg says. */
+probed ssize_t udp_copy_datagram(struct skb *skb, struct msg *m)
+{
+    u64 done = 0, n = MIN((u64)skb->len, m->size);
+    for (u32 i = 0; i < m->niov && done < n; i++) {
+        u64 k = MIN(m->iov[i].len, n - done);
+        if (copy_to_user(m->iov[i].base, skb->data + done, k))
+            return -EFAULT;
+        done += k;
+    }
+    if (skb->len > m->size)
+        m->out_flags |= MSG_TRUNC;
+    if (m->name) {
+        *m->name = (struct sockaddr_in){ AF_INET, skb->sport, skb->saddr, { 0 } };
+        m->has_name = true;
+    }
+    return m->flags & MSG_TRUNC ? (ssize_t)skb->len : (ssize_t)n;
+}
+
+/* At its entry the calling thread is done with the datagram it had before. */
+probed ssize_t udp_recvmsg(struct sock *sk, struct msg *m)
+{
+    s64 err = 0;
+    m->has_name = false;
+    m->out_flags = 0;
+    if (!sk->lport && udp_bind(sk, 0, 0))
+        return -EAGAIN;
+    struct skb *s = udp_dequeue(sk);
+    if (!s) {
+        if (sk->nonblock || m->flags & MSG_DONTWAIT)
+            return -EAGAIN;
+        s = udp_wait(sk, &err);
+        if (!s)
+            return err;
+    }
+    ssize_t r = udp_copy_datagram(s, m);
+    if (m->flags & MSG_PEEK)
+        udp_requeue(sk, s);
+    else
+        skb_free(s);
+    return r;
+}
+
+static void udp_checksum_out(struct skb *skb, struct udp_hdr *h, struct net_device *dev, u32 saddr, u32 daddr)
+{
+    u32 sum = csum_pseudo(saddr, daddr, skb->len, IPPROTO_UDP);
+    if (dev->tx_csum) {
+        h->csum = (u16)~csum_fold(sum);
+        skb->csum_mode = CSUM_PARTIAL;
+        skb->csum_offset = offsetof(struct udp_hdr, csum);
+        return;
+    }
+    u16 c = csum_fold(csum_partial(h, skb->len, sum));
+    h->csum = c ? c : 0xffff;
+}
+
+ssize_t udp_sendmsg(struct sock *sk, struct msg *m)
+{
+    u32 daddr = m->name ? m->name->addr : sk->raddr, saddr, hop;
+    u16 dport = m->name ? m->name->port : sk->rport;
+    if (m->name && m->name->family != AF_INET)
+        return -EAFNOSUPPORT;
+    if (!dport)
+        return -EDESTADDRREQ;
+    if (!daddr)
+        daddr = htonl(0x7f000001);
+    if (!sk->lport && udp_bind(sk, 0, 0))
+        return -EAGAIN;
+    struct net_device *dev = ip_route(daddr, &saddr, &hop);
+    if (!dev)
+        return -ENETUNREACH;
+    if (sk->laddr)
+        saddr = sk->laddr;
+    if (m->size + UDP_HEADERS > dev->mtu || m->size > 65507)
+        return -EMSGSIZE;
+    struct skb *skb = skb_alloc((u32)m->size, TX_HEADROOM);
+    if (!skb)
+        return -ENOBUFS;
+    for (u32 i = 0; i < m->niov; i++) {
+        if (copy_from_user(skb->data + skb->len, m->iov[i].base, m->iov[i].len)) {
+            skb_free(skb);
+            return -EFAULT;
+        }
+        skb->len += (u32)m->iov[i].len;
+    }
+    struct udp_hdr *h = skb_push(skb, sizeof *h);
+    *h = (struct udp_hdr){ sk->lport, dport, htons((u16)skb->len), 0 };
+    udp_checksum_out(skb, h, dev, saddr, daddr);
+    ip_output(skb, dev, saddr, daddr, hop, IPPROTO_UDP);
+    return (ssize_t)m->size;
+}
+
+u32 udp_poll(struct file *f, struct sock *sk, struct poll_table *pt)
+{
+    poll_wait(f, &sk->wq, pt);
+    return POLLOUT | (list_empty(&sk->queue) ? 0 : POLLIN);
+}

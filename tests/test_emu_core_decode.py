@@ -147,3 +147,20 @@ def test_only_code_that_is_decoded_anew_pays_for_its_bytes() -> None:
     with TimingWorld(block_min16=0) as cached, TimingWorld(block_min16=0, frontend_bytes=16) as legacy:
         assert cached.decode(long_moves).cost == 0.5
         assert legacy.decode(long_moves).cost == 20 / 16
+
+
+@pytest.mark.parametrize(
+    ("text", "chased", "loads"),
+    [
+        ("mov rax, [rax]", 1, 1),
+        ("mov rax, [rdi]; mov rbx, [rdi+8]", 0, 2),
+        ("mov rax, [rdi]; lea rax, [rax + 8]; mov rbx, [rax]", 1, 2),
+        ("mov rax, [rdi]; xor eax, eax; mov rbx, [rdi + rax]", 0, 2),
+        ("mov rax, [rdi]; mov [rax], rbx", 0, 1),
+    ],
+)
+def test_loads_that_wait_for_loads_are_told_from_those_that_do_not(
+    world: TimingWorld, text: str, chased: int, loads: int
+) -> None:
+    hidden = chased * ROWS["chased_hidden"] + (loads - chased) * ROWS["load_hidden"]
+    assert decode(world, text).load_hidden == hidden // loads

@@ -43,11 +43,11 @@ CS_API uint64_t u_counter(cs_world *w, int vcpu, int i) { return w->machine[0]->
 CS_API void u_flush(cs_world *w, int vcpu) { tlb_flush(w->machine[0]->vcpu[vcpu]); }
 
 /* One block: marks as (offset, cost16) pairs; returns its number of instructions, or -1. */
-CS_API int u_decode(cs_world *w, const uint8_t *code, uint32_t n, uint16_t flags, uint32_t out[6], uint16_t *marks, int max) {
+CS_API int u_decode(cs_world *w, const uint8_t *code, uint32_t n, uint16_t flags, uint32_t out[7], uint16_t *marks, int max) {
     struct block b = { .flags = flags };
     if (decode_block(w->machine[0], code, n, &b)) return -1;
-    uint32_t values[6] = { b.cost16, b.serial16, b.retire16, b.flags, b.uncosted, b.rep_bytes };
-    for (int i = 0; i < 6; i++) out[i] = values[i];
+    uint32_t values[7] = { b.cost16, b.serial16, b.retire16, b.flags, b.uncosted, b.rep_bytes, b.load_hidden };
+    for (int i = 0; i < 7; i++) out[i] = values[i];
     for (int i = 0; i < b.ninsn && i < max; i++) { marks[2 * i] = b.marks[i].offset; marks[2 * i + 1] = b.marks[i].cost16; }
     free(b.marks);
     return b.ninsn;

@@ -45,6 +45,7 @@ class Decoded:
     flags: int
     uncosted: int
     rep_bytes: int
+    load_hidden: int
     marks: tuple[tuple[int, float], ...]
 
 
@@ -110,11 +111,11 @@ class TimingWorld:
 
     def decode(self, code: bytes, flags: int = 0) -> Decoded:
         """One block's static cost."""
-        out, marks = (ctypes.c_uint32 * 6)(), (ctypes.c_uint16 * 1024)()
+        out, marks = (ctypes.c_uint32 * 7)(), (ctypes.c_uint16 * 1024)()
         n = self.lib.u_decode(self.handle, code, len(code), flags, out, marks, 512)
         self._check(n)
         steps = tuple((marks[2 * i], marks[2 * i + 1] / 16) for i in range(n))
-        return Decoded(out[0] / 16, out[1] / 16, out[2] / 16, out[3], out[4], out[5], steps)
+        return Decoded(out[0] / 16, out[1] / 16, out[2] / 16, out[3], out[4], out[5], out[6], steps)
 
     def access(self, vcpu: int, gpa: int, size: int = 8, flags: int = 0, advance: int = 0) -> dict[str, int]:
         """One access (cs_test_access); the cycles it stalls, by cause."""

@@ -44,16 +44,17 @@ static uint32_t flow_bound16(const struct uarch *u, const struct dop *d, uint32_
             for (int k = 0; k < o->naddr; k++) if (ready[o->addr[k]] > addr) addr = ready[o->addr[k]];
             struct flow_store name = { o->addr[0], o->addr[1], o->scale, o->segment, version[o->addr[0]], version[o->addr[1]], o->disp, 0 };
             struct flow_store *same = NULL;
-            if (o->load || o->store)
+            bool load = o->load && o->kind != DOP_SERIAL, store = o->store && o->kind != DOP_SERIAL;    /* a serialising row holds its memory time */
+            if (load || store)
                 for (uint32_t k = 0; k < nstores && !same; k++)
                     if (stores[k].base == name.base && stores[k].index == name.index && stores[k].scale == name.scale && stores[k].segment == name.segment
                         && stores[k].disp == name.disp && stores[k].base_version == name.base_version && stores[k].index_version == name.index_version) same = &stores[k];
-            if (o->load) {
+            if (load) {
                 data = addr + load16;
                 if (same && same->ready + forward16 > data) data = same->ready + forward16;
             }
             for (int k = 0; k < o->nreads; k++) if (ready[o->reads[k]] > data) data = ready[o->reads[k]];
-            if (!o->load && !o->store && addr > data) data = addr;      /* LEA */
+            if (!load && !store && addr > data) data = addr;            /* LEA */
             at = data;
             if (o->kind == DOP_PLAIN) at += 16u * (o->form ? o->form->latency : (uint32_t)u->row[UA_default_latency]);
             for (int k = 0; k < o->nwrites; k++) {
@@ -61,7 +62,7 @@ static uint32_t flow_bound16(const struct uarch *u, const struct dop *d, uint32_
                 ready[r] = at;
                 if (r < DREG_FLAGS) version[r]++;
             }
-            if (o->store) {
+            if (store) {
                 name.ready = at;
                 if (same) same->ready = at;
                 else { stores[next_store] = name; next_store = (next_store + 1) % FLOW_STORES; if (nstores < FLOW_STORES) nstores++; }
@@ -75,6 +76,26 @@ static uint32_t flow_bound16(const struct uarch *u, const struct dop *d, uint32_
         if (ready[r] > warm[r] && s > slope) slope = s;
     }
     return slope;
+}
+
+/* How much of a load's latency the window hides here: row chased_hidden for loads whose address comes from another load (in the block, or
+ * in its run before), load_hidden for the others, their mean for the block: the memory hooks cannot tell which load they see. */
+static uint32_t hidden_cycles(const struct uarch *u, const struct dop *d, uint32_t n) {
+    bool loaded[DREG_COUNT] = { false };
+    uint32_t loads = 0, chased = 0;
+    for (uint32_t run = 0; run < 2; run++) {
+        loads = chased = 0;
+        for (uint32_t i = 0; i < n; i++) {
+            bool address = false, from = d[i].load;
+            for (int k = 0; k < d[i].naddr; k++) address |= loaded[d[i].addr[k]];
+            for (int k = 0; k < d[i].nreads; k++) from |= loaded[d[i].reads[k]];
+            if (!d[i].load && !d[i].store) from |= address;             /* LEA */
+            loads += d[i].load; chased += d[i].load && address;
+            for (int k = 0; k < d[i].nwrites; k++) if (d[i].writes[k] != DREG_FLAGS) loaded[d[i].writes[k]] = from;
+        }
+    }
+    uint32_t apart = (uint32_t)u->row[UA_load_hidden], together = (uint32_t)u->row[UA_chased_hidden];
+    return loads ? (chased * together + (loads - chased) * apart) / loads : apart;
 }
 
 enum { LCP_CYCLES = 3 };     /* Intel optimisation manual: length-changing prefixes; only code that is decoded anew each time pays */
@@ -98,4 +119,5 @@ void block_cost(const struct uarch *u, const struct dop *d, uint32_t n, uint32_t
     if (plain && (b = flow_bound16(u, d, n)) > worst) worst = b;
     if (!rep && worst < (uint32_t)u->row[UA_block_min16]) worst = (uint32_t)u->row[UA_block_min16];
     out->cost16 = worst + serial16; out->serial16 = serial16; out->retire16 = retire16;
+    out->load_hidden = hidden_cycles(u, d, n);
 }

@@ -237,7 +237,7 @@ static void data_line(struct vcpu *v, uint32_t key, bool write) {
         l2_find(c, key)[0] = key << 2 | ST_M;
         if (!(locked && c->filled == key) && a.latency < (uint32_t)c->upgrade_latency) { a.latency = (uint32_t)c->upgrade_latency; a.cause = CS_COHERENCE; }
     }
-    uint64_t now = cache_now(v), hidden = a.streamed || locked ? 0 : (uint64_t)(write ? c->store_hidden : c->load_hidden);
+    uint64_t now = cache_now(v), hidden = a.streamed || locked ? 0 : (uint64_t)(write ? c->store_hidden : v->cur ? v->cur->load_hidden : 0);
     uint64_t wait = a.latency > hidden ? a.latency - hidden : 0, done = now + a.latency;
     const struct dir_line *d = &v->machine->llc->dir[key - 1];
     if (d->writer && d->writer != v->index + 1 && d->mtime + (uint64_t)c->transfer_latency > done) {
@@ -338,7 +338,7 @@ static int vcpu_caches_new(struct vcpu *v) {
     c->branch = branch_new();
     c->epoch = 1;
 #define ROW(name) c->name = (int32_t)u->row[UA_##name];
-    ROW(load_hidden) ROW(store_hidden) ROW(fetch_hidden) ROW(l2_latency) ROW(llc_latency) ROW(dram_latency) ROW(transfer_latency) ROW(upgrade_latency)
+    ROW(store_hidden) ROW(fetch_hidden) ROW(l2_latency) ROW(llc_latency) ROW(dram_latency) ROW(transfer_latency) ROW(upgrade_latency)
     ROW(stream_line) ROW(stlb_latency) ROW(walk_latency) ROW(mispredict) ROW(rep_startup) ROW(rep_line16)
 #undef ROW
     return c->l2 && c->branch ? 0 : -1;
@@ -407,6 +407,7 @@ int cs_test_access(cs_world *w, int machine, int vcpu, uint64_t gpa, uint32_t si
     struct vcpu *v = w->machine[machine]->vcpu[vcpu];
     static struct block block;
     block.flags = flags & CS_TEST_LOCKED ? BLK_LOCKED : 0;
+    block.load_hidden = (uint8_t)uarch_row(v->machine->uarch, UA_load_hidden);
     block.va = block.code_gpa = gpa; block.size = size; block.code_line_stamp = 0;
     struct block *running = v->cur;
     v->cur = &block;

@@ -29,7 +29,7 @@ struct caches {
     struct { uint32_t page, line; } stream[STREAMS];
     struct branch *branch;
     uint32_t *l2; uint32_t l2_sets, l2_ways;
-    int32_t load_hidden, store_hidden, fetch_hidden, l2_latency, llc_latency, dram_latency, transfer_latency, upgrade_latency, stream_line, stlb_latency, walk_latency,
+    int32_t store_hidden, fetch_hidden, l2_latency, llc_latency, dram_latency, transfer_latency, upgrade_latency, stream_line, stlb_latency, walk_latency,
         mispredict, rep_startup, rep_line16;
 };
 

@@ -324,11 +324,12 @@ int decode_block(struct machine *m, const uint8_t *code, uint32_t size, struct b
     if (!scratch) return world_fail(m->world, "cs_open has not been called");
     const struct uarch *u = m->uarch;
     uint32_t n = decode_all(u, code, size, out), uncosted = 0;
-    struct block_cost c = { 16 * n, 0, 16 * n };          /* no table: one cycle an instruction */
+    struct block_cost c = { 16 * n, 0, 16 * n, 0 };          /* no table: one cycle an instruction */
     if (u && u->have_rows) block_cost(u, ops, n, size, out->flags & BLK_REP, &c);
     for (uint32_t i = 0; i < n; i++) uncosted += ops[i].uncosted;
     out->ninsn = (uint16_t)n; out->uncosted = (uint16_t)uncosted;
     out->cost16 = c.cost16; out->serial16 = c.serial16; out->retire16 = c.retire16;
+    out->load_hidden = (uint8_t)(c.load_hidden > UINT8_MAX ? UINT8_MAX : c.load_hidden);
     if (fill_marks(out, n, size, c.cost16 - c.serial16)) return world_fail(m->world, "out of memory for a block of %u instructions", n);
     return 0;
 }

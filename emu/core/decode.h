@@ -22,7 +22,7 @@ struct dop {
     uint32_t serial16;
 };
 
-struct block_cost { uint32_t cost16, serial16, retire16; };
+struct block_cost { uint32_t cost16, serial16, retire16, load_hidden; };
 
 /* Steady-state cost of a block that runs again and again: the largest of the issue, port, front-end and loop-carried
  * dependency bounds, plus what serialises. */

@@ -46,6 +46,7 @@ struct block {            /* canonical record: one per (vCPU, va, size, code byt
     uint64_t code_line_stamp;                    /* L1I shortcut: owned by cache.c */
     bool port_io;         /* holds IN or OUT: Unicorn must restore RIP before their hooks (engine.c) */
     uint8_t rep_bytes;    /* BLK_REP: bytes an iteration moves or stores (decode.c, for cache.c) */
+    uint8_t load_hidden;  /* cycles of a load's latency that are no stall, by how many of its loads wait for other loads (decode.c, for cache.c) */
 };
 struct cell { struct block *block; struct vcpu *vcpu; };         /* per translation: the block hook's user_data */
 

@@ -18,13 +18,14 @@ from emu.platform.cmos import Cmos
 from emu.platform.pic import PicPair
 from emu.platform.pit import Pit
 from emu.platform.power import Power
+from emu.platform.serial import SerialLine
 from emu.units import MIB
 
 if TYPE_CHECKING:
     from emu.world import World
 
 MAX_CPUS = 16
-PIT_LINE = 2
+PIT_LINE, SERIAL_LINE = 2, 4
 CONSOLE_TAIL_BYTES = 64 * 1024
 
 
@@ -102,7 +103,8 @@ class Machine:
         pit = Pit(f"m{index}.pit", world.schedule, lambda time_ps: self.ioapic.pulse(PIT_LINE, time_ps))
         world.register(pit.name, pit.event)
         power = Power(lambda how, time_ps: world.guest_ended(index, how, time_ps))
-        self.devices: list[Device] = [self.ioapic, self.pci, pit, PicPair(), Cmos(config.ram_bytes), power]
+        serial = SerialLine(lambda time_ps: self.ioapic.pulse(SERIAL_LINE, time_ps))
+        self.devices: list[Device] = [self.ioapic, self.pci, pit, PicPair(), Cmos(config.ram_bytes), power, serial]
         for device in self.devices:
             for region in device.ports():
                 self.ports.add(region)

@@ -224,7 +224,7 @@ static void on_out(uc_engine *uc, uint32_t port, int size, uint32_t value, void 
     (void)uc;
     device_access(v, CS_N_PIO, UA_pio_write);
     if (size < 4) value &= (1u << (8 * size)) - 1;
-    if (serial_port(port)) { serial_write(v->machine, v, port, value); return; }
+    if (serial_port(port) && !serial_write(v->machine, v, port, value)) return;
     if (port == 0xf4) { world_stop(world(v), CS_EXIT, v, value); return; }
     if (world(v)->cb.pio_write && world(v)->cb.pio_write(v->machine->index, v->index, port, (uint32_t)size, vcpu_ps(v, v->clock), value))
         world_stop(world(v), CS_CALLBACK, v, 0);

@@ -57,7 +57,7 @@ int serial_new(struct machine *);
 void serial_free(struct machine *);
 bool serial_port(uint32_t port);
 uint32_t serial_read(struct machine *, uint32_t port);
-void serial_write(struct machine *, struct vcpu *, uint32_t port, uint32_t value);
+bool serial_write(struct machine *, struct vcpu *, uint32_t port, uint32_t value);   /* true: its interrupt line rises */
 void serial_flush(struct machine *, int64_t now_ps);
 
 /* block.c */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* A 16550's registers at 0x3F8: the transmitter is always ready, nothing is ever received, and no interrupt line is wired. Bytes written
- * are collected and handed over at a newline, when 256 have come together, or when a run ends.
+/* A 16550's registers at 0x3F8: the transmitter is always ready, nothing is ever received. A write that makes the transmitter's interrupt
+ * due (enabled, and empty again) is passed on to Python, which drives the interrupt line. Bytes written are collected and handed
+ * over at a newline, when 256 have come together, or when a run ends.
  */
 #include "machine.h"
 #include <stdlib.h>
@@ -55,15 +56,16 @@ void serial_flush(struct machine *m, int64_t now_ps)
     if (w->cb.console && w->cb.console(m->index, s->buffer, n, now_ps)) world_stop(w, CS_CALLBACK, w->running, 0);
 }
 
-void serial_write(struct machine *m, struct vcpu *v, uint32_t port, uint32_t value)
+bool serial_write(struct machine *m, struct vcpu *v, uint32_t port, uint32_t value)
 {
     struct serial *s = m->serial;
     uint8_t byte = (uint8_t)value;
+    bool was_due = s->thre && (s->ier & IER_THRE), written = false;
     switch (port - BASE) {
     case 0:
         if (s->lcr & LCR_DLAB) { s->divisor[0] = byte; break; }
         if (s->mcr & MCR_LOOP) break;
-        s->thre = true;
+        s->thre = written = true;
         s->buffer[s->n++] = byte;
         if (byte == '\n' || s->n == BUFFER) serial_flush(m, vcpu_ps(v, v->clock));
         break;
@@ -78,4 +80,5 @@ void serial_write(struct machine *m, struct vcpu *v, uint32_t port, uint32_t val
     case 7: s->scratch = byte; break;
     default: break;
     }
+    return s->thre && (s->ier & IER_THRE) && (written || !was_due);
 }

@@ -81,7 +81,7 @@ boot_pd:
 
     /* Copied to TRAMPOLINE; the started processor begins at its first byte in real mode. */
     .section .rodata
-    .globl ap_trampoline, ap_trampoline_end, ap_boot_stack
+    .globl ap_trampoline, ap_trampoline_end
     .balign 16
     .code16
 ap_trampoline:
@@ -112,20 +112,27 @@ ap_start32:
     ljmp $0x10, $(TRAMPOLINE + (ap_start64 - ap_trampoline))
     .code64
 ap_start64:
-    xor %eax, %eax
-    mov %eax, %fs
-    mov %eax, %gs
-    mov $ap_boot_stack, %rax
-    mov (%rax), %rsp
-    xor %ebp, %ebp
-    mov $smp_ap_main, %rax
-    call *%rax
-    ud2
+    mov $ap_enter, %rax
+    jmp *%rax
     .balign 8
 ap_gdtr:
     .word 39
     .long boot_gdt
 ap_trampoline_end:
+
+    .text
+    .type ap_enter, @function
+ap_enter:                       /* the stack is in the linear map: first the tables that have it */
+    mov $kernel_pml4 - KERNEL_BASE, %eax
+    mov %rax, %cr3
+    xor %eax, %eax
+    mov %eax, %fs
+    mov %eax, %gs
+    mov ap_boot_stack, %rsp
+    xor %ebp, %ebp
+    call smp_ap_main
+    ud2
+    .size ap_enter, . - ap_enter
 
     .section .bss
     .balign 4096

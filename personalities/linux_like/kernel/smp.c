@@ -28,7 +28,6 @@ void smp_send_resched(u32 cpu) { apic_send_ipi(cpus[cpu].apic_id, VEC_RESCHED); 
 void smp_ap_main(void)
 {
     struct cpu *c = ap_booting;
-    write_cr3((u64)kernel_pml4 - KERNEL_BASE);
     cpu_init(c);
     c->curr = c->idle;
     cpu_set_kstack(c, (u64)task_regs(c->idle) + sizeof(struct pt_regs));

@@ -272,7 +272,7 @@ class Referee:
 
     def enter(self, v: Vcpu, now: int) -> None:
         v.released = None
-        r, frame, untaken = v.current, Frame(), not v.thread.frames[-1].last
+        r, frame, untaken = v.current, Frame(), not v.thread.frames[-1].last and len(v.thread.frames) > 1
         if self.push(v, frame) and r:
             if untaken:
                 self.own(v, frame, r, now)
@@ -331,10 +331,11 @@ class Referee:
         elif do == "switch" and known:
             self.switch(m, v, key, to, now)
         elif do == "clear":
-            if v.current:
-                v.current.leave("unattributed", now)
             v.thread.pending, v.released = "", None
-            self.empty(frame)
+            if v.current and frame.last:
+                v.current.leave("unattributed", now)
+            if not v.current:
+                self.empty(frame)
         elif do == "enter":
             self.enter(v, now)
         elif do == "leave":
@@ -454,5 +455,6 @@ class Referee:
             woken.home = woken.queue
             woken.unwake()
             self.own(v, top, woken, now)
+            top.last = 0
         elif had or len(t.frames) > 1:
             self.unwoken(t, now)

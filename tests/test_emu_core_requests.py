@@ -110,6 +110,7 @@ def test_the_work_of_a_woken_thread_is_its_requests(m, log):
     do(m, 0, "release socket")
     m.call(1, CODE + 0x40, 30)  # idle until 10 ns
     do(m, 1, "switch", idle, t, cycles=3)  # 10..11 ns: the end of the switch is the request's already
+    do(m, 1, "clear")  # done with the one before
     m.call(1, CODE + 0x10, 3)
     do(m, 1, "bind", BUFFERS)
     m.call(1, CODE, 3)

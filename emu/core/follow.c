@@ -123,9 +123,10 @@ void follow_handoff(struct vcpu *v, uint64_t gpa, bool mapped, uint8_t reason)
 void follow_clear(struct vcpu *v)
 {
     struct follow *f = v->follow;
-    if (f->current) drop(v, f->current, CS_W_UNATTRIBUTED);
     f->thread->pending = NO_REASON;
     f->released = 0;
+    if (f->current && !top(f->thread)->last) return;   /* woken or interrupted for it, and it is still to be taken: it is the next one */
+    if (f->current) drop(v, f->current, CS_W_UNATTRIBUTED);
     *top(f->thread) = (struct level){0};
 }
 
@@ -219,6 +220,7 @@ static void switch_in(struct vcpu *v, struct thread *t)
         woken->home = woken->queued_for;
         request_unwake(woken);
         own(v, last, woken);
+        last->last = 0;   /* not taken yet */
     } else if (r || t->n > 1) {
         unwoken(v, t);
     }
@@ -298,7 +300,7 @@ void follow_enter(struct vcpu *v)
 {
     struct follow *f = v->follow;
     struct request *r = f->current;
-    bool untaken = r && !top(f->thread)->last;
+    bool untaken = r && !top(f->thread)->last && f->thread->n > 1;
     f->released = 0;
     struct level *l = push(v);
     if (!l || !r) return;

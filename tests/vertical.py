@@ -65,7 +65,7 @@ class Bench:
         line = bytearray()
 
         def sink(data: bytes, time_ps: int) -> None:
-            line.extend(data)
+            line.extend(data.replace(b"\r", b""))
             if b" ready\n" in line:
                 self.world.stop()
             del line[: line.rfind(b"\n") + 1]
@@ -74,6 +74,7 @@ class Bench:
         self.machine.boot(spec)
         stop = self.world.run(limit_ps)
         self.machine.console.sink = None
+        assert stop.reason == Reason.REQUESTED, (stop, self.machine.console.tail[-2000:])
         return stop
 
     def serve(self, outstanding: int, frames: Iterable[bytes], limit_ps: int = 10 * PS_PER_S) -> StopInfo:

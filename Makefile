@@ -31,7 +31,7 @@ build: $(STAMP)  ## compile the core library and the guest images into the tree
 	@$(BIN)/cmake --install build/cmake --prefix . >>build.log 2>&1 || { tail -n 20 build.log; exit 1; }
 
 bench: build  ## speed and memory of the emulator, as series and ratios
-	$(BIN)/python bench/speed.py
+	$(BIN)/python -m bench.speed
 
 crosscheck: build  ## boot the same images under QEMU and compare their answers (needs qemu-system-x86_64)
 	$(BIN)/python -m pytest -m crosscheck tests/crosscheck

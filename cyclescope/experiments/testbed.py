@@ -66,6 +66,7 @@ class Testbed:
 
     Args:
         sink: shown every frame at the client's link, or None.
+        world: an empty one to build in, or None.
     """
 
     __test__ = False
@@ -80,6 +81,7 @@ class Testbed:
         matcher: Matcher | None = None,
         on_answer: Callable[[int, bytes, int], None] | None = None,
         sink: TraceSink | None = None,
+        world: World | None = None,
     ) -> None:
         self.hardware, self.personality, self.spec = hardware, personality, spec
         self._level = level_of(timing)
@@ -90,7 +92,7 @@ class Testbed:
         self._line = b""
         self.host_s = 0.0
 
-        self.world = World()
+        self.world = world or World()
         try:
             self.machine = add_machine(self.world, hardware)
             self._build(matcher, sink)

@@ -64,6 +64,7 @@ class Endpoint:
         self._frames: Iterator[bytes] = iter(())
         self._times: Sequence[int] | None = None  # None: closed loop
         self._exhausted = True
+        self._phase = 0
         self._think_ps = 0
         self._watching = False
         self.lost = 0
@@ -80,7 +81,7 @@ class Endpoint:
             raise ConfigError("the load has no requests: give at least one arrival time")
         self._begin(frames)
         self._times = times_ps
-        self._clock.schedule(int(times_ps[0]), self.name, "send", ())
+        self._clock.schedule(int(times_ps[0]), self.name, "send", (self._phase,))
 
     def closed_loop(self, outstanding: int, frames: Iterable[bytes], start_ps: int, think_ps: int = 0) -> None:
         """Keep `outstanding` requests under way from `start_ps` on; the next follows an answer by `think_ps`."""
@@ -90,19 +91,21 @@ class Endpoint:
         self._times = None
         self._think_ps = think_ps
         for _ in range(outstanding):
-            self._clock.schedule(start_ps, self.name, "send", ())
+            self._clock.schedule(start_ps, self.name, "send", (self._phase,))
 
     def _begin(self, frames: Iterable[bytes]) -> None:
         if not self._exhausted:
             raise ConfigError("this client has a load already")
         self._frames, self._exhausted, self.done = iter(frames), False, False
+        self._phase += 1
         self._first = len(self.starts_ps)
 
     # sending
 
     def _event(self, time_ps: int, tag: str, payload: Payload) -> None:
         if tag == "send":
-            self._send_due(time_ps)
+            if payload[0] == self._phase:  # else left over from an earlier load
+                self._send_due(time_ps)
         elif tag == "watch":
             self._watch(time_ps)
         else:
@@ -122,7 +125,7 @@ class Endpoint:
                 return
             following = int(times[place])
             if following > time_ps:
-                self._clock.schedule(following, self.name, "send", ())
+                self._clock.schedule(following, self.name, "send", (self._phase,))
                 return
 
     def _send_next(self, time_ps: int) -> None:
@@ -142,7 +145,7 @@ class Endpoint:
             self.counters["unanswerable"] += 1
             self.lost += 1
             if self._times is None:
-                self._clock.schedule(time_ps + self.config.timeout_ps, self.name, "send", ())
+                self._clock.schedule(time_ps + self.config.timeout_ps, self.name, "send", (self._phase,))
             return
         older = self._outstanding.pop(key, None)
         if older is not None:
@@ -201,7 +204,7 @@ class Endpoint:
         """A request ended: in a closed loop the next follows."""
         if self._times is None and not self._exhausted:
             if self._think_ps:
-                self._clock.schedule(time_ps + self._think_ps, self.name, "send", ())
+                self._clock.schedule(time_ps + self._think_ps, self.name, "send", (self._phase,))
             else:
                 self._send_next(time_ps)
         else:
@@ -219,7 +222,7 @@ class Endpoint:
         self._matcher.forget(key)
         self.lost += 1
         if self._times is None and not self._exhausted:
-            self._clock.schedule(time_ps, self.name, "send", ())
+            self._clock.schedule(time_ps, self.name, "send", (self._phase,))
 
     def _watch(self, time_ps: int) -> None:
         timeout = self.config.timeout_ps

@@ -102,6 +102,23 @@ def test_closed_loop_thinks_and_may_end_before_it_is_full():
     assert len(server.done) == 1
 
 
+def test_one_load_may_follow_another_and_nothing_of_the_first_leaks_into_it():
+    server = Server()
+    server.client.closed_loop(4, requests_of(6), 0, think_ps=us(10))
+    server.clock.run(us(16))
+    assert server.client.done
+    with pytest.raises(ConfigError, match="at least 1"):
+        server.client.closed_loop(0, [], 0)
+    start = server.clock.now_ps + us(1)
+    server.client.closed_loop(1, requests_of(3), start, think_ps=us(5))
+    with pytest.raises(ConfigError, match="already"):
+        server.client.open_loop([start], requests_of(1))
+    server.clock.run()
+    rtt = 2 * (67_200 + 1_000)
+    assert list(server.client.starts_ps[6:]) == [start + number * (rtt + us(5)) for number in range(3)]
+    assert len(server.done) == 2
+
+
 def test_answers_of_several_datagrams_in_any_order_end_with_the_last():
     def answers(payload: bytes) -> list[bytes]:
         ident = FRAME.unpack_from(payload)[0]

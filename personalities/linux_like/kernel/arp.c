@@ -72,6 +72,16 @@ static void arp_transmit(struct skb *skb, const u8 *mac)
     dev_queue_xmit(skb);
 }
 
+/* A packet waits for the answer. head: its buffer. */
+probed static void arp_hold(void *head, struct arp_entry *e, struct skb *skb)
+{
+    list_add_tail(&skb->node, &e->queue);
+    e->queued++;
+}
+
+/* The answer came: the packet goes on. */
+probed static void arp_resume(void *head, struct skb *skb, const u8 *mac) { arp_transmit(skb, mac); }
+
 static void arp_learn(u32 ip, const u8 *mac, bool create)
 {
     struct list ready = LIST_INIT(ready);
@@ -86,7 +96,7 @@ static void arp_learn(u32 ip, const u8 *mac, bool create)
     spin_unlock_bh(&arp_lock);
     struct skb *s, *tmp;
     list_for_each_safe(s, tmp, &ready, node)
-        arp_transmit(s, mac);
+        arp_resume(s->head, s, mac);
 }
 
 void arp_rcv(struct skb *skb)
@@ -124,8 +134,7 @@ void arp_output(struct skb *skb)
     } else if (e->known) {
         known = true; /* the answer came between */
     } else {
-        list_add_tail(&skb->node, &e->queue);
-        e->queued++;
+        arp_hold(skb->head, e, skb);
     }
     if (e && !e->known && (!e->asked || time_ns() - e->asked > ARP_RETRY_NS)) {
         e->asked = time_ns();

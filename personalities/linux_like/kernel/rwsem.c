@@ -10,7 +10,7 @@ void rwsem_init(struct rwsem *s)
     wait_queue_init(&s->wq);
 }
 
-static bool try_read(struct rwsem *s)
+static bool rwsem_try_read(struct rwsem *s)
 {
     s32 c = READ_ONCE(s->count);
     while (c >= 0)
@@ -19,13 +19,13 @@ static bool try_read(struct rwsem *s)
     return false;
 }
 
-static bool try_write(struct rwsem *s)
+static bool rwsem_try_write(struct rwsem *s)
 {
     s32 c = 0;
     return __atomic_compare_exchange_n(&s->count, &c, -1, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
 }
 
-noinline static void rwsem_wait(struct rwsem *s, bool (*attempt)(struct rwsem *))
+probed static void rwsem_wait(struct rwsem *s, bool (*attempt)(struct rwsem *))
 {
     atomic_add(&s->waiters, 1);
     wait_event(&s->wq, attempt(s));
@@ -34,14 +34,14 @@ noinline static void rwsem_wait(struct rwsem *s, bool (*attempt)(struct rwsem *)
 
 void down_read(struct rwsem *s)
 {
-    if (!try_read(s))
-        rwsem_wait(s, try_read);
+    if (!rwsem_try_read(s))
+        rwsem_wait(s, rwsem_try_read);
 }
 
 void down_write(struct rwsem *s)
 {
-    if (!try_write(s))
-        rwsem_wait(s, try_write);
+    if (!rwsem_try_write(s))
+        rwsem_wait(s, rwsem_try_write);
 }
 
 void up_read(struct rwsem *s)

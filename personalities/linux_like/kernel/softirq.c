@@ -18,7 +18,7 @@ void softirq_raise(u32 nr)
     irq_restore(f);
 }
 
-void softirq_run(void)
+probed void softirq_run(void)
 {
     struct cpu *c = this_cpu();
     u64 start = time_ns();

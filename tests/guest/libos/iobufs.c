@@ -3,7 +3,7 @@
 #include "check.h"
 
 #define BATCH 200u
-#define ROUNDS 300u
+#define ROUNDS 150u
 
 static struct test_step test_step;
 static struct iobuf *test_given[LIBOS_MAX_CPUS];

@@ -3,8 +3,8 @@
 #include "check.h"
 
 #define HELD 512u
-#define STEPS 20000u
-#define ROUNDS 200u
+#define STEPS 8000u
+#define ROUNDS 100u
 #define BATCH 256u
 
 struct test_block {

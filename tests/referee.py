@@ -191,8 +191,8 @@ class Referee:
         self.notes: dict[tuple[int, int, int], int] = {}
 
     def feed(self, events) -> None:
-        for event in events:
-            self.event(*event.tolist())
+        for event in events.tolist():
+            self.event(*event)
 
     def event(self, kind: int, m: int, cpu: int, user: int, ident: int, start: int, end: int, a: int, b: int) -> None:
         v = self.vcpus.get((m, cpu))

@@ -29,6 +29,7 @@
     X(void, cpu_x86_update_cr4_x86_64, (void *, uint32_t)) \
     X(bool, cpu_restore_state_x86_64, (void *, uintptr_t, bool)) \
     X(void, tb_invalidate_phys_range_x86_64, (void *, uint64_t, uint64_t)) \
+    X(void *, find_memory_mapping_x86_64, (uc_engine *, uint64_t)) \
     X(void, tlb_flush_x86_64, (void *))
 
 struct unicorn_api {

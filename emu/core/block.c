@@ -51,7 +51,7 @@ static void charge(struct vcpu *v, struct block *b, uint32_t cost16, uint32_t se
 
 static inline uint32_t cost_of(const struct vcpu *v, const struct block *b) { return v->timed ? b->cost16 : (uint32_t)b->ninsn << 4; }
 
-static void finish(struct vcpu *v, struct block *b)
+void block_finish(struct vcpu *v, const struct block *b)
 {
     if (b->flags & BLK_IRET) v->iret_pending = true;
     if (b->flags & BLK_CR3) v->counters[CS_N_CR3_WRITE]++;   /* cache_fetch flushes the TLBs */
@@ -71,7 +71,7 @@ void block_close(struct vcpu *v)
         charge(v, b, left, serial, retire, b->ninsn - v->cur_insns);
         v->cur_insns = v->cur_done16 = 0;
     }
-    if (UNLIKELY(b->flags & (BLK_IRET | BLK_CR3))) finish(v, b);
+    if (UNLIKELY(b->flags & (BLK_IRET | BLK_CR3))) block_finish(v, b);
 }
 
 /* charge the first n instructions of the running block, or nothing if they are charged already */
@@ -79,6 +79,7 @@ static void charge_to(struct vcpu *v, struct block *b, uint32_t n)
 {
     if (n > b->ninsn) n = b->ninsn;
     if (n <= v->cur_insns) return;
+    v->slow = true;
     uint32_t total = cost_of(v, b), done = v->timed && b->marks ? b->marks[n - 1].cost16 : n << 4;
     if (done > total) done = total;
     uint32_t part = done > v->cur_done16 ? done - v->cur_done16 : 0;
@@ -106,12 +107,24 @@ void block_close_before(struct vcpu *v, uint64_t rip)
 {
     struct block *b = v->cur;
     if (!b) return;
+    v->slow = true;
     uint32_t n = instructions_before(b, rip);
     if (n >= b->ninsn) { block_close(v); return; }
     charge_to(v, b, n);
     b->runs++;
     v->cur = NULL;
     v->cur_insns = v->cur_done16 = 0;
+}
+
+void block_settle(struct vcpu *v)
+{
+    for (uint32_t i = 0; v->table && i < 1u << v->table_bits; i++)
+        for (struct block *b = v->table[i]; b; b = b->next) {
+            b->runs += b->quick;
+            b->instructions += b->quick * b->ninsn;
+            b->cycles[CS_RETIRING] += b->quick * b->ninsn;
+            b->quick = 0;
+        }
 }
 
 static uint64_t hash_bytes(const uint8_t *p, uint32_t n)

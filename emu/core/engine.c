@@ -6,6 +6,7 @@
  * at block starts, in INTR, SYSCALL and clock hooks, and in port hooks of blocks marked port_io; in MMIO callbacks it is restored.
  */
 #include "cache.h"
+#include "follow.h"
 #include "machine.h"
 #include "uarch.h"
 #include <stdlib.h>
@@ -28,6 +29,19 @@ static struct cell *new_cell(struct vcpu *v)
     struct cell *cell = &c->cell[c->used++];
     cell->vcpu = v;
     return cell;
+}
+
+static struct vcpu *executing;
+
+/* In place of Unicorn's own search of its memory map, on every hooked access: the answer hardly ever changes. */
+static void *find_region(uc_engine *uc, uint64_t gpa)
+{
+    const struct vcpu *v = executing;
+    if (LIKELY(v && v->uc == uc)) {
+        if (LIKELY(gpa < v->region_bytes[0])) return v->region[0];
+        if (gpa - FOUR_GIB < v->region_bytes[1]) return v->region[1];
+    }
+    return unicorn.find_memory_mapping_x86_64(uc, gpa);
 }
 
 static inline bool user_mode(const struct vcpu *v) { return (env_of(v)->hflags & HF_CPL) == 3; }
@@ -69,18 +83,14 @@ static struct block *first_sight(struct vcpu *v, struct cell *cell, uint64_t va,
     return b;
 }
 
-static void on_block(uc_engine *uc, uint64_t va, uint32_t size, void *data)
+static __attribute__((noinline)) void start_block(struct vcpu *v, struct cell *cell, uint64_t va, uint32_t size)
 {
-    struct cell *cell = data;
-    struct vcpu *v = cell->vcpu;
-    (void)uc;
-    if (LIKELY(v->cur != NULL)) {
-        block_close(v);
-        if (UNLIKELY(v->iret_pending)) {
-            v->iret_pending = false;
-            follow_iret(v, user_mode(v));
-        }
+    if (v->cur) block_close(v);
+    if (UNLIKELY(v->iret_pending)) {
+        v->iret_pending = false;
+        follow_iret(v, user_mode(v));
     }
+    v->slow = true;
     if (UNLIKELY(v->clock >= v->slice_end) && must_stop(v)) { stop_here(v); return; }
     struct block *b = cell->block;
     if (UNLIKELY(!b || b->va != va || b->size != size)) {
@@ -92,6 +102,27 @@ static void on_block(uc_engine *uc, uint64_t va, uint32_t size, void *data)
     *v->skip_sync = !b->port_io;
     if (UNLIKELY(b->flags & (BLK_PROBE | BLK_RETURN_SITE))) probe_fire(v, b);
     if (v->timed) cache_fetch(v, b);
+    else v->slow = b->port_io || v->follow->current || world(v)->trace;
+}
+
+/* At the functional level, with nothing to follow, a block costs a count: most of them end here. */
+static void on_block(uc_engine *uc, uint64_t va, uint32_t size, void *data)
+{
+    struct cell *cell = data;
+    struct vcpu *v = cell->vcpu;
+    (void)uc;
+    if (LIKELY(!v->slow)) {
+        struct block *p = v->cur, *b = cell->block;
+        p->quick++;
+        v->clock += p->ninsn;
+        if (LIKELY(b && v->clock < v->slice_end && b->va == va && b->size == size && !((p->flags & (BLK_IRET | BLK_CR3)) | (b->flags & (BLK_PROBE | BLK_RETURN_SITE)) | b->port_io))) {
+            v->cur = b;
+            return;
+        }
+        v->cur = NULL;
+        if (p->flags & (BLK_IRET | BLK_CR3)) block_finish(v, p);
+    }
+    start_block(v, cell, va, size);
 }
 
 static void on_memory(uc_engine *uc, uc_mem_type type, uint64_t gpa, int size, int64_t value, void *data)
@@ -199,6 +230,7 @@ static int on_cpuid(uc_engine *uc, void *data)
 
 void device_access(struct vcpu *v, int counter, int row)
 {
+    v->slow = true;                                   /* the device may change who is followed */
     block_close_at(v, env_rip(v));
     v->counters[counter]++;
     uint32_t cycles = row < 0 ? 0 : event_row(v, row);
@@ -282,7 +314,9 @@ bool vcpu_deliver(struct vcpu *v, int vector, bool nmi, uint64_t token)
 void vcpu_execute(struct vcpu *v)
 {
     v->stop_requested = v->ran = false;
+    v->slow = true;
     v->delivering = -1;
+    executing = v;
     uc_err err = unicorn.uc_emu_start(v->uc, env_of(v)->eip, 0, 0, 0);
     if (LIKELY(v->stop_requested)) return;
     uint64_t rip = env_rip(v);
@@ -387,7 +421,7 @@ static int set_memory_hooks(struct vcpu *v, bool on)
         unicorn.uc_hook_del(v->uc, v->mem_hook[0]);
         if (high) unicorn.uc_hook_del(v->uc, v->mem_hook[1]);
         if (v->started && !v->halted) {
-            v->ran = true;                            /* must_stop() then stops before anything runs */
+            v->ran = v->slow = true;                  /* must_stop() then stops before anything runs */
             v->slice_end = v->slice_limit = 0;
             unicorn.uc_emu_start(v->uc, env_of(v)->eip, 0, 0, 0);
         }
@@ -428,6 +462,11 @@ int vcpu_new(struct machine *m, int index)
     v->cpu = layout_cpu(v->uc);
     v->env = layout_env(v->uc);
     v->skip_sync = at(v->uc, layout.skip_sync_in_uc);
+    v->region_bytes[0] = memory_low(m);
+    v->region_bytes[1] = m->ram_bytes - memory_low(m);
+    v->region[0] = unicorn.find_memory_mapping_x86_64(v->uc, 0);
+    v->region[1] = v->region_bytes[1] ? unicorn.find_memory_mapping_x86_64(v->uc, FOUR_GIB) : NULL;
+    layout_set_mapping(v->uc, find_region);
     ((uint64_t *)at(v->env, layout.features))[1] &= ~(1ull << 30);      /* RDRAND, */
     ((uint64_t *)at(v->env, layout.features))[2] &= ~(1ull << 18);      /* RDSEED: host randomness */
     if (!(v->fresh = new_cell(v)) || lapic_new(v) || follow_new(v)) return w->error[0] ? -1 : world_fail(w, "vCPU %d cannot be made.", index);
@@ -449,6 +488,7 @@ int vcpu_new(struct machine *m, int index)
 void vcpu_free(struct vcpu *v)
 {
     if (!v) return;
+    if (executing == v) executing = NULL;
     if (v->uc) unicorn.uc_close(v->uc);
     block_tables_free(v);
     lapic_free(v);

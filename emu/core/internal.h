@@ -36,6 +36,8 @@ struct insn_mark { uint16_t offset, cost16; };   /* cost16: of the block up to a
 
 struct block {            /* canonical record: one per (vCPU, va, size, code bytes, CPL) */
     uint64_t va; uint32_t size; uint16_t ninsn, flags;
+    uint64_t quick;       /* runs at the functional level not yet in runs, instructions and cycles: block_settle */
+    bool port_io;         /* holds IN or OUT: Unicorn must restore RIP before their hooks (engine.c) */
     uint32_t cost16;      /* static cost, 1/16 cycle, at the timed levels */
     uint32_t serial16;    /* of which: serialising instructions and event rows (cause CS_SERIALISING / CS_EVENT) */
     uint32_t retire16;    /* of which: issue slots (CS_RETIRING); cost16 - serial16 - retire16 is CS_CORE_BOUND */
@@ -44,7 +46,6 @@ struct block {            /* canonical record: one per (vCPU, va, size, code byt
     uint64_t code_hash; uint64_t code_gpa; struct block *next;   /* hash chain */
     uint64_t runs, instructions; uint64_t cycles[CS_NCAUSES];    /* what it has cost so far */
     uint64_t code_line_stamp;                    /* L1I shortcut: owned by cache.c */
-    bool port_io;         /* holds IN or OUT: Unicorn must restore RIP before their hooks (engine.c) */
     uint8_t rep_bytes;    /* BLK_REP: bytes an iteration moves or stores (decode.c, for cache.c) */
     uint8_t load_hidden;  /* cycles of a load's latency that are no stall, by how many of its loads wait for other loads (decode.c, for cache.c) */
 };
@@ -57,6 +58,7 @@ struct vcpu {
     uint32_t frac16;      /* 1/16 cycle not yet in clock */
     uint64_t slice_end;   /* clock at which the block hook stops */
     struct block *cur;    /* running block, not yet charged; NULL outside */
+    bool slow;            /* the next block needs more than counting: timed, followed, traced, part-way closed, first of a slice */
     uint32_t cur_done16;  /* of cur's cost16, already charged by a part-way close */
     uint32_t stall[CS_NCAUSES]; uint32_t stall_total;            /* cycles, filled by the memory hooks while cur runs */
     uint32_t event_cycles;/* cost of an event (interrupt entry, exception, SYSCALL), charged with the next block, cause CS_EVENT */
@@ -68,6 +70,7 @@ struct vcpu {
     uint32_t serial_acc16, core_acc16;           /* 1/16 cycles of those causes not yet whole (block.c) */
     uint8_t *skip_sync;   /* Unicorn's skip_sync_pc_on_exit (layout.c) */
     uc_hook mem_hook[2]; bool mem_hooked;
+    void *region[2]; uint64_t region_bytes[2];   /* Unicorn's regions for RAM below the hole and above 4 GiB */
     struct high *high;    /* MMIO mappings above 4 GiB (memory.c) */
     uint32_t cur_insns;   /* instructions of cur already charged by a part-way close */
     uint64_t counters[CS_N_COUNTERS];
@@ -86,7 +89,13 @@ struct cs_world { cs_callbacks cb; int nmachines; struct machine *machine[64]; s
     char error[512]; cs_stop_info stop; bool stopping; volatile int interrupted; int64_t horizon_ps; uint32_t quantum[2];
     struct vcpu *running; struct vcpu *all[64 * CS_MAX_VCPUS]; int nall; };
 
-static inline int64_t vcpu_ps(const struct vcpu *v, uint64_t cycles) { return (int64_t)((unsigned __int128)cycles * v->machine->ps_num / v->machine->ps_den); }
+static inline int64_t vcpu_ps(const struct vcpu *v, uint64_t cycles)
+{
+    const struct machine *m = v->machine;
+    uint64_t product;
+    if (LIKELY(!__builtin_mul_overflow(cycles, m->ps_num, &product))) return (int64_t)(product / m->ps_den);
+    return (int64_t)((unsigned __int128)cycles * m->ps_num / m->ps_den);
+}
 int world_fail(cs_world *, const char *format, ...) __attribute__((format(printf, 2, 3)));   /* sets error, returns -1 */
 void world_stop(cs_world *, int stop, struct vcpu *, uint64_t value);                        /* ends the run at the next block boundary */
 
@@ -97,6 +106,7 @@ void world_stop(cs_world *, int stop, struct vcpu *, uint64_t value);           
 void block_close(struct vcpu *);                                  /* charge v->cur to its end (or what is left of it), v->cur = NULL */
 void block_close_at(struct vcpu *, uint64_t rip);                 /* charge v->cur up to and including the instruction at rip; it stays current */
 struct block *block_find(struct vcpu *, uint64_t va, uint32_t size, bool user);   /* finds or decodes */
+void block_settle(struct vcpu *);                                 /* before anybody reads the records' counts */
 void block_tables_changed(struct machine *);                      /* symbols or probes changed: re-resolve every record */
 
 extern const char *const decode_symbols[];                        /* what decode.c wants of libcapstone, NULL at the end: cs_needed_symbol(1, i) */

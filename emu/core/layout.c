@@ -270,6 +270,27 @@ static int prove_invalidation(struct trial *t, char *why, size_t n)
     return 0;
 }
 
+/* uc_struct holds a pointer to its search of the memory map: with memory hooks it is called on every access. */
+static int mapping_calls;
+static void *count_mapping(uc_engine *uc, uint64_t gpa) { mapping_calls++; return unicorn.find_memory_mapping_x86_64(uc, gpa); }
+static void ignore_access(uc_engine *uc, uc_mem_type type, uint64_t gpa, int size, int64_t value, void *data) { (void)uc; (void)type; (void)gpa; (void)size; (void)value; (void)data; }
+
+static int prove_mapping(struct trial *t, char *why, size_t n)
+{
+    static const uint8_t code[] = { 0x48, 0x89, 0x04, 0x25, 0, 0x80, 0, 0, 0xf4 };  /* mov [0x8000], rax; hlt */
+    uint64_t value;
+    memcpy(&value, &(layout_mapping){ unicorn.find_memory_mapping_x86_64 }, 8);
+    if (!(layout.mapping_in_uc = scan64(t->uc, 0, CPU_IN_UC, value))) REFUSE("its search of the memory map is not to be found.");
+    memcpy(t->ram + 0x7000, code, sizeof code);
+    struct env *e = layout_env(t->uc);
+    e->regs[GPR_RAX] = 0x5a5a1234;
+    mapping_calls = 0;
+    layout_set_mapping(t->uc, count_mapping);
+    if (unicorn.uc_hook_add(t->uc, &t->hook[0], UC_HOOK_MEM_WRITE, ignore_access, NULL, 1, 0)
+        || unicorn.uc_emu_start(t->uc, 0x7000, 0, 0, 0) || !mapping_calls || *(uint32_t *)(t->ram + 0x8000) != 0x5a5a1234) REFUSE("its search of the memory map cannot be replaced.");
+    return 0;
+}
+
 static bool invalid_seen;
 static bool on_invalid(uc_engine *uc, void *data) { (void)data; invalid_seen = true; unicorn.uc_emu_stop(uc); return true; }
 
@@ -343,7 +364,7 @@ int layout_prove(char *why, size_t n)
     memcpy(&f.inside, &unicorn.uc_open, sizeof f.inside);
     dl_iterate_phdr(patch_object, &f);
     if (!f.patched) REFUSE("its gettimeofday cannot be made to stand still.");
-    int (*const steps[])(struct trial *, char *, size_t) = { find_state, prove_running, prove_skip, prove_invalidation, prove_features };
+    int (*const steps[])(struct trial *, char *, size_t) = { find_state, prove_running, prove_skip, prove_invalidation, prove_mapping, prove_features };
     for (size_t i = 0; i < sizeof steps / sizeof *steps; i++) {
         struct trial t;
         if (trial_open(&t)) { trial_close(&t); REFUSE("a trial engine cannot be made."); }

@@ -22,7 +22,7 @@ enum { EFLAGS_TF = 1 << 8, EFLAGS_IF = 1 << 9, EFLAGS_RF = 1 << 16 };
 enum { CR4_PSE = 1 << 4, CR4_PAE = 1 << 5, EFER_SCE = 1, EFER_LME = 1 << 8, EFER_LMA = 1 << 10, EFER_NXE = 1 << 11 };
 
 struct layout {                   /* byte offsets, found by layout_prove */
-    uint32_t cpu_in_uc, env_in_cpu, skip_sync_in_uc, io_pc_in_cpu, user_data_in_hook;
+    uint32_t cpu_in_uc, env_in_cpu, skip_sync_in_uc, io_pc_in_cpu, user_data_in_hook, mapping_in_uc;
     uint32_t efer, star, lstar, fmask, tsc_aux, features;          /* in env */
 };
 extern struct layout layout;
@@ -38,4 +38,6 @@ static inline uint64_t env_rip(const struct vcpu *v) { struct env *e = v->env; r
 /* The RIP of the instruction that is accessing MMIO: Unicorn keeps its host address, and can turn it back. */
 static inline void layout_restore_rip(struct vcpu *v) { unicorn.cpu_restore_state_x86_64(v->cpu, *(uintptr_t *)at(v->cpu, layout.io_pc_in_cpu), false); }
 static inline void layout_set_user_data(uc_hook hook, void *data) { *(void **)((char *)hook + layout.user_data_in_hook) = data; }
+typedef void *(*layout_mapping)(uc_engine *, uint64_t);
+static inline void layout_set_mapping(uc_engine *uc, layout_mapping f) { *(layout_mapping *)at(uc, layout.mapping_in_uc) = f; }
 #endif

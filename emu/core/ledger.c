@@ -83,6 +83,7 @@ int cs_ledger_components(cs_world *w, int machine, int vcpu, cs_account out[CS_M
 {
     struct vcpu *v = vcpu_of(w, machine, vcpu);
     if (!v) return -1;
+    block_settle(v);
     memset(out, 0, sizeof *out * CS_MAX_COMPONENTS);
     for (uint32_t i = 0; v->table && i < 1u << v->table_bits; i++)
         for (const struct block *b = v->table[i]; b; b = b->next) add(&out[b->component], b);
@@ -94,6 +95,7 @@ int cs_ledger_symbols(cs_world *w, int machine, int vcpu, cs_account *out, uint3
 {
     struct vcpu *v = vcpu_of(w, machine, vcpu);
     if (!v) return -1;
+    block_settle(v);
     memset(out, 0, sizeof *out * nsymbols);
     for (uint32_t i = 0; v->table && i < 1u << v->table_bits; i++)
         for (const struct block *b = v->table[i]; b; b = b->next) {

@@ -62,6 +62,7 @@ void serial_flush(struct machine *, int64_t now_ps);
 
 /* block.c */
 void block_tables_free(struct vcpu *);
+void block_finish(struct vcpu *, const struct block *);    /* what an IRET or CR3 write at its end means */
 void block_close_before(struct vcpu *, uint64_t rip);     /* a fault: charge what ran before the instruction at rip; v->cur = NULL */
 
 /* slice.c */

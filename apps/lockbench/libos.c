@@ -5,12 +5,17 @@
  *
  * A ticket lock serves in turn, so one that comes back at once finds N - 1 others before it, and each of them takes the
  * hand-off and its own H: the wait should be (N - 1)(H + hand-off). All times are TSC cycles, as the vCPUs saw them:
- * wait: from asking to holding, less what asking for a free lock costs; 0 when the lock was free. hold: what H came to.
- * hand-off: from one holder's last moment to the next one's first. Iterations while others start or end do not count.
+ *
+ *   wait      from asking to holding, less what taking a free lock costs that another vCPU held last; 0 when it was free
+ *   hold      what H came to
+ *   hand-off  from one holder's last moment to the next one's first
+ *
+ * Iterations while others start or end do not count.
  */
 #include "libos.h"
 
 #define BENCH_MARGIN 16u        /* iterations at either end that are not counted */
+#define BENCH_TRIES 16u         /* of a free lock, by each vCPU */
 
 struct bench_cpu {
     uint64_t counted, contended, contended_all;
@@ -22,6 +27,8 @@ static struct spinlock bench_lock __attribute__((aligned(64)));
 static struct {
     uint64_t released;          /* when the last holder let go; protected by the lock */
 } bench_shared __attribute__((aligned(64)));
+static struct spinlock bench_free_lock __attribute__((aligned(64)));
+static unsigned bench_turn __attribute__((aligned(64)));
 static unsigned bench_arrived __attribute__((aligned(64)));
 static unsigned bench_left;
 static uint64_t bench_start;
@@ -29,24 +36,43 @@ static uint64_t bench_start;
 static uint64_t bench_n, bench_hold = 1000, bench_iterations = 1000;
 static struct bench_cpu bench_cpus[LIBOS_MAX_CPUS];
 
-/* What spin_lock costs when nobody else wants the lock: the least of some tries. */
-static uint64_t bench_free_cost(void)
+/* Takes and frees the calibration lock; returns what taking it cost. */
+static uint64_t bench_try(void)
 {
-    struct spinlock own = { 0 };
-    uint64_t least = UINT64_MAX;
+    uint64_t start = clock_cycles();
 
-    for (unsigned i = 0; i < 64; i++) {
-        uint64_t start = clock_cycles();
+    spin_lock(&bench_free_lock);
 
-        spin_lock(&own);
+    uint64_t cycles = clock_cycles() - start;
 
-        uint64_t cycles = clock_cycles() - start;
+    spin_unlock(&bench_free_lock);
+    return cycles;
+}
 
-        spin_unlock(&own);
-        if (cycles < least)
-            least = cycles;
+/*
+ * What spin_lock costs when nobody wants the lock, but (with several vCPUs) another held it last, so that its line has
+ * to come from there: the least of some tries. One after the other, each vCPU tries after its neighbour touched the lock.
+ */
+static void bench_find_free_cost(struct bench_cpu *own)
+{
+    unsigned me = cpu_id();
+
+    own->free_cost = UINT64_MAX;
+    for (unsigned turn = 0; turn < bench_n * BENCH_TRIES * 2; turn++) {
+        unsigned who = turn / (BENCH_TRIES * 2);
+        bool measured = turn % 2;
+
+        if ((measured ? who : (who + 1) % bench_n) != me)
+            continue;
+        while (__atomic_load_n(&bench_turn, __ATOMIC_ACQUIRE) != turn)
+            __builtin_ia32_pause();
+
+        uint64_t cycles = bench_try();
+
+        if (measured && cycles < own->free_cost)
+            own->free_cost = cycles;
+        __atomic_store_n(&bench_turn, turn + 1, __ATOMIC_RELEASE);
     }
-    return least;
 }
 
 static void bench_once(struct bench_cpu *own, bool counts)
@@ -125,7 +151,7 @@ static void bench_run(void *arg)
     struct bench_cpu *own = &bench_cpus[cpu_id()];
 
     (void)arg;
-    own->free_cost = bench_free_cost();
+    bench_find_free_cost(own);
     /* All start together: the margin makes up for what is left of the difference. */
     __atomic_fetch_add(&bench_arrived, 1, __ATOMIC_ACQ_REL);
     while (__atomic_load_n(&bench_arrived, __ATOMIC_ACQUIRE) != bench_n)

@@ -32,9 +32,13 @@ static void charge(struct vcpu *v, struct block *b, uint32_t cost16, uint32_t se
     }
     b->cycles[CS_RETIRING] += rest;
     if (UNLIKELY(v->stall_total)) {
-        for (int i = 0; i < CS_NCAUSES; i++) {
+        for (int i = 0; i < CS_NCAUSES; i += 2) {     /* most are zero: look at two at a time */
+            uint64_t two;
+            memcpy(&two, &v->stall[i], sizeof two);
+            if (!two) continue;
             b->cycles[i] += v->stall[i];
-            v->stall[i] = 0;
+            b->cycles[i + 1] += v->stall[i + 1];
+            v->stall[i] = v->stall[i + 1] = 0;
         }
         whole += v->stall_total;
         v->stall_total = 0;

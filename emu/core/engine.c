@@ -270,20 +270,39 @@ bool vcpu_takes_interrupts(const struct vcpu *v)
     return (e->eflags & EFLAGS_IF) && !(e->hflags & HF_SHADOW);
 }
 
-/* Delivery happens outside Unicorn's loop, where a fault has nowhere to go: so make sure first that the stack is there. */
+/* The gate's code segment: in the GDT, present, code of ring 0, for 64-bit code where `wide`. */
+static bool code_ready(struct vcpu *v, uint32_t selector, bool wide)
+{
+    struct env *e = v->env;
+    uint64_t d;
+    if (!(selector & ~3u) || (selector & 4) || (selector | 7u) > e->gdt.limit || !vcpu_read(v, e->gdt.base + (selector & ~7u), &d, 8)) return false;
+    uint32_t flags = (uint32_t)(d >> 32);
+    return (flags & 0xf800) == 0x9800 && (!wide || (flags & 0x600000) == 0x200000);     /* present, DPL 0, S, code; L and not D */
+}
+
+/* Delivery happens outside Unicorn's loop, where a fault has nowhere to go: so make sure first that gate, code segment and stack are there. */
 static bool stack_ready(struct vcpu *v, int vector)
 {
     struct env *e = v->env;
     uint64_t gate[2], rsp = e->regs[GPR_RSP], gpa;
     bool writable;
+    if (!(e->hflags & HF_PE)) {
+        uint64_t base = e->segs[SEG_SS].base + (rsp & 0xffff);
+        return (uint32_t)vector * 4 + 3 <= e->idt.limit && (rsp & 0xffff) >= 6 && vcpu_walk_flags(v, base - 6, &gpa, &writable) && writable;
+    }
     if (!(e->hflags & HF_LMA)) {
+        if (user_mode(v) || (uint32_t)vector * 8 + 7 > e->idt.limit || !vcpu_read(v, e->idt.base + (uint64_t)vector * 8, gate, 8)) return false;
+        uint32_t flags = (uint32_t)(gate[0] >> 40) & 0x9f;
+        if ((flags != 0x8e && flags != 0x8f) || !code_ready(v, (uint32_t)(gate[0] >> 16) & 0xffff, false)) return false;
         uint64_t base = e->hflags & HF_SS32 ? rsp & 0xffffffff : rsp & 0xffff;
         return vcpu_walk_flags(v, e->segs[SEG_SS].base + base - 12, &gpa, &writable) && writable;
     }
     if (!vcpu_read(v, e->idt.base + (uint64_t)vector * 16, gate, sizeof gate)) return false;
     uint32_t ist = (uint32_t)(gate[0] >> 32) & 7, type = (uint32_t)(gate[0] >> 40) & 0x9f;
     if ((uint32_t)vector * 16 + 15 > e->idt.limit || (type != 0x8e && type != 0x8f)) return false;
+    if (!code_ready(v, (uint32_t)(gate[0] >> 16) & 0xffff, true)) return false;
     if (ist || user_mode(v)) {
+        if ((ist ? 36 + 8 * ist - 8 : 4) + 7 > e->tr.limit) return false;
         if (!vcpu_read(v, e->tr.base + (ist ? 36 + 8 * (uint64_t)ist - 8 : 4), &rsp, 8)) return false;
     }
     rsp &= ~15ull;
@@ -294,7 +313,7 @@ bool vcpu_deliver(struct vcpu *v, int vector, bool nmi, uint64_t token)
 {
     struct env *e = v->env;
     if (!stack_ready(v, vector)) {
-        world_fail(world(v), "Interrupt %d on vCPU %d finds no gate or no writable stack (RIP %#llx, RSP %#llx), which is not modelled.", vector,
+        world_fail(world(v), "Interrupt %d on vCPU %d finds no gate or no writable stack, or no code segment (RIP %#llx, RSP %#llx), which is not modelled.", vector,
                    v->index, (unsigned long long)e->eip, (unsigned long long)e->regs[GPR_RSP]);
         world_stop(world(v), CS_NOT_MODELLED, v, 0);
         return false;

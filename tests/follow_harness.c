@@ -20,6 +20,8 @@ int world_fail(cs_world *w, const char *format, ...)
     return -1;
 }
 
+void block_settle(struct vcpu *v) { (void)v; }
+
 CS_API const char *cs_error(cs_world *w) { return w->error; }
 
 void block_tables_changed(struct machine *m)

@@ -118,7 +118,7 @@ CS_API int cs_dropped(cs_world *, uint64_t out[CS_D_COUNT]);             /* what
 
 /* ---- the raw trace, for the referee: what happened, not what it means ---- */
 enum cs_trace_kind { CS_T_BLOCK, CS_T_PROBE, CS_T_INTERRUPT, CS_T_IRET, CS_T_OPEN, CS_T_MARK, CS_T_WAIT, CS_T_CLOSE, CS_T_TAG, CS_T_TAKE, CS_T_IDLE, CS_T_EXCEPTION };
-/* kind: id, a, b (machine, vcpu and user are the acting vCPU's). BLOCK: -, va, size. PROBE: probe id, key, to; end_ps 1 if they could be
+/* kind: id, a, b (machine, vcpu and user are the acting vCPU's). BLOCK (while a request is open): -, va, size. PROBE: probe id, key, to; end_ps 1 if they could be
  * read (buffers as GPA). INTERRUPT: vector, rip, token. EXCEPTION: vector, rip, CR2. IRET: -, to user, -. IDLE: halted from start to end.
  * OPEN, CLOSE: -, token, -. MARK: part, token, - (until end_ps). WAIT: reason, token, -. TAG, TAKE: machine, GPA, token. */
 typedef struct { uint8_t kind, machine, vcpu, user; uint32_t id; int64_t start_ps, end_ps; uint64_t a, b; } cs_event;

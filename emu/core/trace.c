@@ -45,7 +45,9 @@ void trace_event(cs_world *w, int kind, struct vcpu *v, uint32_t id, int64_t sta
 
 void trace_block(struct vcpu *v, const struct block *b, uint64_t from_cycle, uint64_t to_cycle)
 {
-    put(v->machine->world->trace, (cs_event){ .kind = CS_T_BLOCK, .machine = (uint8_t)v->machine->index, .vcpu = (uint8_t)v->index,
+    cs_world *w = v->machine->world;
+    if (!w->requests || !w->requests->nrequests) return;   /* there is nobody whose time it could be */
+    put(w->trace, (cs_event){ .kind = CS_T_BLOCK, .machine = (uint8_t)v->machine->index, .vcpu = (uint8_t)v->index,
         .user = !!(b->flags & BLK_USER), .start_ps = vcpu_ps(v, from_cycle), .end_ps = vcpu_ps(v, to_cycle), .a = b->va, .b = b->size });
 }
 

@@ -139,7 +139,10 @@ static void deliver_exception(struct vcpu *v, int vector)
 {
     uint64_t rip = env_rip(v);
     block_close_before(v, rip);
-    v->iret_pending = false;
+    if (UNLIKELY(v->iret_pending)) {                  /* an IRET that did return, to a page whose fetch faults */
+        v->iret_pending = false;
+        follow_iret(v, user_mode(v));
+    }
     v->delivering = vector;
     unicorn.x86_cpu_do_interrupt_x86_64(v->cpu);      /* a fault in here does not return: the hook is called again with it */
     v->delivering = -1;

@@ -144,6 +144,8 @@ struct iobuf {
     uint8_t *csum_start;
     struct iobuf_pool *pool;    /* of the vCPU it belongs to */
     struct event event;         /* for moving the buffer to another vCPU */
+    void (*moved)(struct iobuf *buf, void *arg);
+    void *moved_arg;
 };
 
 #define IOBUF_SIZE 2048u        /* aligned to its size */
@@ -153,6 +155,14 @@ struct iobuf {
 /* An empty buffer whose data begin where a UDP payload goes (headers fit in front). NULL when memory is exhausted. */
 struct iobuf *iobuf_alloc_tx(void);
 void iobuf_free(struct iobuf *buf);
+
+/*
+ * Runs fn(buf, arg) on another vCPU (or, as an event, on this one), which thereby takes the buffer over. A request that
+ * moves like this is still followed; one whose buffer merely goes along with an event_spawn is not.
+ */
+typedef void (*iobuf_fn)(struct iobuf *buf, void *arg);
+
+void iobuf_move(unsigned cpu, struct iobuf *buf, iobuf_fn fn, void *arg);
 
 static inline uint8_t *iobuf_end(struct iobuf *buf)
 {

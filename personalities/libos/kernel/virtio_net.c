@@ -256,6 +256,7 @@ void virtio_net_transmit(struct iobuf *frame)
     }
     virtio_net_reclaim(pair);
     virtio_net_send(pair, frame);
+    virtio_net_sent(pair);
     virtqueue_publish(&pair->tx);
     if (pair->backlog)
         event_raise(&pair->poll);

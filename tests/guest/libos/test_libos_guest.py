@@ -306,6 +306,47 @@ def test_more_frames_than_the_ring_holds(wire: Wire) -> None:
     wire.assert_alive()
 
 
+@needs_qemu
+@pytest.mark.parametrize("cpus", [1, 3])
+def test_answers_from_other_vcpus_to_addresses_found_by_arp(images: Path, cpus: int) -> None:
+    """Each vCPU takes its turn to answer; the first answer waits for ARP, and no later one asks again."""
+    with guest_on_wire(images / "libos-test_hop.elf", "-- hop", cpus) as wire:
+        question = wire.exchange(wire.udp(b"?first"))
+        assert (question[ARP].op, question[ARP].psrc, question[ARP].pdst) == (1, GUEST_IP, OUR_IP)
+        again = wire.receive()  # nobody answered for half a second
+        assert again[ARP].pdst == OUR_IP
+        wire.send(wire.udp(b"?second"))  # its vCPU asks too, or waits for the same answer
+        reply = ARP(op=2, hwsrc=OUR_MAC, psrc=OUR_IP, hwdst=GUEST_MAC, pdst=GUEST_IP)
+        wire.send(Ether(src=OUR_MAC, dst=GUEST_MAC) / reply)
+        answers: list[bytes] = []
+        while len(answers) < 2:
+            frame = wire.receive()
+            if UDP in frame:
+                assert_checksums(frame)
+                answers.append(bytes(frame[UDP].payload)[: frame[UDP].len - 8])
+        assert sorted(answers) == sorted([b"0first", b"%dsecond" % (1 % cpus)])
+        for number in range(2, 50):
+            answer = wire.exchange(wire.udp(b"?%d" % number))
+            assert UDP in answer, answer
+            assert bytes(answer[UDP].payload)[: answer[UDP].len - 8] == b"%d%d" % (number % cpus, number)
+
+
+@needs_qemu
+def test_arp_gives_up(images: Path) -> None:
+    """Four questions, then the waiting packets are dropped; the next packet asks anew."""
+    with guest_on_wire(images / "libos-test_hop.elf", "-- hop", 1) as wire:
+        for _ in range(2):
+            wire.send(wire.udp(b"?"))
+            questions = 0
+            try:
+                while True:
+                    assert wire.receive(2)[ARP].op == 1
+                    questions += 1
+            except TimeoutError:
+                pass
+            assert questions == 4
+
+
 # ---- the image ----
 
 

@@ -138,3 +138,17 @@ def test_no_page_fault_no_page_table_switch_no_lost_cycle(images: Path, monkeypa
     assert not accounts.unmapped()
     for components in accounts.vcpu_components():
         assert {"app", "driver", "ip", "udp", "skb"} <= set(components)
+
+
+@pytest.mark.parametrize("cpus", [1, 2, 4])
+def test_a_request_is_followed_to_another_vcpu(images: Path, cpus: int) -> None:
+    """Answered elsewhere, after ARP: all of a request's time is still accounted for."""
+    spec = BootSpec(images / "libos-test_hop.elf", "-- hop", manifest=MANIFEST)
+    with Testbed(Hardware(cpus=cpus), LibOS(), spec) as bed:
+        bed.boot()
+        payloads = [i.to_bytes(2, "big") + b"\0\0\0\1\0\0" + b"x" * 20 for i in range(100)]
+        phase = bed.closed_loop(4, list(frames(iter(payloads), 16, 7)), "")
+        table = bed.requests.table()
+    assert phase.lost == 0
+    assert "wait.unattributed" not in table.part_names
+    assert "wait.event" in table.part_names

@@ -74,6 +74,7 @@ class Referee:
         self.device: set[int] = set()  # LLC lines that a device brought in
         self.modified: dict[int, tuple[int, int]] = {}  # line: vCPU, its time
         self.stall: dict[str, int] = {}
+        self.writebacks = 0
 
     # -- the shared side
     def llc_drop(self, line: int) -> None:
@@ -81,14 +82,18 @@ class Referee:
         self.dirty.discard(line)
         self.device.discard(line)
 
+    def llc_evict(self, line: int) -> None:
+        self.writebacks += line in self.dirty
+        self.llc_drop(line)
+
     def llc_add(self, line: int, dirty: bool, device: bool = False) -> None:
         if not self.llc.touch(line):
             line_set = self.llc.sets[self.llc.index(line)]
             brought = [k for k in line_set if k in self.device]
             if device and len(brought) >= self.rows["ddio_ways"]:
-                self.llc_drop(brought[-1])
+                self.llc_evict(brought[-1])
             elif len(line_set) == self.llc.ways:
-                self.llc_drop(line_set[-1])
+                self.llc_evict(line_set[-1])
             self.llc.add(line)
             if device:
                 self.device.add(line)

@@ -10,11 +10,11 @@ from tests.cache_referee import LINE, PAGE, Referee
 from tests.uarch_harness import CALL, COND, CR3, DMA, FETCH, LOCKED, REP, RET, SAME_BLOCK, WRITE, TimingWorld
 
 ROWS = dict(load("skylake_sp").core_rows())
-SMALL = {"l2_kib": 32, "l2_ways": 4, "llc_kib_per_vcpu": 44, "llc_ways": 11}  # so that random streams fill them
+SMALL = {"l2_kib": 64, "l2_ways": 8, "llc_kib_per_vcpu": 44, "llc_ways": 11}  # so that random streams fill them
 
 
 def stream(rng: random.Random, cpus: int, steps: int):
-    """Random accesses: hot lines fought over, wide sweeps, conflicts in a set, code, devices, TLB flushes."""
+    """Random accesses: hot lines fought over, wide sweeps, conflicts in a set, code, devices, TLB flushes; clocks drift apart."""
     hot = [rng.randrange(1 << 20) // LINE * LINE for _ in range(8)]
     sweep = 0
     for _ in range(steps):
@@ -28,7 +28,7 @@ def stream(rng: random.Random, cpus: int, steps: int):
             gpa = rng.randrange(40) * 64 * LINE + rng.choice((0, 8, 60))
         else:
             gpa = rng.randrange(1 << 20)
-        yield vcpu, gpa, rng.choice((1, 4, 8, 8, 16, 64)), rng.random(), rng.randrange(300)
+        yield vcpu, gpa, rng.choice((1, 4, 8, 8, 16, 64)), rng.random(), rng.randrange(300) * (vcpu + 1)
 
 
 @pytest.mark.parametrize("cpus", [1, 2, 5, 16])
@@ -52,6 +52,7 @@ def test_the_core_agrees_with_the_referee(cpus: int, seed: int) -> None:
                 got = world.access(vcpu, gpa, size, WRITE | LOCKED | SAME_BLOCK)
                 want = referee.access(vcpu, gpa, size, write=True, locked=True, same_block=True)
                 assert got == want, (step, "the store half")
+        assert world.lib.u_writebacks(world.handle) == referee.writebacks > 0
 
 
 def warm(world: TimingWorld, vcpu: int, gpa: int, flags: int = 0) -> None:
@@ -82,6 +83,18 @@ def test_a_line_another_vcpu_wrote_comes_no_earlier_than_it_was_written() -> Non
         waited = world.access(1, 0x2000)["coherence"]
         assert waited >= ahead + ROWS["transfer_latency"] - 1000  # vCPU 1's clock has hardly moved
         assert world.access(1, 0x2000) == {}
+
+
+@pytest.mark.parametrize(("others", "where"), [(0, "L1"), (8, "L2"), (40, "LLC")])
+def test_that_holds_wherever_the_line_has_sunk_to(others: int, where: str) -> None:
+    with TimingWorld(cpus=2, **SMALL) as world:
+        warm(world, 1, 0x2000)
+        world.access(0, 0x2000, 8, WRITE, advance=100_000)
+        for i in range(1, others + 1):
+            warm(world, 0, 0x2000 + i * 64 * LINE)
+        before = world.counters(1)["transfers"]
+        assert world.access(1, 0x2000)["coherence"] > 99_000
+        assert world.counters(1)["transfers"] - before == (where != "LLC")
 
 
 def test_false_sharing_costs_a_transfer_each_time_and_private_lines_do_not() -> None:

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The timing files of the core by themselves: a World that is only the structures they look at. Loaded by uarch_harness.py. */
-#include "../emu/core/internal.h"
+#include "../emu/core/cache.h"
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -40,6 +40,7 @@ CS_API void u_free(cs_world *w) {
 }
 
 CS_API uint64_t u_counter(cs_world *w, int vcpu, int i) { return w->machine[0]->vcpu[vcpu]->counters[i]; }
+CS_API uint64_t u_writebacks(cs_world *w) { return w->machine[0]->llc->writebacks; }
 CS_API void u_flush(cs_world *w, int vcpu) { tlb_flush(w->machine[0]->vcpu[vcpu]); }
 
 /* One block: marks as (offset, cost16) pairs; returns its number of instructions, or -1. */

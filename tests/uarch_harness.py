@@ -71,9 +71,7 @@ def library() -> ctypes.CDLL:
     loaded.u_error.restype = loaded.u_symbol.restype = ctypes.c_char_p
     loaded.u_world.restype = ctypes.c_void_p
     loaded.u_world.argtypes = (ctypes.c_int, ctypes.c_uint64)
-    loaded.u_counter.restype = ctypes.c_uint64
-    for name in ("u_free", "u_counter", "u_flush", "u_decode", "u_run"):
-        getattr(loaded, name).argtypes = None
+    loaded.u_counter.restype = loaded.u_writebacks.restype = ctypes.c_uint64
     capstone = ctypes.CDLL(str(_package("capstone") / "lib" / "libcapstone.so"))
     addresses = []
     while symbol := loaded.u_symbol(len(addresses)):

@@ -52,6 +52,7 @@ static void llc_insert(struct llc *l, uint32_t key, uint8_t flags) {
         if (ddio >= l->ddio_ways) k = oldest;
     }
     if (t[k]) l->dir[t[k] - 1].in_llc = 0;
+    l->writebacks += f[k] & LLC_DIRTY;
     llc_front(l, set, k, key, flags);
     l->dir[key - 1].in_llc = 1;
 }

@@ -37,6 +37,7 @@ struct dir_line { uint64_t mtime; uint16_t sharers; uint8_t owner /* vCPU + 1, o
 struct llc {
     struct dir_line *dir; uint64_t dir_lines;
     uint32_t *tags; uint8_t *flags; uint32_t slice_sets, slices, ways, ddio_ways;
+    uint64_t writebacks;                 /* dirty lines that went to memory */
 };
 enum { LLC_DIRTY = 1, LLC_DDIO = 2 };
 

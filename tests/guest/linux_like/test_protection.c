@@ -15,7 +15,7 @@ static void do_jump_kernel(void) { ((void (*)(void))0xffffffff80107000)(); }
 static void do_null(void) { *(volatile int *)0 = 1; }
 static void do_ud2(void) { __asm__ volatile("ud2"); }
 static void do_int3(void) { __asm__ volatile("int3"); }
-static void do_int80(void) { __asm__ volatile("int $0x80" ::"a"(1)); }
+static void do_int81(void) { __asm__ volatile("int $0x81"); }
 static void do_abort(void) { abort(); }
 
 static void do_divide(void)
@@ -54,23 +54,15 @@ static void do_write_readonly(void)
     char *p = mmap(NULL, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     *(volatile char *)p = 1;
 }
-static void do_sse_exception(void)
-{
-    unsigned csr = 0x1f80 & ~0x200u; /* unmask division by zero */
-    __asm__ volatile("ldmxcsr %0" ::"m"(csr));
-    volatile float zero = 0, x = 1 / zero;
-    (void)x;
-}
-
 static const struct { const char *name; void (*fn)(void); int signal; } cases[] = {
     { "HLT", do_hlt, SIGSEGV }, { "CLI", do_cli, SIGSEGV }, { "OUT", do_out, SIGSEGV }, { "WRMSR", do_wrmsr, SIGSEGV },
     { "MOV from CR3", do_cr3, SIGSEGV }, { "write kernel", do_write_kernel, SIGSEGV },
     { "write kernel text", do_write_kernel_text, SIGSEGV }, { "read linear map", do_read_linear, SIGSEGV },
     { "read non-canonical", do_read_noncanonical, SIGSEGV }, { "jump to kernel", do_jump_kernel, SIGSEGV },
-    { "write to 0", do_null, SIGSEGV }, { "UD2", do_ud2, SIGILL }, { "INT3", do_int3, SIGTRAP }, { "INT 0x80", do_int80, SIGSEGV },
+    { "write to 0", do_null, SIGSEGV }, { "UD2", do_ud2, SIGILL }, { "INT3", do_int3, SIGTRAP }, { "INT 0x81", do_int81, SIGSEGV },
     { "abort", do_abort, SIGABRT }, { "divide by zero", do_divide, SIGFPE }, { "overflow the stack", do_overflow_stack, SIGSEGV },
     { "run data", do_run_data, SIGSEGV }, { "run heap", do_run_heap, SIGSEGV }, { "write code", do_write_code, SIGSEGV },
-    { "write read-only memory", do_write_readonly, SIGSEGV }, { "SSE exception", do_sse_exception, SIGFPE },
+    { "write read-only memory", do_write_readonly, SIGSEGV },
 };
 
 int main(void)

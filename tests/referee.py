@@ -21,7 +21,7 @@ COMPONENTS = [
 ]  # fmt: skip
 REASONS = [
     "link", "switch", "ring", "moderation", "nic", "socket", "runqueue", "lock", "preempted", "poll", "thread",
-    "unattributed", "irq",
+    "unattributed", "irq", "idle_exit",
 ]  # fmt: skip
 MAX_LEVELS = 16
 

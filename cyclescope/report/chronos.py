@@ -22,6 +22,7 @@ ROWS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("Endhost", "NIC", ("run.nic", "wait.nic", "wait.moderation")),
     ("Endhost", "DMA", ("run.dma",)),
     ("Endhost", "Interrupt delivery", ("run.irq_delivery", "wait.irq")),
+    ("Endhost", "Processor wake-up", ("wait.idle_exit",)),
     (KERNEL, "Running", ()),
     (KERNEL, "Lock contention", ("wait.lock",)),
     (KERNEL, "Waiting", ()),

@@ -9,6 +9,7 @@ An exception in a callback is kept, the run is ended, and it is raised again fro
 
 import ctypes
 import enum
+import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -191,7 +192,7 @@ def _addresses(f: dict[str, Any], which: int, library: ctypes.CDLL, name: str) -
 
 
 def _load() -> tuple[ctypes.CDLL, dict[str, Any], Any]:
-    path = _HERE / "libcyclescope_core.so"
+    path = Path(os.environ.get("CYCLESCOPE_CORE_LIBRARY") or _HERE / "libcyclescope_core.so")  # set by `make sanitize`
     if not path.exists():
         raise ConfigError(f"{path} is missing: run `make build` (or install the package) first.")
     import capstone  # both load their own libraries

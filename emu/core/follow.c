@@ -276,6 +276,15 @@ void follow_interrupt(struct vcpu *v, uint64_t token)
     l->last = 0;   /* not taken by a driver yet */
 }
 
+void follow_raised(struct vcpu *v, uint64_t token, uint32_t part, uint64_t cycle)
+{
+    struct request *r = request_find(world(v), token);
+    if (!r || r->on || (r->reason != CS_W_RING && r->reason != CS_W_MODERATION && r->reason != CS_W_IRQ)) return;
+    int64_t ps = vcpu_ps(v, cycle);
+    request_charge(r, part, ps);
+    if (world(v)->trace) trace_event(world(v), CS_T_MARK, NULL, part, 0, ps, token, 0);
+}
+
 void follow_exception(struct vcpu *v)
 {
     struct level below = *top(v->follow->thread), *l = push(v);

@@ -126,6 +126,7 @@ void probes_resolve(struct machine *, struct block *, bool user);             /*
 void probe_fire(struct vcpu *, struct block *);                               /* at v->clock */
 void follow_charge(struct vcpu *, const struct block *, uint64_t from_cycle, uint64_t to_cycle);   /* the current request's frontier moves; call follow_block of follow.h */
 void follow_interrupt(struct vcpu *, uint64_t token);             /* a nesting level opens; token 0: nobody's */
+void follow_raised(struct vcpu *, uint64_t token, uint32_t part, uint64_t cycle);   /* the interrupt of a request that no driver took was under way up to then */
 void follow_exception(struct vcpu *);                             /* opens a level with the same request */
 void follow_iret(struct vcpu *, bool to_user);                    /* closes one; to user mode closes all */
 void follow_idle(struct vcpu *, uint64_t from_cycle, uint64_t to_cycle);

@@ -93,7 +93,10 @@ static void arrive(struct vcpu *v, const struct arrival *a)
 {
     struct lapic *l = v->lapic;
     switch (a->mode) {
-    case MODE_FIXED: case MODE_LOWEST: accept_vector(l, a->vector, a->level, a->token); break;
+    case MODE_FIXED: case MODE_LOWEST:
+        if (a->token) follow_raised(v, a->token, CS_C_IRQ_DELIVERY, a->at);
+        accept_vector(l, a->vector, a->level, a->token);
+        break;
     case MODE_NMI: l->nmi = true; break;
     case MODE_INIT: vcpu_reset(v); lapic_reset(v); break;
     case MODE_SIPI: if (!v->started) vcpu_start_sipi(v, a->vector); break;

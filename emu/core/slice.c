@@ -45,12 +45,15 @@ static void take_interrupt(struct vcpu *v)
     enum lapic_pending pending = lapic_pending(v);
     uint64_t token = 0;
     if (pending == LAPIC_NOTHING || (pending == LAPIC_VECTOR && !vcpu_takes_interrupts(v))) return;
+    bool wakes = v->halted && v->timed;
+    if (wakes) vcpu_idle_to(v, v->clock + vcpu_wake_cycles(v));
     v->halted = false;
     if (pending == LAPIC_NMI) {
         lapic_take_nmi(v);
         vcpu_deliver(v, 2, true, 0);
     } else {
         int vector = lapic_take(v, &token);
+        if (wakes && token) follow_raised(v, token, CS_MAX_COMPONENTS + CS_W_IDLE_EXIT, v->clock);
         vcpu_deliver(v, vector, false, token);
     }
 }
@@ -67,9 +70,7 @@ static void run_slice(cs_world *w, struct vcpu *v, int64_t until_ps)
     if (v->machine->cycle_limit && v->machine->cycle_limit < v->slice_limit) v->slice_limit = v->machine->cycle_limit;
     do {
         lapic_advance(v);
-        bool was_halted = v->halted;
         take_interrupt(v);
-        if (was_halted && !v->halted && v->timed) v->event_cycles += vcpu_wake_cycles(v);
         if (w->stopping || v->halted || !v->started) break;
         if (memory_stale(v)) memory_refresh(v);
         limit(v, lapic_next(v));

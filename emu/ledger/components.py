@@ -25,7 +25,7 @@ COMPONENTS = (
 )  # fmt: skip
 REASONS = (
     "link", "switch", "ring", "moderation", "nic", "socket", "runqueue", "lock", "preempted", "poll", "thread", "unattributed",
-    "irq",
+    "irq", "idle_exit",
 )  # fmt: skip
 CAUSES = (
     "retiring", "frontend", "badspec", "core", "l2", "llc", "dram", "coherence", "tlb", "serialising", "event", "device",

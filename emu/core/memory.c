@@ -76,8 +76,12 @@ static void on_fault(int number, siginfo_t *info, void *context)
         if (mprotect(w->base + page * PAGE, PAGE, PROT_READ | PROT_WRITE)) break;
         return;
     }
-    if (previous.sa_flags & SA_SIGINFO) { previous.sa_sigaction(number, info, context); return; }
-    if (previous.sa_handler != SIG_DFL && previous.sa_handler != SIG_IGN) { previous.sa_handler(number); return; }
+    static volatile sig_atomic_t passed_on;           /* the other handler may itself fall back to us */
+    if (!passed_on) {
+        passed_on = 1;
+        if (previous.sa_flags & SA_SIGINFO) { previous.sa_sigaction(number, info, context); passed_on = 0; return; }
+        if (previous.sa_handler != SIG_DFL && previous.sa_handler != SIG_IGN) { previous.sa_handler(number); passed_on = 0; return; }
+    }
     signal(SIGSEGV, SIG_DFL);                         /* comes again, and ends us */
 }
 

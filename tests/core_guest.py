@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Hand-assembled guests on the bare core, for its tests: flat long mode with an IDT, a TSS per vCPU, and every access recorded.
 
-Memory: GDT 0x6000, IDT 0x7000, TSSs 0x8000 + 0x100 * vCPU, page tables 0x10000 (4 GiB, identity, user-accessible, global off), stub
-0x20000, real-mode trampoline 0x3000 (vector 3), kernel stacks end at 0x90000 + 0x10000 * vCPU. Tests put code at 0x100000 and above.
+Memory: GDT 0x6000, IDT 0x7000, TSSs 0x8000 + 0x100 * vCPU, page tables 0x10000 (4 GiB, identity, user-accessible, global off),
+stub 0x20000, real-mode trampoline 0x3000 (vector 3), kernel stacks end at 0x90000 + 0x10000 * vCPU. Code goes to 0x100000 and above.
 """
 
 import struct
@@ -166,13 +166,15 @@ class Guest:
                 self.put(TABLES + 0x2000 + 0x1000 * i + 8 * j, struct.pack("<Q", (i << 30 | j << 21) | 0x87))
         # real mode at TRAMPOLINE: into protected mode, then as the stub does, to AP_MAIN
         protected = TRAMPOLINE + 0x100
-        self.put(TRAMPOLINE, b"\xfa\x31\xc0\x8e\xd8\x66\x0f\x01\x16" + struct.pack("<H", GDT + 0x820 - 0) if GDT + 0x820 < 0x10000 else b"")
+        lgdt = b"\xfa\x31\xc0\x8e\xd8\x66\x0f\x01\x16"  # cli; xor ax, ax; mov ds, ax; lgdt [...]
+        self.put(TRAMPOLINE, lgdt + struct.pack("<H", GDT + 0x820))
         self.put(GDT + 0x820, struct.pack("<HI", 8 * len(gdt) - 1, GDT + 0x400))
         flat = [0, 0x00CF9B000000FFFF, 0x00CF93000000FFFF]
         self.put(GDT + 0x400, struct.pack("<3Q", *flat))
         self.put(
             TRAMPOLINE + 11,
-            b"\x66\xb8\x11\x00\x00\x00\x0f\x22\xc0\x66\xea" + struct.pack("<IH", protected, 8),  # mov eax,0x11; mov cr0,eax; ljmp
+            b"\x66\xb8\x11\x00\x00\x00\x0f\x22\xc0\x66\xea"
+            + struct.pack("<IH", protected, 8),  # mov eax,0x11; mov cr0,eax; ljmp
         )
         setup = "mov ax, 16; mov ds, ax; mov es, ax; mov ss, ax;"
         self.put(protected, assemble(setup + self._enter(AP_MAIN), protected, 32))

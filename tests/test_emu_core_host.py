@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What of the host must not reach the guest: its clock, its other users of SIGSEGV; and how the library refuses a stranger."""
+"""What of the host must not reach the guest: its clock, its other users of SIGSEGV;"
+"and how the library refuses a stranger."""
 
 import ctypes
 import struct
@@ -51,7 +52,8 @@ def stale_read(pause_s: float, level: Level) -> int:
         MAIN,
         touch.format(n=1) + touch.format(n=2) + touch.format(n=3) + "out 0x70, al;"
         + flush + "mov r9d, 0x2000; mov rax, [r9];" + flush + "mov rax, [r9];" + flush
-        + f"mov r8d, {target}; mov rbx, [r8]; mov rsi, 0x1040000; mov ecx, 20; h: mov rax, [rsi]; add rsi, 0x40000; dec ecx; jnz h;"
+        + f"mov r8d, {target}; mov rbx, [r8]; mov rsi, 0x1040000; mov ecx, 20; h: mov rax, [rsi]; add rsi, 0x40000;"
+            f"dec ecx; jnz h;"
         f"mov edi, {entry}; mov eax, {0x1FF0007}; mov [rdi], rax; mov r12, [r8]; mov al, 0;" + EXIT,
     )  # fmt: skip
     assert g.run().stop == Stop.EXIT
@@ -125,7 +127,8 @@ def test_a_fault_handler_installed_later_does_not_lose_code_changes() -> None:
         "g = Guest(2)\n"
         "g.code(0x180000, 'mov eax, 0; ret')\n"
         "g.code(AP_MAIN, ARRIVE + 'mov r13d, 0x180000; l: call r13; mov [0x300014], eax; jmp l')\n"
-        "g.code(MAIN, START_APS + wait_for('w', 0x300000, 1) + 'mov ecx, 9000; d: dec ecx; jnz d; mov dword ptr [0x180001], 7;'"
+        "g.code(MAIN, START_APS + wait_for('w', 0x300000, 1) + 'mov ecx, 9000; d: dec ecx; jnz d;"
+        "mov dword ptr [0x180001], 7;'"
         " + wait_for('x', 0x300014, 7) + EXIT)\n"
         "print(g.run(10**10).stop.name)\n"
     )
@@ -141,7 +144,7 @@ def test_a_library_without_our_symbols_is_refused(monkeypatch: pytest.MonkeyPatc
 
 def test_a_library_that_is_not_built_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CYCLESCOPE_CORE_LIBRARY", "/nowhere/libcyclescope_core.so")
-    with pytest.raises(ConfigError, match="/nowhere/libcyclescope_core.so is missing"):
+    with pytest.raises(ConfigError, match=r"/nowhere/libcyclescope_core\.so is missing"):
         binding._load()
 
 

@@ -41,7 +41,11 @@ def make(request: pytest.FixtureRequest) -> Iterator[MakeGuest]:
 @pytest.mark.parametrize("ncpus", [2, 4, 16])
 def test_init_and_sipi_start_every_vcpu(make: MakeGuest, ncpus: int) -> None:
     g = make(ncpus)
-    g.code(AP_MAIN, ARRIVE + f"mov eax, [{LAPIC & 0x7FFFFFFF} + rbx - {LAPIC & 0x7FFFFFFF} + 0x20]; shr eax, 24; mov byte ptr [rax+0x300100], 1; cli; hlt")
+    g.code(
+        AP_MAIN,
+        ARRIVE + f"mov eax, [{LAPIC & 0x7FFFFFFF} + rbx - {LAPIC & 0x7FFFFFFF} + 0x20]; shr eax, 24;"
+        f"mov byte ptr [rax+0x300100], 1; cli; hlt",
+    )
     g.code(MAIN, START_APS + wait_for("w", 0x300000, ncpus - 1) + EXIT)
     assert g.run(10**10).stop == Stop.EXIT
     assert g.core.dma_read(0, 0x300100, 16, 0) == b"\0" + b"\1" * (ncpus - 1) + b"\0" * (16 - ncpus)
@@ -70,14 +74,24 @@ def test_init_takes_a_running_vcpu_back(make: MakeGuest) -> None:
 )
 def test_ipi_destinations(make: MakeGuest, icr_high: int, icr_low: int, expected: list[int]) -> None:
     g = make(4)
-    logical = "mov ecx, [rbx+0x20]; shr ecx, 24; mov eax, 1; shl eax, cl; shl eax, 24; mov [rbx+0xd0], eax; mov dword ptr [rbx+0xe0], -1;"
+    logical = (
+        "mov ecx, [rbx+0x20]; shr ecx, 24; mov eax, 1; shl eax, cl; shl eax, 24; mov [rbx+0xd0], eax;"
+        "mov dword ptr [rbx+0xe0], -1;"
+    )
     g.code(AP_MAIN, ARRIVE.replace("lock", logical + "lock") + "sti; h: hlt; jmp h")
-    g.code(HANDLER, f"push rax; push rbx; mov ebx, {LAPIC}; mov eax, [rbx+0x20]; shr eax, 24; inc byte ptr [rax+0x300100]; pop rbx; pop rax;" + EOI)
+    g.code(
+        HANDLER,
+        f"push rax; push rbx; mov ebx, {LAPIC}; mov eax, [rbx+0x20]; shr eax, 24;"
+        f"inc byte ptr [rax+0x300100]; pop rbx; pop rax;" + EOI,
+    )
     g.vector(0x40, HANDLER)
     g.code(
         MAIN,
-        START_APS + logical + wait_for("w", 0x300000, 3)
-        + f"sti; mov dword ptr [rbx+0x310], {icr_high}; mov dword ptr [rbx+0x300], {icr_low}; mov ecx, 20000; d: dec ecx; jnz d;" + EXIT,
+        START_APS
+        + logical
+        + wait_for("w", 0x300000, 3)
+        + f"sti; mov dword ptr [rbx+0x310], {icr_high}; mov dword ptr [rbx+0x300], {icr_low}; mov ecx, 20000;"
+        f"d: dec ecx; jnz d;" + EXIT,
     )
     assert g.run(10**10).stop == Stop.EXIT
     assert list(g.core.dma_read(0, 0x300100, 4, 0)) == expected
@@ -105,24 +119,36 @@ def test_nmi_reaches_a_vcpu_with_interrupts_off(make: MakeGuest) -> None:
     g.vector(2, HANDLER)
     g.code(HANDLER, "mov dword ptr [0x300010], 1; iretq")
     g.code(AP_MAIN, ARRIVE + "cli; h: hlt; jmp h")
-    g.code(MAIN, START_APS + wait_for("w", 0x300000, 1) + "mov dword ptr [rbx+0x300], 0xc4400;" + wait_for("x", 0x300010, 1) + EXIT)
+    g.code(
+        MAIN,
+        START_APS
+        + wait_for("w", 0x300000, 1)
+        + "mov dword ptr [rbx+0x300], 0xc4400;"
+        + wait_for("x", 0x300010, 1)
+        + EXIT,
+    )
     assert g.run(10**10).stop == Stop.EXIT
 
 
 def test_code_changed_by_another_vcpu_is_seen(make: MakeGuest) -> None:
-    """vCPU 1 calls a function again and again; vCPU 0 rewrites it, a hundred times. After each handshake the new code runs."""
+    """vCPU 1 calls a function again and again;"
+    "vCPU 0 rewrites it, a hundred times. After each handshake the new code runs."""
     g = make(2)
     function = 0x180000
     g.code(function, "mov eax, 0; ret")
     g.code(
         AP_MAIN,
-        ARRIVE + f"mov r13d, {function}; l: call r13; mov ecx, [0x300010]; cmp ecx, r12d; je l; mov r12d, ecx; call r13; mov [0x300014], eax; mov [0x300018], ecx; jmp l",
+        ARRIVE + f"mov r13d, {function}; l: call r13; mov ecx, [0x300010]; cmp ecx, r12d; je l; mov r12d, ecx;"
+        f"call r13; mov [0x300014], eax; mov [0x300018], ecx; jmp l",
     )
     g.code(
         MAIN,
-        START_APS + wait_for("w", 0x300000, 1)
-        + f"mov r12d, 1; n: mov [{function + 1}], r12d; mov [0x300010], r12d; x: pause; cmp [0x300018], r12d; jne x; cmp [0x300014], r12d; jne bad;"
-        "mov ecx, 3000; d: dec ecx; jnz d; inc r12d; cmp r12d, 100; jbe n; mov al, 1;" + EXIT + "; bad: mov al, 2;" + EXIT,
+        START_APS
+        + wait_for("w", 0x300000, 1)
+        + f"mov r12d, 1; n: mov [{function + 1}], r12d; mov [0x300010], r12d; x: pause; cmp [0x300018], r12d;"
+        f"jne x; cmp [0x300014], r12d; jne bad;"
+        "mov ecx, 3000;"
+        "d: dec ecx; jnz d; inc r12d; cmp r12d, 100; jbe n; mov al, 1;" + EXIT + "; bad: mov al, 2;" + EXIT,
     )
     assert g.run(10**11)[:4] == (Stop.EXIT, 0, 0, 1)
 
@@ -136,7 +162,8 @@ def test_code_changed_by_dma_is_seen(make: MakeGuest) -> None:
     g.code(0x180000, "mov eax, 0; ret")
     g.code(
         MAIN,
-        "mov r13d, 0x180000; mov r12d, 1; n: mov eax, r12d; out 0x70, al; mov ecx, 3; s: call r13; dec ecx; jnz s; cmp eax, r12d; jne bad;"
+        "mov r13d, 0x180000; mov r12d, 1; n: mov eax, r12d; out 0x70, al; mov ecx, 3; s: call r13; dec ecx; jnz s;"
+        "cmp eax, r12d; jne bad;"
         "inc r12d; cmp r12d, 100; jbe n; mov al, 1;" + EXIT + "; bad: mov al, 2;" + EXIT,
     )
     assert g.run()[:4] == (Stop.EXIT, 0, 0, 1)
@@ -148,7 +175,11 @@ def test_code_above_4_gib_changed_by_another_vcpu_is_seen() -> None:
     function = 100 << 21
     g.put(1 << 32, b"\xb8\0\0\0\0\xc3")
     g.code(AP_MAIN, ARRIVE + f"mov r13d, {function}; l: call r13; mov [0x300014], eax; jmp l")
-    g.code(MAIN, START_APS + wait_for("w", 0x300000, 1) + f"mov ecx, 9000; d: dec ecx; jnz d; mov edi, {function}; mov dword ptr [rdi+1], 7;" + wait_for("x", 0x300014, 7) + EXIT)
+    g.code(
+        MAIN,
+        START_APS + wait_for("w", 0x300000, 1) + f"mov ecx, 9000; d: dec ecx; jnz d; mov edi, {function};"
+        f"mov dword ptr [rdi+1], 7;" + wait_for("x", 0x300014, 7) + EXIT,
+    )
     assert g.run(10**10).stop == Stop.EXIT
     g.close()
 
@@ -205,8 +236,10 @@ def test_task_priority_holds_vectors_back(make: MakeGuest) -> None:
     g.code(HANDLER, "mov al, bl;" + EXIT)
     g.code(
         MAIN,
-        f"mov edi, {LAPIC}; mov dword ptr [rdi+0xf0], 0x1ff; mov dword ptr [rdi+0x80], 0x40; mov bl, 1; sti; mov dword ptr [rdi+0x300], 0x40041;"
-        "mov ecx, 5000; d: dec ecx; jnz d; mov bl, 2; mov dword ptr [rdi+0x80], 0x30; mov ecx, 5000; e: dec ecx; jnz e; mov bl, 3; h: jmp h",
+        f"mov edi, {LAPIC}; mov dword ptr [rdi+0xf0], 0x1ff; mov dword ptr [rdi+0x80], 0x40; mov bl, 1; sti;"
+        f"mov dword ptr [rdi+0x300], 0x40041;"
+        "mov ecx, 5000; d: dec ecx; jnz d; mov bl, 2; mov dword ptr [rdi+0x80], 0x30; mov ecx, 5000; e: dec ecx;"
+        "jnz e; mov bl, 3; h: jmp h",
     )
     assert g.run(10**9)[:4] == (Stop.EXIT, 0, 0, 2)
 
@@ -217,8 +250,10 @@ def test_periodic_timer_does_not_drift(make: MakeGuest) -> None:
     g.code(HANDLER, "inc r12d;" + EOI)
     g.code(
         MAIN,
-        f"xor r12d, r12d; mov ebx, {LAPIC}; mov dword ptr [rbx+0xf0], 0x1ff; mov dword ptr [rbx+0x3e0], 0xb; mov dword ptr [rbx+0x320], 0x20040;"
-        "mov dword ptr [rbx+0x380], 2500; rdtsc; mov esi, eax; sti; h: hlt; cmp r12d, 1000; jb h; rdtsc; sub eax, esi; mov esi, eax;" + EXIT,
+        f"xor r12d, r12d; mov ebx, {LAPIC}; mov dword ptr [rbx+0xf0], 0x1ff; mov dword ptr [rbx+0x3e0], 0xb;"
+        f"mov dword ptr [rbx+0x320], 0x20040;"
+        "mov dword ptr [rbx+0x380], 2500; rdtsc; mov esi, eax; sti; h: hlt; cmp r12d, 1000; jb h; rdtsc;"
+        "sub eax, esi; mov esi, eax;" + EXIT,
     )
     g.run(10**12)
     assert abs(g.regs()[6] - 1000 * HZ // 10_000) < 10_000  # 100 us each
@@ -228,11 +263,21 @@ def history(level: Level) -> tuple[object, ...]:
     g = Guest(4)
     if level == Level.FAST:
         use_fast(g)
-    lock = "a{n}: mov al, 1; xchg [0x300020], al; test al, al; jz got{n}; pause; jmp a{n}; got{n}: inc dword ptr [0x300024]; imul r8, r8, 77; mov byte ptr [0x300020], 0;"
-    g.code(AP_MAIN, ARRIVE + "mov r12d, 500; l:" + lock.format(n=1) + "dec r12d; jnz l; lock inc dword ptr [0x300008]; cli; hlt")
-    g.code(MAIN, START_APS + "mov r12d, 500; l:" + lock.format(n=0) + "dec r12d; jnz l;" + wait_for("w", 0x300008, 3) + EXIT)
+    lock = (
+        "a{n}: mov al, 1; xchg [0x300020], al; test al, al; jz got{n}; pause; jmp a{n};"
+        "got{n}: inc dword ptr [0x300024]; imul r8, r8, 77; mov byte ptr [0x300020], 0;"
+    )
+    g.code(
+        AP_MAIN,
+        ARRIVE + "mov r12d, 500; l:" + lock.format(n=1) + "dec r12d; jnz l;lock inc dword ptr [0x300008]; cli; hlt",
+    )
+    g.code(
+        MAIN,
+        START_APS + "mov r12d, 500; l:" + lock.format(n=0) + "dec r12d; jnz l;" + wait_for("w", 0x300008, 3) + EXIT,
+    )
     stop = g.run(10**12)
-    out = (stop, [g.regs(v) for v in range(4)], [g.counters(v)[:9] for v in range(4)], [g.core.cycles(0, v) for v in range(4)], g.u32(0x300024))
+    each = [(g.regs(v), g.counters(v)[:9], g.core.cycles(0, v)) for v in range(4)]
+    out = (stop, each, g.u32(0x300024))
     g.close()
     return out
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""One vCPU on the bare core: exceptions, system calls, clocks, identity, halting, and how runs end. Both timing levels where it matters."""
+"""One vCPU on the bare core: exceptions, system calls, clocks, identity, halting, and how runs end."""
 
 from collections.abc import Iterator
 
@@ -12,8 +12,10 @@ from tests.core_guest import HZ, LAPIC, MAIN, MIB, USER, Guest, Recorder, assemb
 
 EXIT = "out 0xf4, al; hlt"
 HANDLER = 0x104000
-TO_RING_3 = f"mov rax, 0x1b; push rax; mov rax, {USER + 0x8000}; push rax; pushfq; or qword ptr [rsp], 0x3000; mov rax, 0x23; push rax;" \
-    f"mov rax, {USER}; push rax; iretq"
+TO_RING_3 = (
+    f"mov rax, 0x1b; push rax; mov rax, {USER + 0x8000}; push rax; pushfq; or qword ptr [rsp], 0x3000;"
+    f"mov rax, 0x23; push rax; mov rax, {USER}; push rax; iretq"
+)
 
 
 @pytest.fixture(params=[Level.FUNCTIONAL, Level.FAST], ids=["functional", "fast"])
@@ -28,7 +30,9 @@ def guest(request: pytest.FixtureRequest) -> Iterator[Guest]:
 def load_table(g: Guest) -> None:
     table = load_uarch("skylake_sp")
     g.core.uarch(g.machine, table.core_rows())
-    g.core.insn_table(g.machine, [(f.mnemonic, f.uops16, f.latency, f.ports, f.recip16, f.flags) for f in table.core_forms()])
+    g.core.insn_table(
+        g.machine, [(f.mnemonic, f.uops16, f.latency, f.ports, f.recip16, f.flags) for f in table.core_forms()]
+    )
 
 
 def use_fast(g: Guest) -> None:
@@ -41,7 +45,8 @@ def record(vector: int, error: bool) -> str:
     take = "pop rax; mov [0x300008], rax;" if error else "mov qword ptr [0x300008], 0;"
     return (
         f"mov qword ptr [0x300000], {vector}; mov rbp, rsp;" + take + "mov rax, [rsp]; mov [0x300010], rax;"
-        "mov rax, [rsp+8]; mov [0x300018], rax; mov rax, rbp; mov [0x300020], rax; mov rax, cr2; mov [0x300028], rax;" + EXIT
+        "mov rax, [rsp+8]; mov [0x300018], rax; mov rax, rbp; mov [0x300020], rax; mov rax, cr2;"
+        "mov [0x300028], rax;" + EXIT
     )
 
 
@@ -60,7 +65,9 @@ def record(vector: int, error: bool) -> str:
         ("int 0x80", 13, 0x802, None),
     ],
 )
-def test_ring_3_exceptions_reach_the_kernel(guest: Guest, source: str, vector: int, code: int | None, cr2: int | None) -> None:
+def test_ring_3_exceptions_reach_the_kernel(
+    guest: Guest, source: str, vector: int, code: int | None, cr2: int | None
+) -> None:
     guest.page(0x600000, 0)
     guest.code(MAIN, TO_RING_3)
     guest.code(USER, "nop; nop;" + source + "; hlt")
@@ -85,7 +92,9 @@ def test_ring_3_exceptions_reach_the_kernel(guest: Guest, source: str, vector: i
 def test_a_page_fault_is_mended_and_the_instruction_runs_again(guest: Guest) -> None:
     guest.page(0x600000, 0)
     guest.code(MAIN, f"mov rdi, 0x600000; mov ecx, 7; mov [rdi], rcx; add rcx, [rdi]; mov al, cl; {EXIT}")
-    guest.code(HANDLER, f"add rsp, 8; push rax; mov rax, {0x600000 | 3}; mov [{guest.pte(0x600000)}], rax; pop rax; iretq")
+    guest.code(
+        HANDLER, f"add rsp, 8; push rax; mov rax, {0x600000 | 3}; mov [{guest.pte(0x600000)}], rax; pop rax;iretq"
+    )
     guest.vector(14, HANDLER)
     assert guest.run()[:4] == (Stop.EXIT, 0, 0, 14)
     assert guest.counters()[Counter.PAGE_FAULT] == 1
@@ -116,10 +125,15 @@ def test_syscall_and_sysret(guest: Guest) -> None:
         f"mov ecx, 0xc0000082; mov eax, {HANDLER}; xor edx, edx; wrmsr; mov ecx, 0xc0000084; mov eax, 0x200; wrmsr;"
         + TO_RING_3,
     )
-    guest.code(USER, "mov r12d, 1000; again: mov r11, 0; mov rax, 5; syscall; add r13, rax; dec r12d; jnz again; mov rax, r13; mov rdi, 1; syscall")
+    guest.code(
+        USER,
+        "mov r12d, 1000; again: mov r11, 0; mov rax, 5; syscall; add r13, rax; dec r12d; jnz again;"
+        "mov rax, r13; mov rdi, 1; syscall",
+    )
     guest.code(
         HANDLER,
-        "cmp rdi, 1; je done; inc rax; mov r14, cs; mov [0x300000], r14; mov r14, ss; mov [0x300008], r14; mov [0x300010], r11; .byte 0x48, 0x0f, 0x07;"
+        "cmp rdi, 1; je done; inc rax; mov r14, cs; mov [0x300000], r14; mov r14, ss; mov [0x300008], r14;"
+        "mov [0x300010], r11; .byte 0x48, 0x0f, 0x07;"
         "done:" + EXIT,
     )
     guest.page(USER + 0x10000, 7)
@@ -140,7 +154,11 @@ def test_sysenter_is_refused_loudly() -> None:
 
 def test_rdtsc_advances_within_one_block() -> None:
     g = Guest()
-    g.code(MAIN, "rdtsc; mov ebx, eax; nop; nop; nop; nop; rdtsc; sub eax, ebx; mov esi, eax; rdtscp; sub eax, ebx; mov edi, eax;" + EXIT)
+    g.code(
+        MAIN,
+        "rdtsc; mov ebx, eax; nop; nop; nop; nop; rdtsc; sub eax, ebx; mov esi, eax; rdtscp; sub eax, ebx;"
+        "mov edi, eax;" + EXIT,
+    )
     g.run()
     regs = g.regs()
     assert regs[6] == 6  # mov, four nops, rdtsc: one cycle each
@@ -149,7 +167,7 @@ def test_rdtsc_advances_within_one_block() -> None:
 
 
 def test_rdtscp_gives_tsc_aux(guest: Guest) -> None:
-    guest.code(MAIN, "mov ecx, 0xc0000103; mov eax, 77; xor edx, edx; wrmsr; xor ecx, ecx; rdtscp; mov ebx, ecx;" + EXIT)
+    guest.code(MAIN, "mov ecx, 0xc0000103;mov eax, 77; xor edx, edx; wrmsr; xor ecx, ecx; rdtscp; mov ebx, ecx;" + EXIT)
     guest.run()
     assert guest.regs()[3] == 77
 
@@ -157,7 +175,7 @@ def test_rdtscp_gives_tsc_aux(guest: Guest) -> None:
 def test_ports_see_exact_times_inside_a_block() -> None:
     io = Recorder(answers={0x61: 0x1234})
     g = Guest(callbacks=io)
-    g.code(MAIN, "nop; in al, 0x61; nop; nop; out 0x70, al; nop; mov dx, 0x1f0; in ax, dx; nop; out 0x71, eax;" + EXIT)
+    g.code(MAIN, "nop;in al, 0x61; nop; nop; out 0x70, al; nop; mov dx, 0x1f0; in ax, dx; nop; out 0x71, eax;" + EXIT)
     g.run()
     first = io.accesses[0][5]
     assert isinstance(first, int)
@@ -176,7 +194,8 @@ def test_mmio_sees_exact_times_and_sizes_inside_a_block() -> None:
     g.core.mmio_add(g.machine, 0xE0000000, 0x1000)
     g.code(
         MAIN,
-        "mov edi, 0xe0000000; nop; mov eax, [rdi+0x10]; nop; nop; mov [rdi+0x20], ax; nop; mov byte ptr [rdi+0x21], 7; mov rbx, [rdi+0x10];"
+        "mov edi, 0xe0000000; nop; mov eax, [rdi+0x10]; nop; nop; mov [rdi+0x20], ax; nop;"
+        "mov byte ptr [rdi+0x21], 7; mov rbx, [rdi+0x10];"
         "mov ecx, [rdi+0x1000];" + EXIT,
     )
     g.run()
@@ -196,7 +215,8 @@ def test_cpuid_shows_what_is_modelled(guest: Guest) -> None:
     leaves = [(0, 0), (1, 0), (7, 0), (0xB, 1), (0x15, 0), (0x16, 0), (0x80000001, 0), (0x80000007, 0), (0x40000000, 0)]
     source = "mov rdi, 0x300000;"
     for leaf, subleaf in leaves:
-        source += f"mov eax, {leaf}; mov ecx, {subleaf}; cpuid; mov [rdi], eax; mov [rdi+4], ebx; mov [rdi+8], ecx; mov [rdi+12], edx; add rdi, 16;"
+        source += f"mov eax, {leaf}; mov ecx, {subleaf}; cpuid; mov [rdi], eax; mov [rdi+4], ebx; mov [rdi+8], ecx;"
+        source += "mov [rdi+12], edx; add rdi, 16;"
     guest.code(MAIN, source + EXIT)
     guest.run()
     out = {leaf: [guest.u32(0x300000 + 16 * i + 4 * j) for j in range(4)] for i, leaf in enumerate(leaves)}
@@ -228,8 +248,10 @@ def test_halting_skips_time_and_is_charged_to_idle(guest: Guest) -> None:
     ticks = 25_000  # of 40 ns: a millisecond
     guest.code(
         MAIN,
-        f"mov edi, {LAPIC}; mov dword ptr [rdi+0xf0], 0x1ff; mov dword ptr [rdi+0x3e0], 0xb; mov dword ptr [rdi+0x320], 0x40;"
-        f"rdtsc; mov ebx, eax; mov dword ptr [rdi+0x380], {ticks}; sti; hlt; rdtsc; sub eax, ebx; mov esi, eax;" + EXIT,
+        f"mov edi, {LAPIC}; mov dword ptr [rdi+0xf0], 0x1ff; mov dword ptr [rdi+0x3e0], 0xb;"
+        f"mov dword ptr [rdi+0x320], 0x40;"
+        f"rdtsc;"
+        f"mov ebx, eax; mov dword ptr [rdi+0x380], {ticks}; sti; hlt; rdtsc; sub eax, ebx; mov esi, eax;" + EXIT,
     )
     guest.run()
     assert HZ // 1000 <= guest.regs()[6] < HZ // 1000 + 10_000
@@ -244,8 +266,8 @@ def test_sti_shadow_holds_for_one_instruction(guest: Guest) -> None:
     guest.vector(0x40, HANDLER)
     guest.code(
         MAIN,
-        f"mov edi, {LAPIC}; mov dword ptr [rdi+0xf0], 0x1ff; mov dword ptr [rdi+0x300], 0x40040; mov ecx, 1000; w: dec ecx; jnz w; sti; nop; shadowed: nop; nop;"
-        + "nop;" * 50 + "mov rbx, 0;" + EXIT,
+        f"mov edi, {LAPIC}; mov dword ptr [rdi+0xf0], 0x1ff; mov dword ptr [rdi+0x300], 0x40040; mov ecx, 1000;"
+        f"w: dec ecx; jnz w; sti; nop; shadowed: nop; nop;" + "nop;" * 50 + "mov rbx, 0;" + EXIT,
     )
     guest.run()
     code = guest.core.dma_read(guest.machine, MAIN, 64, 0)
@@ -255,7 +277,11 @@ def test_sti_shadow_holds_for_one_instruction(guest: Guest) -> None:
 def test_interrupts_wait_while_disabled(guest: Guest) -> None:
     guest.code(HANDLER, "inc qword ptr [0x300000]; iretq")
     guest.vector(0x40, HANDLER)
-    guest.code(MAIN, f"mov edi, {LAPIC}; mov dword ptr [rdi+0xf0], 0x1ff; mov dword ptr [rdi+0x300], 0x40040; mov ecx, 5000; w: dec ecx; jnz w; mov rbx, [0x300000];" + EXIT)
+    guest.code(
+        MAIN,
+        f"mov edi, {LAPIC}; mov dword ptr [rdi+0xf0], 0x1ff; mov dword ptr [rdi+0x300], 0x40040;"
+        f"mov ecx, 5000; w: dec ecx; jnz w; mov rbx, [0x300000];" + EXIT,
+    )
     guest.run()
     assert guest.regs()[3] == 0
     assert guest.counters()[Counter.INTERRUPT] == 0
@@ -264,7 +290,11 @@ def test_interrupts_wait_while_disabled(guest: Guest) -> None:
 def test_an_interrupt_without_a_stack_stops_loudly() -> None:
     g = Guest()
     g.vector(0x40, HANDLER)
-    g.code(MAIN, f"mov edi, {LAPIC}; mov dword ptr [rdi+0xf0], 0x1ff; mov rsp, 0x7fff00000000; sti; mov dword ptr [rdi+0x300], 0x40040; w: jmp w")
+    g.code(
+        MAIN,
+        f"mov edi, {LAPIC}; mov dword ptr [rdi+0xf0], 0x1ff; mov rsp, 0x7fff00000000; sti;"
+        f"mov dword ptr [rdi+0x300], 0x40040; w: jmp w",
+    )
     with pytest.raises(NotModelled, match="Interrupt 64 on vCPU 0 finds no gate or no writable stack"):
         g.run()
     g.close()
@@ -336,7 +366,11 @@ def test_interrupt_stops_a_spinning_guest() -> None:
 
 def test_serial_output_arrives_by_line_and_at_the_end() -> None:
     g = Guest()
-    g.code(MAIN, "mov dx, 0x3f8; lea rsi, [rip+text]; mov ecx, 6; n: lodsb; out dx, al; loop n; mov dx, 0x3fd; in al, dx; mov bl, al;" + EXIT + "; text: .ascii \"hi\\nyou\"")
+    g.code(
+        MAIN,
+        "mov dx, 0x3f8; lea rsi, [rip+text]; mov ecx, 6; n: lodsb; out dx, al; loop n; mov dx, 0x3fd;"
+        "in al, dx; mov bl, al;" + EXIT + '; text: .ascii "hi\\nyou"',
+    )
     g.run()
     assert bytes(g.io.printed) == b"hi\nyou"
     assert g.regs()[3] & 0x60 == 0x60
@@ -350,7 +384,9 @@ def test_ram_on_both_sides_of_the_hole() -> None:
     assert g.core.ram_offset(0, 1 << 32, 0x40000000) == 0xC0000000
     assert g.core.ram_offset(0, (1 << 32) + 0x40000000, 1) == -1
     g.put(1 << 32, b"above")
-    g.code(MAIN, f"mov rax, {0x1_0000_0083}; mov [{0x12000 + 8 * 100}], rax; mov edi, {100 << 21}; mov rbx, [rdi];" + EXIT)  # 2 MiB page at 200 MiB
+    g.code(
+        MAIN, f"mov rax, {0x1_0000_0083};mov [{0x12000 + 8 * 100}], rax; mov edi, {100 << 21}; mov rbx, [rdi];" + EXIT
+    )  # 2 MiB page at 200 MiB
     g.run()
     assert g.regs()[3].to_bytes(8, "little")[:5] == b"above"
     with pytest.raises(DmaFault, match="which is not RAM"):
@@ -358,7 +394,9 @@ def test_ram_on_both_sides_of_the_hole() -> None:
     g.close()
 
 
-@pytest.mark.parametrize(("ncpus", "ram"), [(0, 64 * MIB), (17, 64 * MIB), (1, 63 * MIB), (1, 8193 * MIB), (1, 64 * MIB + 4096)])
+@pytest.mark.parametrize(
+    ("ncpus", "ram"), [(0, 64 * MIB), (17, 64 * MIB), (1, 63 * MIB), (1, 8193 * MIB), (1, 64 * MIB + 4096)]
+)
 def test_impossible_machines_are_refused(ncpus: int, ram: int) -> None:
     core = Core(Recorder())
     with pytest.raises(ConfigError, match="A machine has"):
@@ -367,7 +405,11 @@ def test_impossible_machines_are_refused(ncpus: int, ram: int) -> None:
 
 
 def test_ledger_sums_to_the_clock_at_every_level(guest: Guest) -> None:
-    guest.code(MAIN, "mov ecx, 20000; mov rdi, 0x500000; w: mov [rdi], rcx; add rdi, 72; imul rax, rcx; dec ecx; jnz w; in al, 0x60; cpuid;" + EXIT)
+    guest.code(
+        MAIN,
+        "mov ecx, 20000; mov rdi, 0x500000; w: mov [rdi], rcx; add rdi, 72; imul rax, rcx; dec ecx;"
+        "jnz w; in al, 0x60; cpuid;" + EXIT,
+    )
     guest.run()
     components = guest.core.ledger_calls().components(guest.machine, 0)
     assert components["cycles"].sum() == guest.core.cycles(guest.machine, 0)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The core library as Python sees it: `emu/core/core.h`, typed, with its errors as exceptions.
 
-The library is not linked to anything: it is handed the addresses of the functions it needs from the libunicorn and libcapstone of the
-installed packages, and refuses (EmuBug) when Unicorn's private layout is not the one it knows.
+The library is not linked to anything: it is handed the addresses of the functions it needs from the libunicorn and libcapstone of
+the installed packages, and refuses (EmuBug) when Unicorn's private layout is not the one it knows.
 
 An exception in a callback is kept, the run is ended, and it is raised again from `Core.run`. Until then the guest gets all ones.
 """
@@ -315,7 +315,10 @@ class Core:
         return index
 
     def ram(self, machine: int, nbytes: int) -> memoryview:
-        """The first `nbytes` of RAM (contiguous; see `ram_offset`). Not for devices: code and caches do not notice. Dead after `close`."""
+        """The first `nbytes` of RAM, contiguous (see `ram_offset`). Dead after `close`.
+
+        Not for devices: code and caches do not notice.
+        """
         address: int = self._f["cs_ram"](self.handle, machine)
         return memoryview((ctypes.c_uint8 * nbytes).from_address(address)).cast("B")
 

@@ -29,6 +29,7 @@ int follow_new(struct vcpu *v)
     struct follow *f = calloc(1, sizeof *f);
     if (!f) return -1;
     f->thread = &f->own;
+    f->owed_part = NO_PART;
     f->own.on = v;
     f->own.machine = v->machine->index;
     thread_reset(&f->own);
@@ -344,7 +345,9 @@ void follow_charge(struct vcpu *v, const struct block *b, uint64_t from_cycle, u
         request_claim(world(v), r);
         return;
     }
-    request_charge(r, b->flags & BLK_SPIN ? CS_MAX_COMPONENTS + CS_W_LOCK : b->component, vcpu_ps(v, to_cycle));
+    request_pay(r);
+    v->follow->owed_part = b->flags & BLK_SPIN ? CS_MAX_COMPONENTS + CS_W_LOCK : b->component;
+    v->follow->owed_cycle = to_cycle;
 }
 
 void follow_idle(struct vcpu *v, uint64_t from_cycle, uint64_t to_cycle)

@@ -16,7 +16,7 @@ enum {
     MAX_LEVELS = 16,               /* interrupts and exceptions nested in one thread */
     HISTORY = 32,                  /* charges a close can take back, when the end lies before the frontier */
     MAX_REQUESTS = 1 << 18, MAX_TAGS = 1 << 18, MAX_THREADS = 1 << 14, MAX_NOTES = 4096, MAX_RETURNS = 1024,
-    NO_REASON = 0xff };
+    NO_REASON = 0xff, NO_PART = CS_MAX_PARTS };
 
 struct thread;
 struct charge { int64_t until_ps; uint32_t part; };
@@ -52,6 +52,8 @@ struct thread {
 struct follow {                    /* per vCPU */
     struct request *current;       /* the request of the thread's top level, if it runs here */
     struct thread *thread;         /* never NULL: `own` before the first switch */
+    uint32_t owed_part;            /* charge `current` owes up to owed_cycle, NO_PART: none; one conversion to time a run of like blocks */
+    uint64_t owed_cycle;
     uint64_t released, released_claim;  /* the last request released here: a wake may still be for it */
     uint64_t idle_cycles;          /* halted, or not started: no block ran */
     struct thread own;
@@ -76,6 +78,7 @@ static inline uint64_t follow_mix(uint64_t x)   /* guests choose the keys: sprea
 struct requests *requests_of(cs_world *);                                        /* made at first use; NULL: no memory */
 struct request *request_find(cs_world *, uint64_t token);                        /* NULL: not open, or token 0 */
 void request_charge(struct request *, uint32_t part, int64_t until_ps);
+void request_pay(struct request *);                                              /* what it owes to the blocks that ran: before any other charge */
 void request_wait(struct request *, uint8_t reason, int64_t now_ps);             /* stops wherever it runs, waits from now on; keeps its claim */
 void request_run(struct request *, struct vcpu *, int64_t now_ps);               /* ends its wait and makes it current there; keeps its claim */
 uint64_t request_claim(cs_world *, struct request *);                             /* whoever owned it does not any more */
@@ -100,7 +103,11 @@ void trace_block(struct vcpu *, const struct block *, uint64_t from_cycle, uint6
 /* A block, or a part of one, was charged to the vCPU's clock. */
 static inline void follow_block(struct vcpu *v, const struct block *b, uint64_t from_cycle, uint64_t to_cycle)
 {
-    if (UNLIKELY(v->follow->current != NULL)) follow_charge(v, b, from_cycle, to_cycle);
+    struct follow *f = v->follow;
+    if (UNLIKELY(f->current != NULL)) {
+        if (LIKELY(f->owed_part == b->component && !(b->flags & (BLK_SPIN | BLK_IDLE)))) f->owed_cycle = to_cycle;
+        else follow_charge(v, b, from_cycle, to_cycle);
+    }
     if (UNLIKELY(v->machine->world->trace != NULL)) trace_block(v, b, from_cycle, to_cycle);
 }
 #endif

@@ -28,8 +28,17 @@ void request_charge(struct request *r, uint32_t part, int64_t until_ps)
     last->until_ps = until_ps;
 }
 
+void request_pay(struct request *r)
+{
+    if (!r->on || r->on->follow->owed_part == NO_PART) return;
+    struct follow *f = r->on->follow;
+    request_charge(r, f->owed_part, vcpu_ps(r->on, f->owed_cycle));
+    f->owed_part = NO_PART;
+}
+
 static void settle(struct request *r, int64_t now_ps)   /* the gap up to now: blocks that ran have charged theirs already */
 {
+    request_pay(r);
     request_charge(r, CS_MAX_COMPONENTS + (r->on ? CS_W_UNATTRIBUTED : r->reason), now_ps);
     if (r->on) { r->on->follow->current = NULL; r->on = NULL; }
 }
@@ -168,6 +177,7 @@ int cs_request_mark(cs_world *w, uint64_t token, uint32_t part, int64_t until_ps
     struct request *r = need(w, token);
     if (!r) return -1;
     if (part >= CS_MAX_PARTS) return world_fail(w, "There is no part %u.", part);
+    request_pay(r);
     request_charge(r, part, until_ps);
     if (w->trace) trace_event(w, CS_T_MARK, NULL, part, 0, until_ps, token, 0);
     return 0;

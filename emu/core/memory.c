@@ -149,7 +149,7 @@ static uint64_t mmio_read(struct vcpu *v, uint64_t gpa, unsigned size)
 {
     struct machine *m = v->machine;
     uint64_t value = ~0ull;
-    on_mmio_start(v, (gpa & ~(uint64_t)(PAGE - 1)) == LAPIC_BASE ? -1 : UA_mmio_read);
+    on_mmio_start(v, (gpa & ~(uint64_t)(PAGE - 1)) == LAPIC_BASE ? UA_lapic_access : UA_mmio_read);
     if ((gpa & ~(uint64_t)(PAGE - 1)) == LAPIC_BASE) return lapic_read(v, (uint32_t)(gpa & (PAGE - 1)));
     if (is_device(m, gpa) && m->world->cb.mmio_read && m->world->cb.mmio_read(m->index, v->index, gpa, size, vcpu_ps(v, v->clock), &value))
         world_stop(m->world, CS_CALLBACK, v, 0);
@@ -159,7 +159,7 @@ static uint64_t mmio_read(struct vcpu *v, uint64_t gpa, unsigned size)
 static void mmio_write(struct vcpu *v, uint64_t gpa, unsigned size, uint64_t value)
 {
     struct machine *m = v->machine;
-    on_mmio_start(v, (gpa & ~(uint64_t)(PAGE - 1)) == LAPIC_BASE ? -1 : UA_mmio_write);
+    on_mmio_start(v, (gpa & ~(uint64_t)(PAGE - 1)) == LAPIC_BASE ? UA_lapic_access : UA_mmio_write);
     if ((gpa & ~(uint64_t)(PAGE - 1)) == LAPIC_BASE) { lapic_write(v, (uint32_t)(gpa & (PAGE - 1)), (uint32_t)value); return; }
     if (is_device(m, gpa) && m->world->cb.mmio_write && m->world->cb.mmio_write(m->index, v->index, gpa, size, vcpu_ps(v, v->clock), value))
         world_stop(m->world, CS_CALLBACK, v, 0);

@@ -16,7 +16,7 @@
     R(pause) R(rdtsc) R(sti) R(cli) R(hlt_enter) R(pio_issue) R(int_n) R(far_transfer) R(ltr) R(wbinvd) \
     /* events: charged by engine.c and lapic.c where they happen */ \
     R(interrupt_entry) R(exception_entry) R(hlt_exit) R(ipi_delivery) R(interrupt_delivery) \
-    R(mmio_read) R(mmio_write) R(pio_read) R(pio_write) \
+    R(lapic_access) R(mmio_read) R(mmio_write) R(pio_read) R(pio_write) \
     /* caches */ \
     R(l1d_kib) R(l1d_ways) R(l1i_kib) R(l1i_ways) R(l2_kib) R(l2_ways) R(llc_kib_per_vcpu) R(llc_ways) R(ddio_ways) \
     R(l2_latency) R(llc_latency) R(dram_latency) R(transfer_latency) R(upgrade_latency) \

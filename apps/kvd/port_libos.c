@@ -122,7 +122,8 @@ void app_main(int argc, char **argv)
     void *arena = mem_alloc(size);
 
     if (arena == NULL)
-        panic("kvd: %zu KiB needed, %zu KiB free: take less with -m, or a larger machine", size >> 10, mem_free_bytes() >> 10);
+        panic("kvd: %zu KiB needed, %zu KiB free: take less with -m, or a larger machine", size >> 10,
+              mem_free_bytes() >> 10);
     kvd_store = kvd_create(arena, size, &config);
     if (kvd_store == NULL)
         panic("kvd: the store cannot be made");

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * How long does a vCPU wait for a lock that N vCPUs want all the time? Words: lockbench [-n N] [-h H] [-i ITERATIONS]:
- * N vCPUs (default: all) take one ticket lock ITERATIONS times each (1000), hold it for H cycles (1000), and take it again.
+ * N vCPUs (default: all) take one ticket lock ITERATIONS times each (1000), hold it for H cycles (1000), and take it
+ * again.
  *
  * A ticket lock serves in turn, so one that comes back at once finds N - 1 others before it, and each of them takes the
  * hand-off and its own H: the wait should be (N - 1)(H + hand-off). All times are TSC cycles, as the vCPUs saw them:
  *
- *   wait      from asking to holding, less what taking a free lock costs that another vCPU held last; 0 when it was free
+ *   wait      from asking to holding, less what taking a free lock costs that another vCPU held last; 0 if it was free
  *   hold      what H came to
  *   hand-off  from one holder's last moment to the next one's first
  *
@@ -51,7 +52,7 @@ static uint64_t bench_try(void)
 
 /*
  * What spin_lock costs when nobody wants the lock, but (with several vCPUs) another held it last, so that its line has
- * to come from there: the least of some tries. One after the other, each vCPU tries after its neighbour touched the lock.
+ * to come from there: the least of some tries. In turn, each vCPU tries after its neighbour touched the lock.
  */
 static void bench_find_free_cost(struct bench_cpu *own)
 {
@@ -136,12 +137,12 @@ static void bench_report(void *arg)
     uint64_t handoff = bench_mean(all.handoff, all.contended), expected = (bench_n - 1) * (hold + handoff);
 
     console_printf("lockbench: n=%lu h=%lu iterations=%lu\n", bench_n, bench_hold, bench_iterations);
-    console_printf("lockbench: acquisitions=%lu contended=%lu counted=%lu\n", bench_n * bench_iterations, all.contended_all,
-                   all.counted);
+    console_printf("lockbench: acquisitions=%lu contended=%lu counted=%lu\n", bench_n * bench_iterations,
+                   all.contended_all, all.counted);
     console_printf("lockbench: wait_mean=%lu wait_most=%lu hold_mean=%lu handoff_mean=%lu free_cost=%lu\n", wait,
                    all.wait_most, hold, handoff, bench_cpus[0].free_cost);
-    console_printf("lockbench: wait_total=%lu elapsed=%lu expected_wait=%lu ratio_permille=%lu\n", all.wait, total, expected,
-                   expected ? (wait * 1000 + expected / 2) / expected : 1000);
+    console_printf("lockbench: wait_total=%lu elapsed=%lu expected_wait=%lu ratio_permille=%lu\n", all.wait, total,
+                   expected, expected ? (wait * 1000 + expected / 2) / expected : 1000);
     console_printf("lockbench: done\n");
     machine_exit(0);
 }

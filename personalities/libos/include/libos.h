@@ -62,8 +62,8 @@ struct event {
 };
 
 /*
- * Runs fn(arg) later, on vCPU `cpu`. Events that one vCPU spawns on another (or on itself) run in the order of spawning.
- * False when memory is exhausted.
+ * Runs fn(arg) later, on vCPU `cpu`. Events that one vCPU spawns on another (or on itself) run in the order of
+ * spawning. False when memory is exhausted.
  */
 bool event_spawn(unsigned cpu, event_fn fn, void *arg);
 

@@ -65,7 +65,8 @@ uint64_t ip_sum(const void *bytes, uint32_t size, uint64_t sum)
     const uint8_t *at = bytes;
 
     for (; size >= 16; size -= 16, at += 16)
-        sum += (uint64_t)((const word4 *)at)[0] + ((const word4 *)at)[1] + ((const word4 *)at)[2] + ((const word4 *)at)[3];
+        sum += (uint64_t)((const word4 *)at)[0] + ((const word4 *)at)[1] + ((const word4 *)at)[2] +
+               ((const word4 *)at)[3];
     for (; size >= 4; size -= 4, at += 4)
         sum += *(const word4 *)at;
     if (size >= 2) {

@@ -46,7 +46,10 @@ static void page_forget_reserved(void)
 
         if (region->ram)
             continue;
-        for (uint64_t chunk = region->start / PAGE_CHUNK; chunk < page_count && chunk * PAGE_CHUNK < region->end; chunk++)
+
+        uint64_t chunk = region->start / PAGE_CHUNK;
+
+        for (; chunk < page_count && chunk * PAGE_CHUNK < region->end; chunk++)
             page_runs[chunk] = CHUNK_RESERVED;
     }
 }

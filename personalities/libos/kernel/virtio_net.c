@@ -5,10 +5,13 @@
  * A frame is handled to its end, answers included, before the next one is looked at. The pair of a vCPU is the
  * representative of an Ebb.
  *
- * virtio_net_take, _queue, _hold, _sent, _silent, _forward and _forwarded are probe points (manifest.toml): functions of their
- * own, with the address of the buffer's virtio header as second argument.
+ * With poll_us=N on the command line a vCPU goes on polling for N microseconds after its last frame.
+ *
+ * virtio_net_take, _queue, _hold, _sent, _silent, _forward and _forwarded are probe points (manifest.toml): functions
+ * of their own, with the address of the buffer's virtio header as second argument.
  */
 #include "virtio_net.h"
+#include "clock.h"
 #include "ebb.h"
 #include "eth.h"
 #include "event.h"
@@ -18,6 +21,8 @@
 
 #define VIRTIO_NET_PCI_ID 0x1041
 #define POLL_BUDGET 32u         /* frames in a row, before other events get their turn */
+#define WATCH_LOOKS 16u         /* at an empty ring in a row, likewise */
+#define POLL_US_MAX 1000000u
 
 #define FEATURE(n) (1ull << (n))
 #define F_CSUM 0
@@ -63,6 +68,7 @@ struct pair {
     struct iobuf *backlog;              /* frames that wait for a descriptor */
     struct iobuf **backlog_last;
     bool polling;                       /* inside the poll: it will publish */
+    uint64_t last_frame;                /* when, if virtio_net_linger */
     struct event poll;
     uint64_t received, sent, silent, dropped, queued;
 };
@@ -73,6 +79,7 @@ static struct virtio_pci virtio_net_device;
 static unsigned virtio_net_pairs;
 static struct pair *virtio_net_pair_of[LIBOS_MAX_CPUS];
 static unsigned virtio_net_started;
+static uint64_t virtio_net_linger;      /* TSC cycles; 0: sleep when the ring is empty */
 
 static struct vnet_header *virtio_net_header(struct iobuf *frame)
 {
@@ -264,10 +271,33 @@ void virtio_net_transmit(struct iobuf *frame)
 
 /* ---- interrupt, poll ---- */
 
+/* An empty ring is looked at for a while. Its time is polling, not work (manifest.toml). */
+static noinline void virtio_net_watch(struct pair *pair)
+{
+    for (unsigned looks = WATCH_LOOKS; looks && !virtqueue_has_used(&pair->rx); looks--)
+        cpu_relax();
+}
+
+/* Nothing to do. True: do not sleep yet. */
+static bool virtio_net_keep_polling(struct pair *pair, bool idle)
+{
+    if (virtio_net_linger == 0)
+        return false;
+    if (!idle) {
+        pair->last_frame = rdtsc();
+        return true;
+    }
+    if (rdtsc() - pair->last_frame >= virtio_net_linger)
+        return false;
+    virtio_net_watch(pair);
+    return true;
+}
+
 static void virtio_net_poll(void *arg)
 {
     struct pair *pair = arg;
     unsigned budget = POLL_BUDGET;
+    uint64_t received = pair->received;
 
     pair->polling = true;
     virtio_net_reclaim(pair);
@@ -285,7 +315,9 @@ static void virtio_net_poll(void *arg)
         virtqueue_interrupt_off(&pair->tx);
     else if (!virtqueue_interrupt_on(&pair->tx))
         event_raise(&pair->poll);
-    if (!virtqueue_interrupt_on(&pair->rx)) {
+    if (virtio_net_keep_polling(pair, pair->received == received)) {
+        event_raise(&pair->poll);
+    } else if (!virtqueue_interrupt_on(&pair->rx)) {
         virtqueue_interrupt_off(&pair->rx);
         event_raise(&pair->poll);
     }
@@ -364,6 +396,18 @@ static void virtio_net_set_pairs(struct virtqueue *control)
     mem_free(message);
 }
 
+static uint64_t virtio_net_linger_option(void)
+{
+    const char *text = cmdline_get("poll_us", "0");
+    uint64_t us = 0;
+
+    for (; *text >= '0' && *text <= '9' && us <= POLL_US_MAX; text++)
+        us = us * 10 + (uint64_t)(*text - '0');
+    if (*text != '\0' || us > POLL_US_MAX)
+        panic("virtio_net: poll_us is a number up to %u", POLL_US_MAX);
+    return clock_from_ns(us * 1000);
+}
+
 void virtio_net_init(void)
 {
     struct virtio_pci *device = &virtio_net_device;
@@ -384,6 +428,7 @@ void virtio_net_init(void)
     virtio_net_pairs = offered < cpu_count() ? offered : cpu_count();
     if (virtio_net_pairs > device->msix_count)
         virtio_net_pairs = device->msix_count;
+    virtio_net_linger = virtio_net_linger_option();
     eth_set_offload(virtio_pci_has(device, F_CSUM));
     ebb_install(EBB_NETDEV, virtio_net_miss, NULL);
     irq_register(IRQ_NIC, virtio_net_interrupt);

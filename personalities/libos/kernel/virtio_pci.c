@@ -172,5 +172,6 @@ void virtio_pci_queue(struct virtio_pci *device, struct virtqueue *queue, uint16
 void virtio_pci_ready(struct virtio_pci *device)
 {
     pci_write16(&device->pci, device->msix_capability + 2, MSIX_ENABLE);
-    virtio_pci_write8(device, COMMON_STATUS, STATUS_ACKNOWLEDGE | STATUS_DRIVER | STATUS_FEATURES_OK | STATUS_DRIVER_OK);
+    virtio_pci_write8(device, COMMON_STATUS,
+                      STATUS_ACKNOWLEDGE | STATUS_DRIVER | STATUS_FEATURES_OK | STATUS_DRIVER_OK);
 }

@@ -50,7 +50,8 @@ struct virtqueue {
 
 bool virtqueue_alloc(struct virtqueue *queue, uint16_t number, uint16_t size, bool event_index);
 
-static inline void virtqueue_fill(struct virtqueue *queue, uint16_t id, uint64_t address, uint32_t length, uint16_t flags)
+static inline void virtqueue_fill(struct virtqueue *queue, uint16_t id, uint64_t address, uint32_t length,
+                                  uint16_t flags)
 {
     queue->desc[id] = (struct virtq_desc){ address, length, flags, 0 };
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The long way round: a datagram to port 7 is answered from another vCPU (each in turn, the one it came to included), to
- * an address found by ARP; a leading "?" becomes the vCPU's digit. Where vCPUs outnumber queues, that answer needs a third leg, to one that has a queue.
+ * The long way round: a datagram to port 7 is answered from another vCPU (each in turn, the one it came to included),
+ * to an address found by ARP; a leading "?" becomes the vCPU's digit. Where vCPUs outnumber queues, that answer needs a
+ * third leg, to one that has a queue.
  */
 #include "check.h"
 

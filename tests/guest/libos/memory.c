@@ -38,7 +38,8 @@ static void test_fill(struct test_block *block, uint32_t *random)
 static void test_check_and_free(struct test_block *block)
 {
     for (uint32_t i = 0; i < block->size; i++)
-        CHECK(block->memory[i] == block->mark, "byte %u of %u is %x, not %x", i, block->size, block->memory[i], block->mark);
+        CHECK(block->memory[i] == block->mark, "byte %u of %u is %x, not %x", i, block->size, block->memory[i],
+              block->mark);
     mem_free(block->memory);
 }
 
@@ -127,7 +128,9 @@ static void test_next_round(void *arg)
         return;
     }
     /* Chunks stay with vCPUs and classes, but remote frees must not leak: a bound, not growth by rounds. */
-    CHECK(test_free_at_start - mem_free_bytes() < cpu_count() * (4u << 20), "%zu bytes went", test_free_at_start - mem_free_bytes());
+    size_t gone = test_free_at_start - mem_free_bytes();
+
+    CHECK(gone < cpu_count() * (4u << 20), "%zu bytes went", gone);
     mem_free(NULL);
     test_exhaust();
     test_success();

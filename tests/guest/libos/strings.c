@@ -54,7 +54,8 @@ static void test_memory(void)
             memset(test_to, 7, size);
             CHECK(memcmp(test_from, test_to, size) == 0, "equal");
             test_to[at] = 200;
-            CHECK(memcmp(test_from, test_to, size) < 0 && memcmp(test_to, test_from, size) > 0, "at %u of %u", at, size);
+            CHECK(memcmp(test_from, test_to, size) < 0, "at %u of %u", at, size);
+            CHECK(memcmp(test_to, test_from, size) > 0, "at %u of %u", at, size);
             CHECK(memchr(test_to, 200, size) == test_to + at && memchr(test_to, 200, at) == NULL, "memchr");
         }
 }
@@ -74,7 +75,8 @@ void app_main(int argc, char **argv)
 {
     char small[4];
 
-    CHECK(argc == 3 && strcmp(argv[0], "strings") == 0 && strcmp(argv[1], "one") == 0 && strcmp(argv[2], "two=2") == 0, "%d words", argc);
+    CHECK(argc == 3 && strcmp(argv[0], "strings") == 0, "%d words", argc);
+    CHECK(strcmp(argv[1], "one") == 0 && strcmp(argv[2], "two=2") == 0, "%s %s", argv[1], argv[2]);
     CHECK(argv[argc] == NULL, "no end");
     CHECK(strcmp(cmdline_get("key", "none"), "value") == 0, "%s", cmdline_get("key", "none"));
     CHECK(strcmp(cmdline_get("two", "none"), "none") == 0, "the application's words are not ours");

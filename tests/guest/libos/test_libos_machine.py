@@ -152,3 +152,23 @@ def test_a_request_is_followed_to_another_vcpu(images: Path, cpus: int) -> None:
     assert phase.lost == 0
     assert "wait.unattributed" not in table.part_names
     assert "wait.event" in table.part_names
+
+
+def test_polling_instead_of_sleeping(images: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """poll_us: a vCPU that expects a frame soon does not sleep, so takes no interrupt, and answers sooner; then it sleeps."""
+    monkeypatch.setenv("CYCLESCOPE_IMAGES", str(images))
+    payloads = [i.to_bytes(2, "big") + b"\0\0\0\1\0\0" + b"get k\r\n" for i in range(200)]
+    halts, latency = {}, {}
+    for poll_us in ("0", "100"):
+        spec = LibOS().prepare("kvd", keys={"poll_us": poll_us})
+        with Testbed(Hardware(cpus=1), LibOS(), spec) as bed:
+            bed.boot()
+            before = bed.counters()[0]["hlt"]
+            phase = bed.closed_loop(1, list(frames(iter(payloads), 16)), "")
+            halts[poll_us] = bed.counters()[0]["hlt"] - before
+            table = bed.requests.table()
+            latency[poll_us] = float((table.end_ps - table.start_ps).mean())
+        assert phase.lost == 0
+    assert halts["0"] >= 200
+    assert halts["100"] <= 5
+    assert latency["100"] < latency["0"]

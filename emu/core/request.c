@@ -223,6 +223,11 @@ int cs_request_close(cs_world *w, uint64_t token, int64_t end_ps, int64_t *start
     if (end_ps < r->start_ps) return world_fail(w, "Request %llu ends before it starts.", (unsigned long long)token);
     settle(r, end_ps);
     trim(r, end_ps);
+    int64_t sum = 0;
+    bool negative = false;
+    for (int i = 0; i < CS_MAX_PARTS; i++) { sum += r->parts_ps[i]; negative |= r->parts_ps[i] < 0; }
+    if (sum != end_ps - r->start_ps || negative)
+        return world_fail(w, "The parts of request %llu sum to %lld ps of its %lld, or one is negative.", (unsigned long long)token, (long long)sum, (long long)(end_ps - r->start_ps));
     *start_ps = r->start_ps;
     memcpy(parts_ps, r->parts_ps, sizeof r->parts_ps);
     while (r->tags) tag_drop(w, tag_slot(w, r->tags->machine, r->tags->gpa));

@@ -84,8 +84,8 @@ bool udp_bind(uint16_t port, udp_handler handler, void *ctx)
     /* Representatives that exist already copy the root again; the others will when they are made. */
     udp_refresh(NULL);
     for (unsigned cpu = 0; cpu < cpu_count(); cpu++)
-        if (cpu != cpu_id() && ebb_peek(EBB_UDP, cpu))
-            event_spawn(cpu, udp_refresh, NULL);
+        if (cpu != cpu_id() && ebb_peek(EBB_UDP, cpu) && !event_spawn(cpu, udp_refresh, NULL))
+            panic("udp: no memory to tell vCPU %u of port %u", cpu, port);
     return true;
 }
 

@@ -2,7 +2,7 @@
 """Hand-assembled guests on the bare core, for its tests: flat long mode with an IDT, a TSS per vCPU, and every access recorded.
 
 Memory: GDT 0x6000, IDT 0x7000, TSSs 0x8000 + 0x100 * vCPU, page tables 0x10000 (4 GiB, identity, user-accessible, global off),
-stub 0x20000, real-mode trampoline 0x3000 (vector 3), kernel stacks end at 0x90000 + 0x10000 * vCPU. Code goes to 0x100000 and above.
+stub 0x20000, real-mode trampoline 0x3000 (vector 3), kernel stacks end at 0x90000 + 0x10000 * vCPU. Code: 0x100000 and above.
 """
 
 import struct

@@ -15,8 +15,8 @@
 struct unicorn_api unicorn;
 struct layout layout;
 
-enum { CPU_IN_UC = 440, ENV_IN_CPU = 296, ENV_SCAN = 16384, UC_SCAN = 16384, CPU_SCAN_FROM = 32768, CPU_SCAN_TO = 34816,
-       TRIAL_RAM = 1 << 20, TRIAL_MMIO = 0x200000, TRIAL_HIGH = 0x400000 };
+enum { CPU_IN_UC = 440, ENV_IN_CPU = 296, ENV_SCAN = 6144, UC_SCAN = 14904 /* within their allocations */, CPU_SCAN_FROM = 32768, CPU_SCAN_TO = 34816,
+       HOOK_BYTES = 64, TRIAL_RAM = 1 << 20, TRIAL_MMIO = 0x200000, TRIAL_HIGH = 0x400000 };
 
 static const char *const not_ours = "This libunicorn is not the one whose private layout is known (2.1.4, x86-64 Linux)";
 #define REFUSE(...) do { int n_ = snprintf(why, n, "%s: ", not_ours); snprintf(why + n_, n - (size_t)n_, __VA_ARGS__); return -1; } while (0)
@@ -169,8 +169,8 @@ static void trial_guest(struct trial *t)
     q[0x6000 / 8 + 2] = 0x00cf93000000ffffULL;                   /* 0x10 kernel data */
     q[0x6000 / 8 + 3] = 0x00cff3000000ffffULL;                   /* 0x18 user data */
     q[0x6000 / 8 + 4] = 0x00affb000000ffffULL;                   /* 0x20 user code */
-    q[0x6804 / 8] = 0;
-    *(uint64_t *)(t->ram + 0x6804) = 0x9000;                     /* RSP0 */
+    uint64_t rsp0 = 0x9000;
+    memcpy(t->ram + 0x6804, &rsp0, 8);
     for (int i = 0; i < 256; i++) {                              /* every vector to 0x4000, an interrupt gate ring 3 may call */
         q[0x5000 / 8 + 2 * i] = 0x4000 | 0x08ULL << 16 | 0xee00ULL << 32;
         q[0x5000 / 8 + 2 * i + 1] = 0;
@@ -205,7 +205,7 @@ static int prove_running(struct trial *t, char *why, size_t n)
         || unicorn.uc_hook_add(t->uc, &t->hook[0], UC_HOOK_BLOCK, on_block, t, 1, 0)
         || unicorn.uc_hook_add(t->uc, &t->hook[1], UC_HOOK_INTR, on_interrupt, t, 1, 0)) REFUSE("hooks are refused.");
     uint32_t found = 0;
-    for (uint32_t i = 0; i < 128; i += 8) {
+    for (uint32_t i = 0; i < HOOK_BYTES; i += 8) {
         void *p;
         memcpy(&p, (char *)t->hook[0] + i, 8);
         if (p == t) found = i;

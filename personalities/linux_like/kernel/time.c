@@ -35,8 +35,11 @@ void time_init(void)
         cpuid(0x16, 0, r);
         tsc_hz = (u64)(r[0] & 0xffff) * 1000000;
     }
-    if (!tsc_hz)
+    if (!tsc_hz) { /* a host that is busy elsewhere makes a sample too large, never too small */
         tsc_hz = time_measure_pit();
+        for (int i = 0; i < 2; i++)
+            tsc_hz = MIN(tsc_hz, time_measure_pit());
+    }
     tsc_mult = (1000000000ul << 32) / tsc_hz;
     tsc_base = rdtsc();
     realtime_base = cmdline_get_u64("epoch", DEFAULT_EPOCH) * 1000000000ul;

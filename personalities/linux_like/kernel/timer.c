@@ -147,18 +147,26 @@ long timer_schedule_until(u64 expires)
     return time_ns() < expires;
 }
 
-static void timer_calibrate(void)
+static u64 timer_measure(void)
 {
-    u64 ticks = time_tsc_hz() / 200; /* 5 ms */
+    u64 ticks = time_tsc_hz() / 1000;
     apic_timer_arm(0xffffffff);
-    u64 start = rdtsc(), end;
-    while ((end = rdtsc()) - start < ticks)
+    u64 start = rdtsc();
+    while (rdtsc() - start < ticks)
         cpu_pause();
     u32 left = apic_timer_count();
+    u64 end = rdtsc();
     apic_timer_arm(0);
-    lapic_hz = (u64)(0xffffffff - left) * time_tsc_hz() / (end - start);
+    return (u64)(0xffffffff - left) * time_tsc_hz() / (end - start);
+}
+
+/* The best of three: a host that is busy elsewhere between the two readings spoils a sample downwards. */
+static void timer_calibrate(void)
+{
+    for (int i = 0; i < 3; i++)
+        lapic_hz = MAX(lapic_hz, timer_measure());
     lapic_mult = (lapic_hz << 32) / 1000000000ul;
-    if (!lapic_hz)
+    if (!lapic_mult)
         panic("timer: the LAPIC timer does not count");
 }
 

@@ -73,7 +73,7 @@ static uint32_t *l2_find(struct caches *c, uint32_t key) {
 }
 
 static void l1_front(struct caches *c, uint32_t set, uint32_t k, uint32_t entry, uint64_t wtime) {
-    for (; k; k--) { c->l1d[set][k] = c->l1d[set][k - 1]; c->wtime[set][k] = c->wtime[set][k - 1]; }
+    for (; k; k--) { c->l1d[set][k] = c->l1d[set][k - 1]; c->wtime[set][k] = c->wtime[set][k - 1]; NO_MEMMOVE; }
     c->l1d[set][0] = entry; c->wtime[set][0] = wtime;
     quick_set(c, set);
 }
@@ -210,10 +210,10 @@ static void charge(struct vcpu *v, int cause, uint64_t cycles) {
 static void data_line(struct vcpu *v, uint32_t key, bool write) {
     struct caches *c = v->caches;
     uint32_t set = (key - 1) & (L1_SETS - 1), k, state;
+    for (k = 0; k < L1_WAYS; k++) if (ENTRY_KEY(c->l1d[set][k]) == key) break;
     bool locked = v->cur && v->cur->flags & BLK_LOCKED;
     struct answer a = { 0, CS_L2, 0, false };
-    for (k = 0; k < L1_WAYS; k++) if (ENTRY_KEY(c->l1d[set][k]) == key) break;
-    if (k < L1_WAYS) {
+    if (LIKELY(k < L1_WAYS)) {
         state = c->l1d[set][k] & ST_MASK;
         if (!write || state != ST_S) {
             l1_front(c, set, k, key << 2 | (write ? ST_M : state), write ? cache_now(v) : c->wtime[set][k]);
@@ -255,8 +255,10 @@ static void data_line(struct vcpu *v, uint32_t key, bool write) {
 void cache_slow(struct vcpu *v, uint64_t gpa, uint32_t size, bool write) {
     uint64_t first = gpa >> LINE_BITS, last = (gpa + (size ? size - 1 : 0)) >> LINE_BITS;
     if (last >= v->machine->llc->dir_lines) return;            /* not RAM */
-    uint32_t walk = tlb_data(v, gpa);
-    if (walk) charge(v, CS_TLB, walk);
+    if (v->caches->dtlb[(gpa >> 12) & (DTLB_SETS - 1)][0] != KEY(gpa >> 12)) {
+        uint32_t walk = tlb_data(v, gpa);
+        if (walk) charge(v, CS_TLB, walk);
+    }
     for (uint64_t line = first; line <= last; line++) {
         uint32_t set = (uint32_t)line & (L1_SETS - 1);
         if (v->caches->quick[write][set] == KEY(line)) { if (write) v->caches->wtime[set][0] = cache_now(v); }

@@ -64,9 +64,11 @@ uint32_t tlb_code(struct vcpu *, uint64_t gpa);
 struct branch *branch_new(void); void branch_free(struct branch *);
 bool branch_missed(struct branch *, const struct block *p, const struct block *b);
 
+#define NO_MEMMOVE __asm__ volatile("")      /* keeps a short loop a loop: k is 1 as a rule, and memmove costs more */
+
 /* Moves way k of a set to its front; ways beyond k keep their order. */
 static inline void lru_front(uint32_t *set, uint32_t k, uint32_t entry) {
-    for (; k; k--) set[k] = set[k - 1];
+    for (; k; k--) { set[k] = set[k - 1]; NO_MEMMOVE; }
     set[0] = entry;
 }
 #endif

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Manifests: what is read, and that each mistake is named in one sentence with its place."""
 
-from contextlib import suppress
 import re
+from contextlib import suppress
 from pathlib import Path
 
 import pytest

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """QEMU as referee: the same BootSpec that Cyclescope boots, on an emulator that shares no code with ours.
 
-Only the image, the command line and the modules are taken from the BootSpec; the machine is QEMU's own (`-M q35`, its default processor,
-its virtio-net-pci, its firmware tables).
+Only the image, the command line and the modules are taken from the BootSpec; the machine is QEMU's own (`-M q35`, its
+default processor, its virtio-net-pci, its firmware tables).
 """
 
 from __future__ import annotations

@@ -42,9 +42,7 @@ def libos_image(name: str, cmdline: str) -> BootSpec:
 def both(spec: BootSpec, cpus: int, folder: Path) -> tuple[tuple[int, str], tuple[int, str]]:
     """(what the guest wrote to the debug-exit port, console) of ours and of QEMU's; the former must agree."""
     console = bytearray()
-    result = run_guest(
-        spec, Hardware(cpus=cpus), limit_s=60.0, console=lambda data, time_ps: console.extend(data)
-    )
+    result = run_guest(spec, Hardware(cpus=cpus), limit_s=60.0, console=lambda data, time_ps: console.extend(data))
     status, printed = run_to_end(spec, cpus, folder)
     assert not result.message, (result, console)
     assert status & 1, (status, printed)

@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Same inputs, same bytes; other inputs, other bytes; and a quantum that is only a matter of speed."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.determinism.compared import PERSONALITIES, arguments, compare_into, compare_json, contents
+
+CONSOLE_SCRIPT = "from cyclescope.cli import main; main()"
+NEAR_SATURATION = 0.95
+QUANTUM_MOVES = 0.05  # of mean latency, at most
+
+
+@pytest.fixture(scope="module", params=PERSONALITIES)
+def first(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, dict[str, bytes]]:
+    """A personality's name and the files of one run."""
+    folder = tmp_path_factory.mktemp("first") / "run"
+    return request.param, contents(compare_into(folder, request.param))
+
+
+def test_again_in_this_process(first: tuple[str, dict[str, bytes]], tmp_path: Path) -> None:
+    name, files = first
+    again = contents(compare_into(tmp_path / "again", name))
+    assert sorted(files) == sorted(again)
+    assert "summary.json" in files
+    assert [file for file in files if files[file] != again[file]] == []
+
+
+def test_again_in_a_process_with_other_hashes(first: tuple[str, dict[str, bytes]], tmp_path: Path) -> None:
+    """Another process lays out memory anew, and orders sets of strings differently."""
+    name, files = first
+    command = [sys.executable, "-c", CONSOLE_SCRIPT, *arguments(name, "--out", str(tmp_path / "again"))]
+    done = subprocess.run(command, capture_output=True, timeout=120, env={**os.environ, "PYTHONHASHSEED": "12345"})
+    assert (done.returncode, done.stderr) == (0, b"")
+    again = contents(tmp_path / "again")
+    assert sorted(files) == sorted(again)
+    assert [file for file in files if files[file] != again[file]] == []
+
+
+def test_another_seed_differs(first: tuple[str, dict[str, bytes]], tmp_path: Path) -> None:
+    name, files = first
+    other = contents(compare_into(tmp_path / "other", name, "--seed", "2"))
+    for file in ("summary.json", f"{name}/requests.npz", f"{name}/wire.pcapng", f"{name}/flame.collapsed"):
+        assert files[file] != other[file], file
+
+
+@pytest.mark.parametrize("name", PERSONALITIES)
+def test_quantum_is_a_matter_of_speed(name: str, tmp_path: Path) -> None:
+    """Near saturation, where a small error in capacity is a large one in latency; at one rate: only the quantum differs."""
+    file = tmp_path / "run.json"
+    rate = compare_json(file, name, "--load", str(NEAR_SATURATION), requests=1_000)["rate_rps"]
+    mean = {
+        quantum: compare_json(file, name, "--rate", str(rate), "--quantum", str(quantum), requests=1_000)["latency_ns"][
+            "mean"
+        ]
+        for quantum in (200, 1_000)
+    }
+    assert mean[200] != mean[1_000], "the option does nothing"
+    assert mean[1_000] == pytest.approx(mean[200], rel=QUANTUM_MOVES)

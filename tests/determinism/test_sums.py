@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The sums that must come out, recomputed from what a run directory holds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+
+from tests.determinism.compared import PERSONALITIES, compare_into
+
+UNATTRIBUTED = 0.01  # of cycles and of latency, at most
+NOT_PARTS = {"token", "start_ps", "latency_ps"}
+
+
+@pytest.fixture(scope="module", params=PERSONALITIES)
+def run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], Any]:
+    """The summary's run and the requests' columns."""
+    folder = compare_into(tmp_path_factory.mktemp("sums") / "run", request.param)
+    (summary,) = msgspec.json.decode((folder / "summary.json").read_bytes())["runs"]
+    with np.load(folder / request.param / "requests.npz", allow_pickle=False) as columns:
+        return summary, dict(columns)
+
+
+def test_parts_sum_to_each_requests_latency(run: tuple[dict[str, Any], Any]) -> None:
+    summary, columns = run
+    parts = {name: values for name, values in columns.items() if name not in NOT_PARTS}
+    assert parts
+    assert all(name.startswith(("run.", "wait.")) for name in parts)
+    assert all((values >= 0).all() for values in parts.values())
+    assert columns["latency_ps"].size == summary["requests"] == 300
+    assert np.array_equal(sum(parts.values()), columns["latency_ps"])
+
+
+def test_requests_are_distinct_and_plausible(run: tuple[dict[str, Any], Any]) -> None:
+    summary, columns = run
+    assert np.unique(columns["token"]).size == summary["requests"]
+    assert (columns["latency_ps"] > 2_000_000).all(), "less than two passes through a 1 us switch"
+    assert (columns["run.app"] > 0).all(), "answered without the application"
+    assert (summary["sent"], summary["lost"]) == (300, 0)
+
+
+def test_mean_parts_sum_to_the_mean_latency(run: tuple[dict[str, Any], Any]) -> None:
+    summary, columns = run
+    total = sum(part["mean"] for part in summary["parts_ns"].values())
+    assert total == pytest.approx(summary["latency_ns"]["mean"], rel=1e-9)
+    assert summary["latency_ns"]["mean"] == pytest.approx(columns["latency_ps"].mean() / 1000, rel=1e-12)
+
+
+def test_cycles_sum_to_the_vcpus_time(run: tuple[dict[str, Any], Any]) -> None:
+    summary, _ = run
+    assert sum(summary["cycles"].values()) == summary["cycles_total"]
+    assert sum(vcpu["cycles"] for vcpu in summary["vcpus"]) == summary["cycles_total"]
+    for vcpu in summary["vcpus"]:
+        assert sum(vcpu["components"].values()) == vcpu["cycles"]
+    for component, causes in summary["causes"].items():
+        assert sum(causes.values()) == summary["cycles"][component]
+    assert len({vcpu["cycles"] for vcpu in summary["vcpus"]}) <= 2, "vCPUs of one clock, over the same interval"
+
+
+def test_flame_stacks_sum_to_the_cycles(run: tuple[dict[str, Any], Any], tmp_path: Path) -> None:
+    summary, _ = run
+    folder = compare_into(tmp_path / "run", summary["personality"])
+    totals: dict[str, int] = {}
+    for line in (folder / summary["personality"] / "flame.collapsed").read_text().splitlines():
+        stack, _, cycles = line.rpartition(" ")
+        _, component, _ = stack.split(";")
+        totals[component] = totals.get(component, 0) + int(cycles)
+    assert totals == {component: cycles for component, cycles in summary["cycles"].items() if cycles}
+
+
+def test_next_to_nothing_is_unattributed(run: tuple[dict[str, Any], Any]) -> None:
+    summary, columns = run
+    assert summary["cycles"].get("unknown", 0) <= UNATTRIBUTED * summary["cycles_total"]
+    nothing = np.zeros(1, np.int64)
+    unattributed = sum(int(columns.get(part, nothing).sum()) for part in ("wait.unattributed", "run.unknown"))
+    assert unattributed <= UNATTRIBUTED * columns["latency_ps"].sum()
+    assert "other" not in {name.rpartition(".")[2] for name in summary["parts_ns"]} | set(summary["cycles"])

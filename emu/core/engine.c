@@ -333,8 +333,16 @@ bool vcpu_deliver(struct vcpu *v, int vector, bool nmi, uint64_t token)
     return true;
 }
 
+/* Unicorn's software TLB grows only when it is flushed, and a guest that never flushes would miss for ever beyond 256 pages (14 times
+ * slower). So flush now and then, by the vCPU's clock: a host clock would leak in. */
+enum { REGROW_CYCLES = 1 << 22 };
+
 void vcpu_execute(struct vcpu *v)
 {
+    if (UNLIKELY(v->clock >= v->regrow_at)) {
+        v->regrow_at = v->clock + REGROW_CYCLES;
+        unicorn.tlb_flush_x86_64(v->cpu);
+    }
     v->stop_requested = v->ran = false;
     v->slow = true;
     v->delivering = -1;

@@ -56,6 +56,7 @@ struct vcpu {
     struct machine *machine; int index; uint32_t apic_id;
     uint64_t clock;       /* cycles, up to the last closed block */
     uint32_t frac16;      /* 1/16 cycle not yet in clock */
+    uint64_t regrow_at;   /* clock at which Unicorn's software TLB may next grow (engine.c) */
     uint64_t slice_end;   /* clock at which the block hook stops */
     struct block *cur;    /* running block, not yet charged; NULL outside */
     bool slow;            /* the next block needs more than counting: timed, followed, traced, part-way closed, first of a slice */

@@ -1,0 +1,28 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Run the same program and packets on different operating systems, and see where every cycle of every request went.
+
+The nouns, each usable on its own:
+
+    from cyclescope import Hardware, Load, compare, get_personality
+    digest, outcomes = compare([get_personality("libos")], Hardware(cpus=2), Load(requests=1000))
+    print(outcomes[0].run.component_cycles())
+"""
+
+from cyclescope.config import Hardware, Load, config_hash
+from cyclescope.experiments.compare import compare
+from cyclescope.experiments.replay import load_exchanges, replay
+from cyclescope.experiments.run import run_guest
+from cyclescope.experiments.testbed import Testbed
+from cyclescope.result import Host, Outcome, Run
+from emu.errors import ConfigError, CyclescopeError, EmuBug, GuestError, NotModelled
+from emu.machine import Machine, MachineConfig
+from emu.world import Reason, StopInfo, World
+from nic.endpoint import Endpoint
+from nic.virtio_net import VirtioNet
+from personalities.base import Personality, all_personalities, get_personality
+
+__all__ = [
+    "ConfigError", "CyclescopeError", "EmuBug", "Endpoint", "GuestError", "Hardware", "Host", "Load", "Machine", "MachineConfig",
+    "NotModelled", "Outcome", "Personality", "Reason", "Run", "StopInfo", "Testbed", "VirtioNet", "World", "all_personalities",
+    "compare", "config_hash", "get_personality", "load_exchanges", "replay", "run_guest",
+]  # fmt: skip

@@ -5,7 +5,12 @@ from __future__ import annotations
 
 import typer
 
-from cyclescope.cli import asm, compare, doctor, personalities, replay, run
+from cyclescope.cli.asm import add_to as add_asm
+from cyclescope.cli.compare import add_to as add_compare
+from cyclescope.cli.doctor import add_to as add_doctor
+from cyclescope.cli.personalities import add_to as add_personalities
+from cyclescope.cli.replay import add_to as add_replay
+from cyclescope.cli.run import add_to as add_run
 
 app = typer.Typer(
     name="cyclescope",
@@ -15,5 +20,5 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for module in (compare, replay, run, asm, personalities, doctor):
-    module.add_to(app)
+for add in (add_compare, add_replay, add_run, add_asm, add_personalities, add_doctor):
+    add(app)

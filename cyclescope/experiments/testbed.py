@@ -108,8 +108,9 @@ class Testbed:
         program = next((p for p in self.spec.programs if p.read_bytes()[:4] == b"\x7fELF"), None)
         self.names = install(self.calls, machine.index, self.manifest, Path(self.spec.image), self.taxonomy, program)
         self.requests = RequestLog(self.calls, self.taxonomy)
+        requests = self.requests.machine(machine.index)
         link = LinkConfig(hardware.link_bps, hardware.propagation_ns * 1000)
-        star = Star(world, self.requests, SwitchConfig(forwarding_ps=hardware.switch_ns * 1000))
+        star = Star(world, requests, SwitchConfig(forwarding_ps=hardware.switch_ns * 1000))
         cross = CrossTraffic(hardware.cross_traffic) if hardware.cross_traffic else None
         self.nic = VirtioNet(
             "nic0",
@@ -117,7 +118,7 @@ class Testbed:
             clock=world,
             dma=machine.dma,
             interrupts=machine,
-            requests=self.requests.machine(machine.index),
+            requests=requests,
             sender=star.join("guest", link, cross),
         )
         machine.add_pci(self.nic.function)
@@ -128,7 +129,7 @@ class Testbed:
             "client",
             EndpointConfig(),
             clock=world,
-            requests=self.requests,
+            requests=requests,
             sender=port,
             matcher=matcher,
             on_answer=self._answered,

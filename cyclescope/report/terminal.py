@@ -15,8 +15,9 @@ from cyclescope.result import Run
 def print_comparison(console: Console, runs: Sequence[Run], heading: str) -> None:
     """The Chronos-shaped table of every run side by side, then the kernels' own components."""
     console.print(latency_table(runs, heading))
-    for run in runs:
-        console.print(kernel_table(run))
+    console.print()
+    console.print(kernel_table(runs))
+    console.print()
     for run in runs:
         _footnotes(console, run)
 
@@ -27,9 +28,7 @@ def latency_table(runs: Sequence[Run], heading: str) -> Table:
     table.add_column("Component", no_wrap=True)
     table.add_column("Description", no_wrap=True)
     for run in runs:
-        table.add_column(f"{run.personality}\nmean (us)", justify="right", no_wrap=True)
-        table.add_column("\n99 %ile (us)", justify="right", no_wrap=True)
-        table.add_column("\nshare", justify="right", no_wrap=True)
+        _three_columns(table, run)
     columns = [chronos_rows(run) for run in runs]
     previous = ""
     for lines in zip(*columns, strict=True):
@@ -50,19 +49,23 @@ def latency_table(runs: Sequence[Run], heading: str) -> Table:
     return table
 
 
-def kernel_table(run: Run) -> Table:
-    """The parts behind the kernel's rows, and the cycles each component took in all."""
-    table = Table(
-        title=f"{run.personality}: inside the kernel, per request",
-        title_justify="left",
-        pad_edge=False,
-        show_edge=False,
-    )
-    for name in ("Part", "mean (us)", "99 %ile (us)", "share"):
-        table.add_column(name, justify="left" if name == "Part" else "right", no_wrap=True)
-    for row in part_rows(run, KERNEL):
-        table.add_row(row.name, *_cells(row))
+def kernel_table(runs: Sequence[Run]) -> Table:
+    """The parts behind the kernels' rows, side by side, largest first by the first personality that has them."""
+    table = Table(title="Inside the kernels, per request", title_justify="left", pad_edge=False, show_edge=False)
+    table.add_column("Part", no_wrap=True)
+    for run in runs:
+        _three_columns(table, run)
+    columns = [{row.name: row for row in part_rows(run, KERNEL)} for run in runs]
+    for name in dict.fromkeys(name for column in columns for name in column):
+        rows = (column.get(name) for column in columns)
+        table.add_row(name, *(cell for row in rows for cell in (_cells(row) if row else ("-", "-", "-"))))
     return table
+
+
+def _three_columns(table: Table, run: Run) -> None:
+    table.add_column(f"{run.personality}\nmean (us)", justify="right", no_wrap=True)
+    table.add_column("\n99 %ile (us)", justify="right", no_wrap=True)
+    table.add_column("\nshare", justify="right", no_wrap=True)
 
 
 def _footnotes(console: Console, run: Run) -> None:

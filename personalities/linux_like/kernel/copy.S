@@ -108,17 +108,3 @@ copy_user_store32:
     ret
     EX 1b, 2b
     .size copy_user_store32, . - copy_user_store32
-
-    /* int copy_user_cmpxchg32(u32 *user, u32 *old, u32 new): 0 and *old = what was there, or -14. */
-    .globl copy_user_cmpxchg32
-    .type copy_user_cmpxchg32, @function
-copy_user_cmpxchg32:
-    mov (%rsi), %eax
-1:  lock cmpxchg %edx, (%rdi)
-    mov %eax, (%rsi)
-    xor %eax, %eax
-    ret
-2:  mov $-14, %eax
-    ret
-    EX 1b, 2b
-    .size copy_user_cmpxchg32, . - copy_user_cmpxchg32

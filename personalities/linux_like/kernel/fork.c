@@ -148,6 +148,9 @@ static void task_publish(struct task *t, struct process *p, bool new_process)
             list_add_tail(&p->sibling, &p->parent->children);
         if (!p->pgid)
             p->pgid = p->sid = p->pid;
+    } else if (p->exiting || p->execed) { /* too late to be among those that were told to end */
+        t->pending |= 1ul << (SIGKILL - 1);
+        t->tif |= TIF_SIGPENDING;
     }
     spin_unlock_irqrestore(&tasklist_lock, f);
 }

@@ -101,6 +101,15 @@ static bool futex_unqueue(struct futex_waiter *w)
     return true;
 }
 
+/* The word, under a spinlock: -EFAULT also when its page has to be faulted in first. */
+static int futex_load(u32 *v, u64 uaddr)
+{
+    current->nofault++;
+    int r = get_user32(v, uaddr);
+    current->nofault--;
+    return r;
+}
+
 /* Queued, bucket lock held; gives up the vCPU until woken, a signal, or the time. */
 probed static long futex_queue_wait(struct futex_waiter *w, struct bucket *b, u64 until)
 {
@@ -130,18 +139,36 @@ static long futex_wait(u64 uaddr, u32 val, u64 until, u32 bitset, bool private)
     if (r || !bitset)
         return r ? r : -EINVAL;
     struct bucket *b = futex_bucket(&w.key);
-    if (get_user32(&now, uaddr)) /* fault the page in before the lock */
-        return -EFAULT;
-    spin_lock(&b->lock);
-    r = get_user32(&now, uaddr);
-    if (r || now != val) {
+    for (;;) {
+        spin_lock(&b->lock);
+        if (!futex_load(&now, uaddr))
+            break;
         spin_unlock(&b->lock);
-        return r ? -EFAULT : -EAGAIN;
+        if (get_user32(&now, uaddr)) /* may sleep */
+            return -EFAULT;
+    }
+    if (now != val) {
+        spin_unlock(&b->lock);
+        return -EAGAIN;
     }
     w.bucket = b;
     list_add_tail(&w.node, &b->waiters);
     long res = futex_queue_wait(&w, b, until);
     return futex_unqueue(&w) ? 0 : res == -ERESTARTSYS && until ? -EINTR : res;
+}
+
+static void futex_lock_both(struct bucket *a, struct bucket *b)
+{
+    spin_lock(a < b ? &a->lock : &b->lock);
+    if (a != b)
+        spin_lock(a < b ? &b->lock : &a->lock);
+}
+
+static void futex_unlock_both(struct bucket *a, struct bucket *b)
+{
+    spin_unlock(&a->lock);
+    if (a != b)
+        spin_unlock(&b->lock);
 }
 
 static long futex_requeue(u64 from, u32 nr_wake, u64 to, u32 nr_move, bool compare, u32 val, bool private)
@@ -153,13 +180,18 @@ static long futex_requeue(u64 from, u32 nr_wake, u64 to, u32 nr_move, bool compa
     int r = futex_get_key(from, private, &k1);
     if (!r)
         r = futex_get_key(to, private, &k2);
-    if (r || get_user32(&now, from))
-        return r ? r : -EFAULT;
+    if (r)
+        return r;
     struct bucket *a = futex_bucket(&k1), *b = futex_bucket(&k2);
-    spin_lock(a < b ? &a->lock : &b->lock);
-    if (a != b)
-        spin_lock(a < b ? &b->lock : &a->lock);
-    if (compare && (get_user32(&now, from) || now != val)) {
+    for (;;) {
+        futex_lock_both(a, b);
+        if (!futex_load(&now, from))
+            break;
+        futex_unlock_both(a, b);
+        if (get_user32(&now, from)) /* may sleep */
+            return -EFAULT;
+    }
+    if (compare && now != val) {
         done = -EAGAIN;
         goto out;
     }
@@ -179,9 +211,7 @@ static long futex_requeue(u64 from, u32 nr_wake, u64 to, u32 nr_move, bool compa
         done++;
     }
 out:
-    spin_unlock(&a->lock);
-    if (a != b)
-        spin_unlock(&b->lock);
+    futex_unlock_both(a, b);
     return done;
 }
 

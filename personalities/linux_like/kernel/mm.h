@@ -96,6 +96,7 @@ struct mm {
     u32 users;           /* tasks that live here: the mappings' lifetime */
     u32 refs;            /* users (together one) and vCPUs that still have it in CR3: the tables' lifetime */
     u32 cpu_mask;        /* vCPUs that have it in CR3 */
+    u64 tlb_gen;         /* flushes asked for so far, tlb.c */
     struct rwsem lock;   /* the vma list */
     struct spinlock table_lock; /* the page tables' contents */
     struct vma *vmas;
@@ -110,7 +111,9 @@ struct vma *mm_find_vma(struct mm *mm, u64 addr); /* the first that ends above a
 long mm_map(struct mm *mm, u64 addr, u64 len, u32 prot, u32 flags, struct file *f, u64 offset);
 long mm_unmap(struct mm *mm, u64 addr, u64 len);
 bool mm_fault(struct mm *mm, u64 addr, bool write, bool exec); /* false: not mapped so */
+void mm_enter_lazy(struct cpu *c);
 void mm_flush_range(struct mm *mm, u64 start, u64 end);
+void mm_flush_tables(struct mm *mm);
 void mm_flush_ipi(void);
 
 /* uaccess.c and copy.S. Sizes in bytes; "not copied" is 0 on success. */
@@ -123,4 +126,3 @@ int put_user32(u64 dst, u32 v);
 int get_user64(u64 *v, u64 src);
 int put_user64(u64 dst, u64 v);
 u64 copy_user(void *dst, const void *src, u64 n);
-int copy_user_cmpxchg32(u32 *user, u32 *old, u32 new);

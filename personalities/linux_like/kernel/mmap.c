@@ -118,7 +118,7 @@ void mm_leave(struct mm *mm)
         vma_free(v);
     }
     mm->vmas = NULL;
-    mm_flush_range(mm, 0, USER_TOP); /* nobody walks tables we free */
+    mm_flush_tables(mm); /* nobody walks what we free now */
     pgtable_free_user(mm->pml4);
     mm_put(mm);
 }

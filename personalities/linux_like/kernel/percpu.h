@@ -20,6 +20,8 @@ struct cpu {
     bool online;
     struct task *idle;
     struct mm *loaded_mm;    /* whose page tables CR3 holds; kernel threads borrow the last one */
+    u64 tlb_gen;             /* how far its TLB follows loaded_mm's tlb_gen */
+    bool tlb_lazy;           /* borrowed: flushes can wait until a thread of it runs here again */
     struct task *fpu_owner;  /* whose FPU state the registers hold */
 } cacheline_aligned;
 

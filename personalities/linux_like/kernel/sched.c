@@ -223,6 +223,8 @@ probed struct task *context_switch(struct task *prev, struct task *next)
         mm_switch(c, next->mm);
         cpu_set_kstack(c, (u64)task_regs(next) + sizeof(struct pt_regs));
         sched_load_segments(next);
+    } else {
+        mm_enter_lazy(c);
     }
     c->curr = next;
     extern struct task *sched_switch_stack(struct task *, struct task *);

@@ -70,6 +70,7 @@ struct task {
     bool restore_sigmask;
     struct sigaltstack altstack;
     u64 nvcsw, nivcsw, minflt;
+    u32 nofault;                     /* > 0: user copies fail rather than fault pages in (a spinlock is held) */
 };
 
 _Static_assert(offsetof(struct task, ksp) == 0, "entry.S");

@@ -52,7 +52,7 @@ static void trap_page_fault(struct pt_regs *regs)
     if (regs->flags & FLAGS_IF)
         irq_enable();
     struct task *t = current;
-    bool may = t && t->mm && addr < USER_TOP && !this_cpu()->hardirq_depth && !(err & 8);
+    bool may = t && t->mm && addr < USER_TOP && !t->nofault && !this_cpu()->hardirq_depth && !(err & 8);
     if (may && !user_mode(regs) && !(regs->flags & FLAGS_IF))
         may = false;
     if (may && mm_fault(t->mm, addr, err & 2, err & 16))

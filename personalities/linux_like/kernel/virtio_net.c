@@ -88,6 +88,8 @@ static int virtio_net_poll_rx(struct napi *n, int budget)
         virtio_net_receive(p, buf, len);
     if (p->rx.num_free > p->rx.num / 2u || done < budget)
         virtio_net_refill(p);
+    if (unlikely(p->rx.num_free == p->rx.num))
+        return budget; /* no memory for a single buffer: stay, as no interrupt would call us again */
     if (done < budget) {
         napi_complete(n);
         if (!virtio_ring_enable_irq(&p->rx)) {

@@ -157,6 +157,11 @@ class Machine:
         for gpa, size in self.mmio.remove(region):
             self._core.mmio_del(self.index, gpa, size)
 
+    def ram_bytes_at(self, gpa: int, n: int) -> bytes | None:
+        """Bytes of RAM for looking at the guest: no device reads them, no time passes. None where not all is RAM."""
+        offset = self._core.ram_offset(self.index, gpa, n)
+        return None if offset < 0 else bytes(self._core.ram(self.index, offset + n)[offset:])
+
     def _check_ram_map(self) -> None:
         for gpa, size in ((0, self.ram.low_end), (4 << 30, self.ram.high_end - (4 << 30))):
             if size and self._core.ram_offset(self.index, gpa, size) < 0:

@@ -42,7 +42,7 @@ def outcome(world: World, stop: StopInfo) -> Outcome:
         case Reason.CYCLE_LIMIT:
             return Outcome(failed, f"The guest did not end within its cycle limit: {place} {after}{_last_line(machine)}.")
         case Reason.NO_PROGRESS:
-            return Outcome(failed, f"The guest hangs: every vCPU is halted for good {after}{_last_line(machine)}.")
+            return Outcome(failed, f"The guest hangs: every vCPU is halted, or jumps to itself, for good {after}{_last_line(machine)}.")
         case Reason.UNTIL:
             return Outcome(failed, f"The guest did not end within {guest_time(stop.time_ps)}{_last_line(machine)}.")
         case Reason.INTERRUPTED:

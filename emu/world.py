@@ -11,8 +11,12 @@ from enum import StrEnum
 from emu.clock import NEVER_PS, EventQueue, Handler, Payload
 from emu.core.binding import Core, CoreStop, Stop
 from emu.errors import EmuBug
+from emu.hang import HALTED, stuck
 from emu.machine import Machine, MachineConfig
 from emu.sigint import StopOnSignal
+from emu.units import PS_PER_MS
+
+HANG_CHECK_PS = 100 * PS_PER_MS  # guest time between looks for a hang
 
 
 class Reason(StrEnum):
@@ -24,7 +28,7 @@ class Reason(StrEnum):
     POWER_OFF = "power-off"
     TRIPLE_FAULT = "triple-fault"
     CYCLE_LIMIT = "cycle-limit"
-    NO_PROGRESS = "no-progress"  # every vCPU halted and nothing will ever wake one
+    NO_PROGRESS = "no-progress"  # every vCPU is halted, or jumps to itself with interrupts off, for good
     INTERRUPTED = "interrupted"  # by our user
     REQUESTED = "requested"  # a handler called World.stop
 
@@ -147,8 +151,12 @@ class World:
 
     def _run(self, limit: int) -> StopInfo:
         queue, handlers, core = self.queue, self._handlers, self._core
+        look_ps = self.now_ps + HANG_CHECK_PS if core is not None else NEVER_PS
+        last_look: list[list[int]] | None = None
+        quiet = False
         while True:
-            horizon = min(queue.next_ps, limit)
+            # When nothing moved between two looks the core is given its head: it knows if anything is still due.
+            horizon = min(queue.next_ps, limit, NEVER_PS if quiet else look_ps)
             if core is not None:
                 self._horizon_ps = horizon
                 try:
@@ -179,6 +187,18 @@ class World:
             self.now_ps = horizon
             if horizon == limit:
                 return StopInfo(Reason.UNTIL, limit)
+            if horizon >= look_ps:
+                look_ps = horizon + HANG_CHECK_PS
+                look = [core.regs(m.index, vcpu) for m in self.machines for vcpu in range(m.config.cpus)] if core else []
+                if self._hangs(look):
+                    return StopInfo(Reason.NO_PROGRESS, horizon)
+                quiet = look == last_look and all(regs[HALTED] for regs in look)
+                last_look = look
+
+    def _hangs(self, look: list[list[int]]) -> bool:
+        """Whether no vCPU, of those with these registers, will ever do anything again."""
+        each = iter(look)
+        return all(stuck(next(each), machine.ram_bytes_at) for machine in self.machines for _ in range(machine.config.cpus))
 
     def _take_stop(self) -> StopInfo:
         stop, self._stop = self._stop, None

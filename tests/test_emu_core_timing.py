@@ -7,6 +7,7 @@ from dataclasses import astuple
 import pytest
 
 from emu.core.binding import Counter, Level, Stop
+from emu.errors import EmuBug
 from emu.ledger.calls import LedgerCalls
 from emu.uarch.table import load
 from tests.core_guest import AP_MAIN, LAPIC, MAIN, MIB, Guest
@@ -140,3 +141,13 @@ def test_the_same_run_takes_the_same_cycles() -> None:
             g.close()
 
     assert run() == run()
+
+
+def test_timing_needs_rows_not_just_an_instruction_table() -> None:
+    g = Guest(1, 128 * MIB, TABLE.hz)
+    try:
+        g.core.insn_table(g.machine, (astuple(form) for form in TABLE.core_forms()))
+        with pytest.raises(EmuBug, match="has no processor table"):
+            g.core.set_level(g.machine, Level.FAST)
+    finally:
+        g.close()

@@ -152,7 +152,7 @@ int cs_set_level(cs_world *w, int machine, int level)
     if (!m) return -1;
     if (level != CS_FUNCTIONAL && level != CS_FAST) return world_fail(w, "There is no timing level %d.", level);
     if (w->running) return world_fail(w, "The timing level changes between runs only.");
-    if (level != CS_FUNCTIONAL && !m->uarch) return world_fail(w, "Machine %d has no processor table, which timing needs.", machine);
+    if (level != CS_FUNCTIONAL && !m->llc) return world_fail(w, "Machine %d has no processor table, which timing needs.", machine);
     for (int i = 0; i < m->ncpus; i++) if (vcpu_set_level(m->vcpu[i], level)) return -1;
     m->level = level;
     return 0;

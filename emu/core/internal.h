@@ -34,22 +34,31 @@ enum block_flags {
 
 struct insn_mark { uint16_t offset, cost16; };   /* cost16: of the block up to and including this instruction */
 
-struct block {            /* canonical record: one per (vCPU, va, size, code bytes, CPL) */
+struct block {            /* canonical record: one per (vCPU, va, size, code bytes, CPL); the first line is all that a timed block touches */
     uint64_t va; uint32_t size; uint16_t ninsn, flags;
-    uint64_t quick;       /* runs at the functional level not yet in runs, instructions and cycles: block_settle */
-    bool port_io;         /* holds IN or OUT: Unicorn must restore RIP before their hooks (engine.c) */
+    uint64_t code_gpa;
+    uint64_t code_line_stamp;                    /* L1I shortcut: owned by cache.c */
     uint32_t cost16;      /* static cost, 1/16 cycle, at the timed levels */
     uint32_t serial16;    /* of which: serialising instructions and event rows (cause CS_SERIALISING / CS_EVENT) */
     uint32_t retire16;    /* of which: issue slots (CS_RETIRING); cost16 - serial16 - retire16 is CS_CORE_BOUND */
-    uint16_t component; uint16_t uncosted; uint32_t symbol;
-    struct insn_mark *marks;                     /* ninsn of them */
-    uint64_t code_hash; uint64_t code_gpa; struct block *next;   /* hash chain */
-    uint64_t runs, instructions; uint64_t cycles[CS_NCAUSES];    /* what it has cost so far */
-    uint64_t code_line_stamp;                    /* L1I shortcut: owned by cache.c */
+    uint32_t symbol; uint16_t component; uint16_t uncosted;
+    bool port_io;         /* holds IN or OUT: Unicorn must restore RIP before their hooks (engine.c) */
     uint8_t rep_bytes;    /* BLK_REP: bytes an iteration moves or stores (decode.c, for cache.c) */
     uint8_t load_hidden;  /* cycles of a load's latency that are no stall, by how many of its loads wait for other loads (decode.c, for cache.c) */
+    struct insn_mark *marks;                     /* ninsn of them */
+    uint64_t code_hash; struct block *next;      /* hash chain */
+    struct cell *own;                            /* for translations that have no cell of their own */
+    uint64_t sum16, sum_serial16, sum_retire16;  /* static cost of what has run, not yet in cycles (block_settle) */
+    uint64_t runs, instructions; uint64_t cycles[CS_NCAUSES];    /* what it has cost so far: read after block_settle only */
 };
-struct cell { struct block *block; struct vcpu *vcpu; };         /* per translation: the block hook's user_data */
+/* Per translation: the block hook's user_data, and all that most blocks touch. Guests' code is large and every vCPU has its own
+ * translations, so it is the host's cache misses that cost: this is half a line. */
+struct cell {
+    struct block *block; uint64_t va;            /* copies, from here on */
+    uint16_t size, ninsn, flags, component;
+    uint32_t cost16;      /* at the level it was translated for */
+    uint32_t quick;       /* whole runs not yet in the record */
+} __attribute__((aligned(32)));
 
 struct vcpu {
     uc_engine *uc; void *cpu, *env;              /* layout.c */
@@ -59,7 +68,8 @@ struct vcpu {
     uint64_t regrow_at;   /* clock at which Unicorn's software TLB may next grow (engine.c) */
     uint64_t slice_end;   /* clock at which the block hook stops */
     struct block *cur;    /* running block, not yet charged; NULL outside */
-    bool slow;            /* the next block needs more than counting: timed, followed, traced, part-way closed, first of a slice */
+    struct cell *cell;    /* its cell */
+    bool slow;            /* the next block needs more than counting: traced, part-way closed, costs pending, first of a slice */
     uint32_t cur_done16;  /* of cur's cost16, already charged by a part-way close */
     uint32_t stall[CS_NCAUSES]; uint32_t stall_total;            /* cycles, filled by the memory hooks while cur runs */
     uint32_t event_cycles;/* cost of an event (interrupt entry, exception, SYSCALL), charged with the next block, cause CS_EVENT */
@@ -68,13 +78,14 @@ struct vcpu {
     uint64_t slice_limit; /* the real slice end; slice_end is 0 while the block hook must look at every block (attention) */
     int64_t next_ps;      /* when it can run next: its clock, its wake-up while halted, INT64_MAX when nothing is due (slice.c) */
     int delivering;       /* vector on its way through the IDT, -1: none; 8 at a shutdown is a triple fault */
-    uint32_t serial_acc16, core_acc16;           /* 1/16 cycles of those causes not yet whole (block.c) */
+    uint32_t sum_frac16, serial_frac16, core_frac16;             /* 1/16 cycles not yet whole, in all and of those causes (block_settle) */
     uint8_t *skip_sync;   /* Unicorn's skip_sync_pc_on_exit (layout.c) */
     uc_hook mem_hook[2]; bool mem_hooked;
     void *region[2]; uint64_t region_bytes[2];   /* Unicorn's regions for RAM below the hole and above 4 GiB */
     struct high *high;    /* MMIO mappings above 4 GiB (memory.c) */
     uint32_t cur_insns;   /* instructions of cur already charged by a part-way close */
     uint64_t counters[CS_N_COUNTERS];
+    uint64_t shared_lines, shared_clock;         /* lines exchanged with other vCPUs when last looked, and when that was (slice.c) */
     struct cell *fresh; struct cells *cells /* all of them */; uc_hook block_hook;
     struct lapic *lapic; struct caches *caches; struct tlb *tlb; struct follow *follow;   /* owned by lapic.c, cache.c, tlb.c, request.c */
     struct block **table; uint32_t table_bits, nblocks;

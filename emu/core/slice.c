@@ -2,8 +2,13 @@
 /* Who runs next, and for how long. All vCPUs of all machines are in one race: the one furthest behind runs until it is a quantum ahead of
  * the next one, or the horizon, or something of its own is due. A halted vCPU stands at the time of its next arrival. Ties go
  * to the lower machine and vCPU, so the order is a function of the inputs alone.
+ *
+ * A vCPU that runs ahead and modifies a line holds back all who use it up to its own time (cache.c), though they came first. So
+ * a vCPU that exchanges lines with others runs ahead less, and the quantum of timed levels is a matter of speed alone.
  */
 #include "machine.h"
+
+enum { SHARING_QUANTUM = 100, SHARING_CYCLES = 20000 };
 
 static int64_t ps_add(int64_t a, int64_t b) { return a > INT64_MAX - b ? INT64_MAX : a + b; }
 
@@ -20,7 +25,19 @@ static void update_next(struct vcpu *v)
     v->next_ps = next == NEVER ? INT64_MAX : vcpu_ps(v, next > v->clock ? next : v->clock);
 }
 
-static int64_t quantum_ps(const struct vcpu *v) { return vcpu_ps(v, v->machine->world->quantum[v->timed ? 1 : 0]); }
+static bool shares(struct vcpu *v)
+{
+    uint64_t lines = v->counters[CS_N_TRANSFERS] + v->counters[CS_N_UPGRADES];
+    if (lines != v->shared_lines) { v->shared_lines = lines; v->shared_clock = v->clock; }
+    return lines && v->clock - v->shared_clock < SHARING_CYCLES;
+}
+
+static int64_t quantum_ps(struct vcpu *v)
+{
+    uint32_t cycles = v->machine->world->quantum[v->timed ? 1 : 0];
+    if (v->timed && cycles > SHARING_QUANTUM && shares(v)) cycles = SHARING_QUANTUM;
+    return vcpu_ps(v, cycles);
+}
 
 static void limit(struct vcpu *v, uint64_t clock)
 {

@@ -29,7 +29,7 @@ class Hardware(msgspec.Struct, frozen=True, kw_only=True):
         switch_ns: forwarding latency of the switch [ns] (published range: 1 to 4 us, DESIGN's table).
         moderation_us: interrupt moderation of the NIC [us]; 0 is off.
         cross_traffic: load that other hosts put on the switch's port to the guest, share of its rate, 0..0.9.
-        quantum_cycles: how far a vCPU may run ahead of the slowest at the timed levels [cycles]; 100 while it exchanges cache lines.
+        quantum_cycles: how far a vCPU may run ahead of the slowest at the timed levels [cycles]; 100 while it exchanges lines.
     """
 
     cpus: int = 4

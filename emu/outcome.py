@@ -26,7 +26,9 @@ def guest_time(time_ps: int) -> str:
 
 def outcome(world: World, stop: StopInfo) -> Outcome:
     """The exit code: the low byte of what the guest wrote to the debug-exit port; 0 when it switched itself off; or a failure."""
-    machine = world.machines[stop.machine] if 0 <= stop.machine < len(world.machines) else None
+    alone = 0 if len(world.machines) == 1 else -1
+    number = stop.machine if stop.machine >= 0 else alone
+    machine = world.machines[number] if 0 <= number < len(world.machines) else None
     after = f"after {guest_time(stop.time_ps)}"
     place = f"vCPU {stop.vcpu} at RIP {stop.rip:#x}"
     failed = GuestError.exit_code
@@ -42,7 +44,9 @@ def outcome(world: World, stop: StopInfo) -> Outcome:
         case Reason.CYCLE_LIMIT:
             return Outcome(failed, f"The guest did not end within its cycle limit: {place} {after}{_last_line(machine)}.")
         case Reason.NO_PROGRESS:
-            return Outcome(failed, f"The guest hangs: every vCPU is halted, or jumps to itself, for good {after}{_last_line(machine)}.")
+            return Outcome(
+                failed, f"The guest hangs: every vCPU is halted or jumps to itself for good, {after}{_last_line(machine)}."
+            )
         case Reason.UNTIL:
             return Outcome(failed, f"The guest did not end within {guest_time(stop.time_ps)}{_last_line(machine)}.")
         case Reason.INTERRUPTED:

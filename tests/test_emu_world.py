@@ -149,7 +149,7 @@ def test_tsc_against_pit_gives_the_configured_frequency(boot: Boot) -> None:
         ("mov al, 0xfe\nout 0x64, al\nhlt\n", Reason.RESET, 3, "reset its machine"),
         ("mov dx, 0xcf9\nmov al, 6\nout dx, al\nhlt\n", Reason.RESET, 3, "reset its machine"),
         ("mov dx, 0x604\nmov ax, 0x2000\nout dx, ax\nhlt\n", Reason.POWER_OFF, 0, ""),
-        ("cli\nhlt\n", Reason.NO_PROGRESS, 3, "every vCPU is halted, or jumps to itself, for good"),
+        ("cli\nhlt\n", Reason.NO_PROGRESS, 3, "every vCPU is halted or jumps to itself for good"),
         ("lidt [0x107000]\nint3\n", Reason.TRIPLE_FAULT, 3, "triple-faulted on vCPU 0"),
     ],
 )

@@ -101,14 +101,14 @@ def bounds(text: str) -> tuple[int, int]:
     return (numbers[0], numbers[-1]) if numbers else (0, 0)
 
 
-def form_latency(latency: str, ports: str, name: str, has_memory: bool) -> int:
+def form_latency(latency: str, ports: str, has_memory: bool) -> int:
     """Cycles from a register source to the result."""
     low, high = bounds(latency)
     if has_memory:
         return max(low, 1) if re.search(r"p[015]", ports) else 0
-    if low == 0 or high - low <= 1:
-        return high if low == 0 or name in ("div", "idiv") else low
-    return (low + high + 1) // 2
+    if low == 0:
+        return high
+    return low if high - low <= 1 else (low + high + 1) // 2
 
 
 def read_forms(rows: list[dict[str, str]]) -> dict[str, Form]:
@@ -128,7 +128,7 @@ def read_forms(rows: list[dict[str, str]]) -> dict[str, Form]:
         fused = int(row["uops"].split("/")[0])
         throughput = float(row["throughput"].split("/")[-1]) if row["throughput"] else 0.0
         has_memory = any(c[0] == "m" and c != "mm" for c, _ in classes) or name in ("pop", "push", "call", "ret")
-        latency = form_latency(row["latency"], row["ports"], name, has_memory)
+        latency = form_latency(row["latency"], row["ports"], has_memory)
         own = int(bool(DIVIDES.match(name)) or fused > 4)
         form = Form(fused, latency, throughput, row["ports"], own, sum(r for _, r in classes) + 8 * ("h" in args))
         if key not in forms or form.rank < forms[key].rank:

@@ -11,49 +11,83 @@
 
 enum { FIRST_BITS = 12, MAX_CODE = 2 * PAGE };
 
-/* serial and core-bound sixteenths become whole cycles by and by; what is left of `whole` retires */
-static void charge(struct vcpu *v, struct block *b, uint32_t cost16, uint32_t serial16, uint32_t retire16, uint32_t insns)
+static inline uint32_t cost_of(const struct vcpu *v, const struct block *b) { return v->timed ? b->cost16 : (uint32_t)b->ninsn << 4; }
+
+static inline void advance(struct vcpu *v, uint32_t cost16)
+{
+    uint32_t total16 = v->frac16 + cost16;
+    v->clock += total16 >> 4;
+    v->frac16 = total16 & 15;
+}
+
+void block_pay(struct vcpu *v, struct block *b)
+{
+    for (int i = 0; i < CS_NCAUSES; i += 2) {         /* most are zero: look at two at a time */
+        uint64_t two;
+        memcpy(&two, &v->stall[i], sizeof two);
+        if (!two) continue;
+        b->cycles[i] += v->stall[i];
+        b->cycles[i + 1] += v->stall[i + 1];
+        v->stall[i] = v->stall[i + 1] = 0;
+    }
+    b->cycles[CS_EVENT] += v->event_cycles;
+    v->clock += v->stall_total + v->event_cycles;
+    v->stall_total = v->event_cycles = 0;
+}
+
+/* a part of a block; the costs that are pending go with it */
+static void charge(struct vcpu *v, struct block *b, uint32_t part16, uint32_t insns)
 {
     uint64_t from = v->clock;
-    uint32_t total16 = cost16 + v->frac16, whole = total16 >> 4, rest = whole;
-    v->frac16 = total16 & 15;
-    if (v->timed) {
-        v->serial_acc16 += serial16;
-        v->core_acc16 += cost16 - serial16 - retire16;
-        uint32_t serial = v->serial_acc16 >> 4, core = v->core_acc16 >> 4;
-        if (serial > rest) serial = rest;
-        rest -= serial;
-        v->serial_acc16 -= serial << 4;
-        if (core > rest) core = rest;
-        rest -= core;
-        v->core_acc16 -= core << 4;
-        b->cycles[CS_SERIALISING] += serial;
-        b->cycles[CS_CORE_BOUND] += core;
-    }
-    b->cycles[CS_RETIRING] += rest;
-    if (UNLIKELY(v->stall_total)) {
-        for (int i = 0; i < CS_NCAUSES; i += 2) {     /* most are zero: look at two at a time */
-            uint64_t two;
-            memcpy(&two, &v->stall[i], sizeof two);
-            if (!two) continue;
-            b->cycles[i] += v->stall[i];
-            b->cycles[i + 1] += v->stall[i + 1];
-            v->stall[i] = v->stall[i + 1] = 0;
-        }
-        whole += v->stall_total;
-        v->stall_total = 0;
-    }
-    if (UNLIKELY(v->event_cycles)) {
-        b->cycles[CS_EVENT] += v->event_cycles;
-        whole += v->event_cycles;
-        v->event_cycles = 0;
+    uint32_t total16 = cost_of(v, b);
+    advance(v, part16);
+    b->sum16 += part16;
+    if (v->timed && total16) {
+        b->sum_serial16 += (uint64_t)b->serial16 * part16 / total16;
+        b->sum_retire16 += (uint64_t)b->retire16 * part16 / total16;
+    } else {
+        b->sum_retire16 += part16;
     }
     b->instructions += insns;
-    v->clock += whole;
+    if (v->stall_total | v->event_cycles) block_pay(v, b);
     follow_block(v, b, from, v->clock);
 }
 
-static inline uint32_t cost_of(const struct vcpu *v, const struct block *b) { return v->timed ? b->cost16 : (uint32_t)b->ninsn << 4; }
+void cell_settle(struct vcpu *v, struct cell *c)
+{
+    struct block *b = c->block;
+    uint64_t runs = c->quick;
+    if (!b || !runs) return;
+    c->quick = 0;
+    b->runs += runs;
+    b->instructions += runs * b->ninsn;
+    b->sum16 += runs * c->cost16;
+    b->sum_serial16 += v->timed ? runs * b->serial16 : 0;
+    b->sum_retire16 += runs * (v->timed ? b->retire16 : c->cost16);
+}
+
+/* Sixteenths become whole cycles; what is left over goes to the next record, so that nothing is lost: the sum is the clock. */
+static void settle(struct vcpu *v, struct block *b)
+{
+    uint64_t all = b->sum16 + v->sum_frac16, serial = b->sum_serial16 + v->serial_frac16, core = b->sum16 - b->sum_serial16 - b->sum_retire16 + v->core_frac16;
+    uint64_t whole = all >> 4, s = serial >> 4, c = core >> 4;
+    if (s > whole) s = whole;
+    if (c > whole - s) c = whole - s;
+    b->cycles[CS_SERIALISING] += s;
+    b->cycles[CS_CORE_BOUND] += c;
+    b->cycles[CS_RETIRING] += whole - s - c;
+    v->sum_frac16 = all & 15;
+    v->serial_frac16 = (uint32_t)(serial - (s << 4));
+    v->core_frac16 = (uint32_t)(core - (c << 4));
+    b->sum16 = b->sum_serial16 = b->sum_retire16 = 0;
+}
+
+void block_settle(struct vcpu *v)
+{
+    cells_each(v, cell_settle);
+    for (uint32_t i = 0; v->table && i < 1u << v->table_bits; i++)
+        for (struct block *b = v->table[i]; b; b = b->next) if (b->sum16) settle(v, b);
+}
 
 void block_finish(struct vcpu *v, const struct block *b)
 {
@@ -65,14 +99,17 @@ void block_close(struct vcpu *v)
 {
     struct block *b = v->cur;
     v->cur = NULL;
+    v->slow = true;
     if (!b) return;
-    b->runs++;
     if (LIKELY(v->cur_insns == 0)) {
-        charge(v, b, cost_of(v, b), b->serial16, b->retire16, b->ninsn);
+        uint64_t from = v->clock;
+        if (UNLIKELY(++v->cell->quick == UINT32_MAX)) cell_settle(v, v->cell);
+        advance(v, v->cell->cost16);
+        if (v->stall_total | v->event_cycles) block_pay(v, b);
+        follow_block(v, b, from, v->clock);
     } else {
-        uint32_t total = cost_of(v, b), left = total - v->cur_done16;
-        uint32_t serial = total ? (uint32_t)((uint64_t)b->serial16 * left / total) : 0, retire = total ? (uint32_t)((uint64_t)b->retire16 * left / total) : 0;
-        charge(v, b, left, serial, retire, b->ninsn - v->cur_insns);
+        b->runs++;
+        charge(v, b, cost_of(v, b) - v->cur_done16, b->ninsn - v->cur_insns);
         v->cur_insns = v->cur_done16 = 0;
     }
     if (UNLIKELY(b->flags & (BLK_IRET | BLK_CR3))) block_finish(v, b);
@@ -87,8 +124,7 @@ static void charge_to(struct vcpu *v, struct block *b, uint32_t n)
     uint32_t total = cost_of(v, b), done = v->timed && b->marks ? b->marks[n - 1].cost16 : n << 4;
     if (done > total) done = total;
     uint32_t part = done > v->cur_done16 ? done - v->cur_done16 : 0;
-    uint32_t serial = total ? (uint32_t)((uint64_t)b->serial16 * part / total) : 0, retire = total ? (uint32_t)((uint64_t)b->retire16 * part / total) : 0;
-    charge(v, b, part, serial, retire, n - v->cur_insns);
+    charge(v, b, part, n - v->cur_insns);
     v->cur_insns = n;
     v->cur_done16 += part;
 }
@@ -118,17 +154,6 @@ void block_close_before(struct vcpu *v, uint64_t rip)
     b->runs++;
     v->cur = NULL;
     v->cur_insns = v->cur_done16 = 0;
-}
-
-void block_settle(struct vcpu *v)
-{
-    for (uint32_t i = 0; v->table && i < 1u << v->table_bits; i++)
-        for (struct block *b = v->table[i]; b; b = b->next) {
-            b->runs += b->quick;
-            b->instructions += b->quick * b->ninsn;
-            b->cycles[CS_RETIRING] += b->quick * b->ninsn;
-            b->quick = 0;
-        }
 }
 
 static uint64_t hash_bytes(const uint8_t *p, uint32_t n)
@@ -200,7 +225,8 @@ struct block *block_find(struct vcpu *v, uint64_t va, uint32_t size, bool user)
                 b->code_gpa = gpa;
                 return b;
             }
-    struct block *b = calloc(1, sizeof *b);
+    struct block *b = aligned_alloc(64, sizeof *b + (64 - sizeof *b % 64) % 64);
+    if (b) memset(b, 0, sizeof *b);
     if (!b || (v->nblocks >= (v->table ? 1u << v->table_bits : 0) && grow(v))) {
         free(b);
         world_fail(v->machine->world, "There is no memory for another block record.");
@@ -226,11 +252,25 @@ struct block *block_find(struct vcpu *v, uint64_t va, uint32_t size, bool user)
     return b;
 }
 
+void cell_describe(struct vcpu *v, struct cell *c)
+{
+    const struct block *b = c->block;
+    if (!b) return;
+    c->va = b->va;
+    c->size = (uint16_t)b->size;
+    c->ninsn = b->ninsn;
+    c->component = b->component;
+    c->cost16 = cost_of(v, b);
+    c->flags = (uint16_t)((b->flags & (BLK_PROBE | BLK_RETURN_SITE) || b->port_io ? CELL_ENTRY : 0) | (b->flags & (BLK_IRET | BLK_CR3) ? CELL_EXIT : 0)
+                          | (b->flags & (BLK_SPIN | BLK_IDLE) ? CELL_WAITS : 0));
+}
+
 void block_tables_changed(struct machine *m)
 {
     for (int i = 0; i < m->ncpus; i++)
         for (uint32_t j = 0; m->vcpu[i]->table && j < 1u << m->vcpu[i]->table_bits; j++)
             for (struct block *b = m->vcpu[i]->table[j]; b; b = b->next) resolve(m, b);
+    for (int i = 0; i < m->ncpus; i++) cells_each(m->vcpu[i], cell_describe);
 }
 
 void block_tables_free(struct vcpu *v)

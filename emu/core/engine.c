@@ -15,20 +15,25 @@
 enum { TCG_BUFFER_BYTES = 128 << 20, PENDING_UD = 6, CELLS = 1024 };
 #define RFLAGS_SYSCALL_CLEAR (1u << 16)
 
-struct cells { struct cells *next; int used; struct cell cell[CELLS]; };
+struct cells { struct cells *next; int used; struct cell cell[CELLS] __attribute__((aligned(64))); };
 
 static struct cell *new_cell(struct vcpu *v)
 {
     struct cells *c = v->cells;
     if (!c || c->used == CELLS) {
-        c = calloc(1, sizeof *c);
+        c = aligned_alloc(64, sizeof *c);
         if (!c) return NULL;
+        memset(c, 0, sizeof *c);
         c->next = v->cells;
         v->cells = c;
     }
-    struct cell *cell = &c->cell[c->used++];
-    cell->vcpu = v;
-    return cell;
+    return &c->cell[c->used++];
+}
+
+void cells_each(struct vcpu *v, void (*what)(struct vcpu *, struct cell *))
+{
+    for (struct cells *c = v->cells; c; c = c->next)
+        for (int i = 0; i < c->used; i++) what(v, &c->cell[i]);
 }
 
 static struct vcpu *executing;
@@ -67,20 +72,28 @@ static bool must_stop(struct vcpu *v)
     return false;
 }
 
-static struct block *first_sight(struct vcpu *v, struct cell *cell, uint64_t va, uint32_t size)
+static struct cell *first_sight(struct vcpu *v, struct cell *cell, uint64_t va, uint32_t size)
 {
     struct block *b = block_find(v, va, size, user_mode(v));
     if (!b) { stop_here(v); return NULL; }
-    if (!cell->block) {                               /* this translation's own record from now on; the next one gets a fresh cell */
-        cell->block = b;
-        v->counters[CS_N_TRANSLATIONS]++;
+    if (cell->block) {                                /* two translations with one cell: it happens when one did not run at once */
+        if (!b->own && (b->own = new_cell(v))) { b->own->block = b; cell_describe(v, b->own); }
+        cell = b->own;
+    } else {                                          /* this translation's own from now on; the next one gets a fresh cell */
         struct cell *fresh = new_cell(v);
-        if (fresh) {
-            v->fresh = fresh;
-            layout_set_user_data(v->block_hook, fresh);
-        }
+        cell->block = b;
+        cell_describe(v, cell);
+        v->counters[CS_N_TRANSLATIONS]++;
+        v->fresh = fresh;
+        layout_set_user_data(v->block_hook, fresh);
+        if (!fresh) cell = NULL;
     }
-    return b;
+    if (!cell) {
+        world_fail(world(v), "There is no memory for a translation's record.");
+        world_stop(world(v), CS_FAULT, v, 0);
+        stop_here(v);
+    }
+    return cell;
 }
 
 static __attribute__((noinline)) void start_block(struct vcpu *v, struct cell *cell, uint64_t va, uint32_t size)
@@ -92,35 +105,47 @@ static __attribute__((noinline)) void start_block(struct vcpu *v, struct cell *c
     }
     v->slow = true;
     if (UNLIKELY(v->clock >= v->slice_end) && must_stop(v)) { stop_here(v); return; }
-    struct block *b = cell->block;
-    if (UNLIKELY(!b || b->va != va || b->size != size)) {
-        b = first_sight(v, cell, va, size);
-        if (!b) return;
+    if (UNLIKELY(!cell->block || cell->va != va || cell->size != size)) {
+        cell = first_sight(v, cell, va, size);
+        if (!cell) return;
     }
+    struct block *b = cell->block;
     v->cur = b;
+    v->cell = cell;
     v->ran = true;
     *v->skip_sync = !b->port_io;
     if (UNLIKELY(b->flags & (BLK_PROBE | BLK_RETURN_SITE))) probe_fire(v, b);
     if (v->timed) cache_fetch(v, b);
-    else v->slow = b->port_io || v->follow->current || world(v)->trace;
+    v->slow = b->port_io || world(v)->trace;
 }
 
-/* At the functional level, with nothing to follow, a block costs a count: most of them end here. */
+/* Most blocks end here, having touched two cells. */
 static void on_block(uc_engine *uc, uint64_t va, uint32_t size, void *data)
 {
-    struct cell *cell = data;
-    struct vcpu *v = cell->vcpu;
+    struct cell *cell = data, *p;
+    struct vcpu *v = executing;
     (void)uc;
     if (LIKELY(!v->slow)) {
-        struct block *p = v->cur, *b = cell->block;
-        p->quick++;
-        v->clock += p->ninsn;
-        if (LIKELY(b && v->clock < v->slice_end && b->va == va && b->size == size && !((p->flags & (BLK_IRET | BLK_CR3)) | (b->flags & (BLK_PROBE | BLK_RETURN_SITE)) | b->port_io))) {
-            v->cur = b;
+        uint64_t from = v->clock;
+        p = v->cell;
+        uint32_t total16 = v->frac16 + p->cost16;
+        v->clock += total16 >> 4;
+        v->frac16 = total16 & 15;
+        if (UNLIKELY(++p->quick == UINT32_MAX)) cell_settle(v, p);
+        if (UNLIKELY(v->stall_total | v->event_cycles)) block_pay(v, p->block);
+        struct follow *f = v->follow;
+        if (f->current) {
+            if (LIKELY(f->owed_part == p->component && !(p->flags & CELL_WAITS))) f->owed_cycle = v->clock;
+            else follow_charge(v, p->block, from, v->clock);
+        }
+        if (LIKELY(v->clock < v->slice_end && cell->va == va && cell->size == size && !((p->flags & CELL_EXIT) | (cell->flags & CELL_ENTRY)))) {
+            v->cell = cell;
+            v->cur = cell->block;
+            if (v->timed) cache_fetch(v, cell->block);
             return;
         }
         v->cur = NULL;
-        if (p->flags & (BLK_IRET | BLK_CR3)) block_finish(v, p);
+        if (p->flags & CELL_EXIT) block_finish(v, p->block);
     }
     start_block(v, cell, va, size);
 }
@@ -451,6 +476,7 @@ static int set_memory_hooks(struct vcpu *v, bool on)
         unicorn.uc_hook_del(v->uc, v->mem_hook[0]);
         if (high) unicorn.uc_hook_del(v->uc, v->mem_hook[1]);
         if (v->started && !v->halted) {
+            executing = v;
             v->ran = v->slow = true;                  /* must_stop() then stops before anything runs */
             v->slice_end = v->slice_limit = 0;
             unicorn.uc_emu_start(v->uc, env_of(v)->eip, 0, 0, 0);
@@ -463,6 +489,7 @@ static int set_memory_hooks(struct vcpu *v, bool on)
 
 int vcpu_set_level(struct vcpu *v, int level)
 {
+    block_settle(v);                                  /* counts so far are of the old level; the flush gives every translation a new cell */
     if (set_memory_hooks(v, level != CS_FUNCTIONAL)) return world_fail(world(v), "Unicorn refuses memory hooks.");
     v->timed = level != CS_FUNCTIONAL;
     return 0;

@@ -61,6 +61,11 @@ bool serial_write(struct machine *, struct vcpu *, uint32_t port, uint32_t value
 void serial_flush(struct machine *, int64_t now_ps);
 
 /* block.c */
+enum { CELL_ENTRY = 1 /* probes, or port I/O */, CELL_EXIT = 2 /* IRET, CR3 write */, CELL_WAITS = 4 /* spins or idles */ };
+void cell_describe(struct vcpu *, struct cell *);         /* copies what it holds from its block */
+void cell_settle(struct vcpu *, struct cell *);
+void cells_each(struct vcpu *, void (*)(struct vcpu *, struct cell *));   /* engine.c */
+void block_pay(struct vcpu *, struct block *);            /* stalls and events: to the accounts and the clock */
 void block_tables_free(struct vcpu *);
 void block_finish(struct vcpu *, const struct block *);    /* what an IRET or CR3 write at its end means */
 void block_close_before(struct vcpu *, uint64_t rip);     /* a fault: charge what ran before the instruction at rip; v->cur = NULL */

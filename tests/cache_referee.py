@@ -54,6 +54,7 @@ class Vcpu:
         self.state: dict[int, str] = {}
         self.streams: dict[int, tuple[int, int]] = {}
         self.filled: int | None = None
+        self.shadow_until = self.shadow_wait = self.shadow_left = 0
 
 
 class Referee:
@@ -211,6 +212,13 @@ class Referee:
         now = self.now(vcpu)
         hidden = 0 if locked or streamed else rows["store_hidden"] if write else rows["load_hidden"]
         wait, done = max(0, latency - hidden), now + latency
+        if wait and not write and not locked and not streamed:
+            if now < v.shadow_until and v.shadow_left:  # beside the miss before
+                v.shadow_left -= 1
+                saved = min(wait, v.shadow_wait)
+                wait, done = wait - saved, done - saved
+            else:
+                v.shadow_until, v.shadow_wait, v.shadow_left = now + wait + hidden, wait, rows["fill_buffers"] - 1
         writer, when = self.modified.get(line, (vcpu, 0))
         if writer != vcpu and when + rows["transfer_latency"] > done:
             done, cause = when + rows["transfer_latency"], "coherence"

@@ -71,7 +71,7 @@ def test_each_level_costs_its_latency_less_what_is_hidden() -> None:
         assert world.access(0, 0x40000) == {"tlb": ROWS["walk_latency"], "dram": ROWS["dram_latency"] - 10}
         for i in range(1, 9):
             warm(world, 0, 0x40000 + i * 64 * LINE)  # the same L1 set, eight more lines
-        assert world.access(0, 0x40000) == {"l2": ROWS["l2_latency"] - 10}
+        assert world.access(0, 0x40000, advance=100) == {"l2": ROWS["l2_latency"] - 10}
 
 
 def test_a_line_another_vcpu_wrote_comes_no_earlier_than_it_was_written() -> None:
@@ -123,8 +123,8 @@ def test_what_a_device_writes_is_in_the_llc_and_nowhere_else() -> None:
         warm(world, 0, 0x5000, WRITE)
         warm(world, 1, 0x5040)
         world.access(0, 0x5000, 128, DMA)
-        assert set(world.access(0, 0x5000)) == {"llc"}
-        assert set(world.access(1, 0x5040)) == {"llc"}
+        assert set(world.access(0, 0x5000, advance=500)) == {"llc"}
+        assert set(world.access(1, 0x5040, advance=500)) == {"llc"}
 
 
 def test_devices_keep_to_their_ways_of_the_llc() -> None:
@@ -134,6 +134,14 @@ def test_devices_keep_to_their_ways_of_the_llc() -> None:
             world.access(0, gpa, 64, DMA)
         found = [set(world.access(0, gpa)) - {"tlb"} for gpa in lines]
         assert found == [{"dram"}] * 4 + [{"llc"}] * 2
+
+
+def test_independent_misses_run_side_by_side_as_far_as_there_are_fill_buffers() -> None:
+    with TimingWorld(load_hidden=20, fill_buffers=4, walk_latency=0) as world:
+        far = [0x100000 + 5 * PAGE * i for i in range(40)]
+        assert [world.access(0, gpa).get("dram", 0) for gpa in far[:9]] == [205, 0, 0, 0] * 2 + [205]
+        assert [world.access(0, gpa, advance=21).get("dram", 0) for gpa in far[9:13]] == [205] * 4
+        assert [world.access(0, gpa, 8, LOCKED).get("dram", 0) for gpa in far[13:17]] == [225] * 4
 
 
 def test_a_sweep_streams_and_random_misses_do_not() -> None:

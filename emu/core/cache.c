@@ -206,6 +206,17 @@ static void charge(struct vcpu *v, int cause, uint64_t cycles) {
     v->stall[cause] += (uint32_t)cycles; v->stall_total += (uint32_t)cycles;
 }
 
+/* A load misses that was issued in the shadow of another: no more than `hidden` cycles of work behind it, so both were under way together,
+ * and its wait is over when the first one's is. The shadow holds as many misses as there are fill buffers. */
+static uint32_t overlapped(struct caches *c, uint64_t now, uint32_t wait, uint32_t hidden) {
+    if (now < c->shadow.until && c->shadow.left) {
+        c->shadow.left--;
+        return wait > c->shadow.wait ? wait - c->shadow.wait : 0;
+    }
+    c->shadow.until = now + wait + hidden; c->shadow.wait = wait; c->shadow.left = (uint32_t)c->fill_buffers - 1;
+    return wait;
+}
+
 /* One line, data side, past the fast path. */
 static void data_line(struct vcpu *v, uint32_t key, bool write) {
     struct caches *c = v->caches;
@@ -240,6 +251,11 @@ static void data_line(struct vcpu *v, uint32_t key, bool write) {
     }
     uint64_t now = cache_now(v), hidden = a.streamed || locked ? 0 : (uint64_t)(write ? c->store_hidden : v->cur ? v->cur->load_hidden : 0);
     uint64_t wait = a.latency > hidden ? a.latency - hidden : 0, done = now + a.latency;
+    if (wait && !write && !locked && !a.streamed) {
+        uint64_t alone = wait;
+        wait = overlapped(c, now, (uint32_t)wait, (uint32_t)hidden);
+        done -= alone - wait;
+    }
     const struct dir_line *d = &v->machine->llc->dir[key - 1];
     if (d->writer && d->writer != v->index + 1 && d->mtime + (uint64_t)c->transfer_latency > done) {
         done = d->mtime + (uint64_t)c->transfer_latency;
@@ -341,7 +357,7 @@ static int vcpu_caches_new(struct vcpu *v) {
     c->branch = branch_new();
     c->epoch = 1;
 #define ROW(name) c->name = (int32_t)u->row[UA_##name];
-    ROW(store_hidden) ROW(fetch_hidden) ROW(l2_latency) ROW(llc_latency) ROW(dram_latency) ROW(transfer_latency) ROW(upgrade_latency)
+    ROW(fill_buffers) ROW(store_hidden) ROW(fetch_hidden) ROW(l2_latency) ROW(llc_latency) ROW(dram_latency) ROW(transfer_latency) ROW(upgrade_latency)
     ROW(stream_line) ROW(stlb_latency) ROW(walk_latency) ROW(mispredict) ROW(rep_startup) ROW(rep_line16)
 #undef ROW
     return c->l2 && c->branch ? 0 : -1;
@@ -360,6 +376,7 @@ static int geometry(cs_world *w, const struct uarch *u) {
     ways = r[UA_llc_ways]; sets = ways ? r[UA_llc_kib_per_vcpu] * 1024 / LINE / ways : 0;
     if (ways < 2 || ways > LLC_MAX_WAYS || !sets || sets * ways * LINE != r[UA_llc_kib_per_vcpu] * 1024 || !r[UA_ddio_ways] || r[UA_ddio_ways] > ways)
         return world_fail(w, "processor table: the LLC must have 2 to %d ways that divide its size, and 1 or more of them for DDIO", LLC_MAX_WAYS);
+    if (!r[UA_fill_buffers]) return world_fail(w, "processor table: there must be a fill buffer");
     return 0;
 }
 

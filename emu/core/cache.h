@@ -26,10 +26,11 @@ struct caches {
     uint32_t filled;                     /* line + 1 a LOCKed block's load has just fetched: its store pays nothing more */
     struct block *prev;                  /* the block before, for branches, REP and CR3 */
     uint32_t rep_bytes, rep_acc16;
+    struct { uint64_t until; uint32_t wait, left; } shadow;      /* of the last load that stalled: see overlapped() */
     struct { uint32_t page, line; } stream[STREAMS];
     struct branch *branch;
     uint32_t *l2; uint32_t l2_sets, l2_ways;
-    int32_t store_hidden, fetch_hidden, l2_latency, llc_latency, dram_latency, transfer_latency, upgrade_latency, stream_line, stlb_latency, walk_latency,
+    int32_t fill_buffers, store_hidden, fetch_hidden, l2_latency, llc_latency, dram_latency, transfer_latency, upgrade_latency, stream_line, stlb_latency, walk_latency,
         mispredict, rep_startup, rep_line16;
 };
 

@@ -20,7 +20,7 @@
     /* caches */ \
     R(l1d_kib) R(l1d_ways) R(l1i_kib) R(l1i_ways) R(l2_kib) R(l2_ways) R(llc_kib_per_vcpu) R(llc_ways) R(ddio_ways) \
     R(l2_latency) R(llc_latency) R(dram_latency) R(transfer_latency) R(upgrade_latency) \
-    R(load_hidden) R(chased_hidden) R(store_hidden) R(fetch_hidden) R(stream_line) \
+    R(load_hidden) R(chased_hidden) R(fill_buffers) R(store_hidden) R(fetch_hidden) R(stream_line) \
     /* address translation */ \
     R(dtlb_entries) R(dtlb_ways) R(itlb_entries) R(itlb_ways) R(stlb_entries) R(stlb_ways) R(stlb_latency) R(walk_latency)
 

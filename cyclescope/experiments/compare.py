@@ -45,12 +45,17 @@ class Wire:
             self.frames.append((time_ps, direction, frame))
 
 
+def server_arguments(personality: Personality, hardware: Hardware) -> list[str]:
+    """kvd's words: as many workers as vCPUs; a quarter of the memory for items, 64 MiB at most, as memcached has by default."""
+    megabytes = min(64, hardware.memory_mib // 4)
+    return [*personality.arguments_for(PROGRAM, hardware.cpus, DEFAULT_PORT), "-m", str(megabytes)]
+
+
 class Contender:
     """One personality on its testbed, through the phases of a comparison."""
 
     def __init__(self, personality: Personality, hardware: Hardware, load: Load, timing: str, keep_wire: bool) -> None:
-        arguments = personality.arguments_for(PROGRAM, hardware.cpus, DEFAULT_PORT)
-        spec = personality.prepare(PROGRAM, [*arguments, "--locks", load.locks])
+        spec = personality.prepare(PROGRAM, [*server_arguments(personality, hardware), "--locks", load.locks])
         self.personality, self.hardware, self.load = personality, hardware, load
         self.traffic = EtcLoad(load.seed, load.keys)
         self.wire = Wire() if keep_wire else None

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cyclescope.config import Hardware
-from cyclescope.experiments.compare import PROGRAM
+from cyclescope.experiments.compare import PROGRAM, server_arguments
 from cyclescope.experiments.testbed import Phase, Progress, Testbed, no_progress
 from emu.errors import ConfigError, GuestError
 from nic.frames import parse_ip
@@ -70,7 +70,7 @@ def replay(
         ConfigError: a value out of range, a missing image.
         GuestError: the guest crashed or hung.
     """
-    spec = personality.prepare(PROGRAM, personality.arguments_for(PROGRAM, hardware.cpus, DEFAULT_PORT))
+    spec = personality.prepare(PROGRAM, server_arguments(personality, hardware))
     answers: dict[int, bytes] = {}
 
     def keep(index: int, answer: bytes, time_ps: int) -> None:

@@ -3,8 +3,8 @@
 
 Memory: the first GiB is mapped one to one in 2 MiB pages; the code at CODE_GPA is the only executable page besides the boot
 stub's; the stack ends at STACK_GPA; DATA_GPA..+2 MiB is zeroed, writable and no-execute. All general registers are 0 at the
-start but RSP (STACK_GPA) and RDI (DATA_GPA). Falling off the end of the code writes AL to port 0xF4. There is no IDT: an exception
-is a triple fault.
+start but RSP (STACK_GPA) and RDI (DATA_GPA). Falling off the end of the code meets a jump to EPILOGUE_GPA, in a block of its
+own, so that its cost is not the code's; that writes AL to port 0xF4. There is no IDT: an exception is a triple fault.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from keystone import KS_ARCH_X86, KS_MODE_32, KS_MODE_64, Ks, KsError
 from emu.errors import ConfigError
 
 STUB_GPA = 0x100000
+EPILOGUE_GPA = 0x100800
+JUMP_BYTES = 5
 TABLES_GPA = 0x101000
 CODE_GPA = 0x200000
 DATA_GPA = 0x400000
@@ -70,8 +72,9 @@ def flat_image(code: bytes) -> bytes:
     """
     if len(code) > MAX_CODE_BYTES:
         raise ConfigError(f"asm: {len(code)} bytes of code, but at most {MAX_CODE_BYTES} fit")
-    code += assemble(_EPILOGUE, address=CODE_GPA + len(code))
-    return _elf([(STUB_GPA, _stub()), (TABLES_GPA, _tables()), (CODE_GPA, code)])
+    code += b"\xe9" + struct.pack("<i", EPILOGUE_GPA - (CODE_GPA + len(code) + JUMP_BYTES))  # jmp rel32
+    stub = _stub().ljust(EPILOGUE_GPA - STUB_GPA, b"\xcc") + assemble(_EPILOGUE, address=EPILOGUE_GPA)
+    return _elf([(STUB_GPA, stub), (TABLES_GPA, _tables()), (CODE_GPA, code)])
 
 
 def _stub() -> bytes:

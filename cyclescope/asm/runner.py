@@ -7,7 +7,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from cyclescope.asm.flat import CODE_GPA, flat_image
+from cyclescope.asm.flat import CODE_GPA, JUMP_BYTES, flat_image
 from cyclescope.config import Hardware
 from cyclescope.experiments.machines import add_machine, ledger_calls
 from emu.core.binding import Level
@@ -17,6 +17,7 @@ from emu.outcome import Outcome, outcome
 from emu.world import Reason, World
 
 LIMIT_PS = 10**12
+OUT_BYTES = 2  # of OUT 0xF4, AL: where RIP stands when that ends the run
 _NAMES = ("rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi", *(f"r{n}" for n in range(8, 16)))
 
 
@@ -36,19 +37,22 @@ def run_code(code: bytes, uarch: str) -> Ran:
     with World() as world, tempfile.TemporaryDirectory() as folder:
         image = Path(folder) / "asm.elf"
         image.write_bytes(flat_image(code))
+        end = CODE_GPA + len(code)
         machine = add_machine(world, Hardware(cpus=1, uarch=uarch))
         core, calls = world.core, ledger_calls(world)
-        calls.symbols(machine.index, False, empty_rows(SYMBOL, [(CODE_GPA, CODE_GPA + len(code), 0, 0, 0)]), 1, 1)
+        calls.symbols(machine.index, False, empty_rows(SYMBOL, [(CODE_GPA, end + JUMP_BYTES, 0, 0, 0)]), 1, 1)
         core.set_level(machine.index, Level.FAST)
         machine.boot(BootSpec(image))
         stop = world.run(LIMIT_PS)
         ended = Outcome(0, "") if stop.reason is Reason.EXIT else outcome(world, stop)
-        account = calls.symbol_accounts(machine.index, 0, 2)[0]
+        account = calls.symbol_accounts(machine.index, 0, 3)[0]  # ours; the boot stub's; halted
         registers = core.regs(machine.index, 0)
+        # The jump at the end, in the last block that ran, is not the code's.
+        jumped = stop.reason is Reason.EXIT and stop.rip not in range(CODE_GPA, end - OUT_BYTES)
         return Ran(
             ended.exit_code,
             ended.message,
             int(account["cycles"].sum()),
-            int(account["instructions"]),
+            int(account["instructions"]) - jumped,
             {name: registers[i] for i, name in enumerate(_NAMES)},
         )

@@ -7,14 +7,20 @@ ended badly; 4 the guest needs what is not modelled; 70 a bug of ours; 130 inter
 
 from __future__ import annotations
 
+import os
 import sys
+from typing import cast
 
-import click
+import typer
 
 from cyclescope.cli.app import app
-from emu.errors import CyclescopeError
+from emu.errors import CyclescopeError, EmuBug
 
 INTERRUPTED = 130
+BROKEN_PIPE = 141
+TRACEBACK = "CYCLESCOPE_TRACEBACK"  # in the environment: a bug of ours shows where it is
+
+_UsageError = cast(type[Exception], typer.BadParameter.__bases__[0])  # click's, or that of typer's own copy of click
 
 
 def main() -> None:
@@ -24,20 +30,31 @@ def main() -> None:
 
 def run_cli(arguments: list[str]) -> int:
     """Runs one command and returns its exit code; prints errors as one sentence on standard error."""
+    # Not by typer's own main: that swallows KeyboardInterrupt.
     try:
-        result = app(arguments, standalone_mode=False, prog_name="cyclescope")
-    except click.exceptions.Exit as exit_request:
-        return int(exit_request.exit_code)
-    except (click.exceptions.Abort, KeyboardInterrupt):
-        print("cyclescope: interrupted; nothing was written", file=sys.stderr)
-        return INTERRUPTED
-    except click.UsageError as error:
-        print(f"cyclescope: {error.format_message()} (see --help)", file=sys.stderr)
-        return 2
+        command = typer.main.get_command(app)
+        with command.make_context("cyclescope", arguments or ["--help"]) as context:
+            result = command.invoke(context)
+            sys.stdout.flush()
+    except typer.Exit as exit_request:
+        return exit_request.exit_code
+    except (typer.Abort, KeyboardInterrupt):
+        return _failed("interrupted; nothing was written", INTERRUPTED)
+    except _UsageError as error:
+        return _failed(f"{cast(typer.BadParameter, error).format_message().rstrip('.')}; see --help", 2)
     except CyclescopeError as error:
-        print(f"cyclescope: {error}", file=sys.stderr)
-        return error.exit_code
+        return _failed(str(error), error.exit_code)
     except BrokenPipeError:
-        sys.stderr.close()
-        return 141
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nobody reads; nor at exit, when Python flushes
+        return BROKEN_PIPE
+    except Exception as error:
+        if TRACEBACK in os.environ:
+            raise
+        kind = type(error).__name__
+        return _failed(f"a bug of ours, {kind}: {error} (set {TRACEBACK}=1 to see where)", EmuBug.exit_code)
     return result if isinstance(result, int) else 0
+
+
+def _failed(sentence: str, exit_code: int) -> int:
+    print(f"cyclescope: {' '.join(sentence.split())}", file=sys.stderr)
+    return exit_code

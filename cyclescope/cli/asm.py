@@ -14,7 +14,7 @@ from rich.text import Text
 from cyclescope.asm.flat import assemble
 from cyclescope.asm.listing import Listed, listing
 from cyclescope.asm.runner import Ran, run_code
-from cyclescope.cli.options import Json, Uarch, write_json_option
+from cyclescope.cli.options import Json, Uarch, check_json_option, write_json_option
 from emu.errors import ConfigError
 
 REGISTERS = ("rax", "rbx", "rcx", "rdx", "rsi", "rdi", "rbp", "rsp", *(f"r{n}" for n in range(8, 16)))
@@ -34,6 +34,7 @@ def command(
     json: Json = None,
 ) -> int:
     """Exit code 3 when the code faults."""
+    check_json_option(json)
     machine_code = _machine_code(code, file, hex_code, att)
     listed = listing(machine_code, uarch)
     ran = run_code(machine_code, uarch) if run else None

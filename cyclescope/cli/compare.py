@@ -22,6 +22,7 @@ from cyclescope.cli.options import (
     Seed,
     Timing,
     Uarch,
+    check_json_option,
     memory_mib,
     rate_bps,
     write_json_option,
@@ -84,6 +85,7 @@ def command(
         locks=cast(Locks, locks),
     )  # fmt: skip
     contenders = [get_personality(name) for name in personality.split(",")]
+    check_json_option(json)
     if out is not None:
         check_output(out)
     with shown(quiet) as progress:

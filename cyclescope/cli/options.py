@@ -45,6 +45,21 @@ def rate_bps(text: str) -> int:
     return int(float(match[1]) * (1e9 if match[2].upper() == "G" else 1e6))
 
 
+def check_json_option(target: str | None) -> None:
+    """Raises ConfigError when `--json FILE` cannot be written: tells before the run, not after it."""
+    if target is None or target == "-":
+        return
+    path = Path(target)
+    existed = path.exists()
+    try:
+        with path.open("ab"):
+            pass
+        if not existed:
+            path.unlink()
+    except OSError as error:
+        raise _json_unwritable(target, error) from error
+
+
 def write_json_option(target: str, value: object) -> None:
     """`--json FILE`, or `-` for standard output."""
     text = msgspec.json.format(msgspec.json.encode(value, order="sorted"), indent=2) + b"\n"
@@ -55,4 +70,8 @@ def write_json_option(target: str, value: object) -> None:
     try:
         Path(target).write_bytes(text)
     except OSError as error:
-        raise ConfigError(f"--json {target}: cannot be written ({error.strerror}); give another file, or -") from error
+        raise _json_unwritable(target, error) from error
+
+
+def _json_unwritable(target: str, error: OSError) -> ConfigError:
+    return ConfigError(f"--json {target}: cannot be written ({error.strerror}); give another file, or -")

@@ -18,6 +18,7 @@ from cyclescope.cli.options import (
     Quiet,
     Timing,
     Uarch,
+    check_json_option,
     memory_mib,
     rate_bps,
     write_json_option,
@@ -57,6 +58,7 @@ def command(
         raise ConfigError(f"--closed is {closed}: give 1 to 10000 requests outstanding")
     hardware = Hardware(cpus=cpus, memory_mib=memory_mib(mem), uarch=uarch, link_bps=rate_bps(net))
     hardware.check()
+    check_json_option(json)
     chosen = get_personality(personality)
     exchanges = load_exchanges(capture)
     with shown(quiet) as progress:

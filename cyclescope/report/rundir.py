@@ -27,8 +27,10 @@ def check_output(path: Path) -> None:
     parent = path.parent
     if not parent.is_dir():
         raise ConfigError(f"{parent}: is not a directory; create it, or give --out another place")
-    if not os.access(parent, os.W_OK | os.X_OK):
-        raise ConfigError(f"{parent}: is not writable; give --out another place")
+    try:  # permission bits do not tell: read-only mounts, /proc
+        os.rmdir(tempfile.mkdtemp(prefix=f".{path.name}.", dir=parent))
+    except OSError as error:
+        raise ConfigError(f"{parent}: is not writable ({error.strerror}); give --out another place") from error
 
 
 @contextmanager

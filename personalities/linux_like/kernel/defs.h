@@ -100,6 +100,7 @@ struct timer {
 void timer_init_cpu(void);
 void timer_setup(struct timer *t, void (*fn)(struct timer *), void *arg);
 void timer_arm(struct timer *t, u64 expires);
+bool timer_try_cancel(struct timer *t); /* false: it was not armed, or fires at this moment */
 void timer_cancel(struct timer *t);    /* afterwards its function is not running and will not */
 void timer_tick_start(void);
 long timer_schedule_until(u64 expires);         /* as schedule(); 0: time is up; expires 0 = for ever */

@@ -77,7 +77,6 @@ noreturn void exit_thread(void)
     spin_lock(&tasklist_lock);
     list_del_init(&t->thread_node);
     list_del_init(&t->all_node);
-    p->child_utime += t->sum_exec;
     u32 left = --p->nr_threads;
     if (left == 0)
         exit_process(p);

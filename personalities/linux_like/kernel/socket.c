@@ -333,4 +333,16 @@ long sys_sendmsg(int fd, u64 umsg, u32 flags) { return message_call(fd, umsg, fl
 long sys_recvmsg(int fd, u64 umsg, u32 flags) { return message_call(fd, umsg, flags, message_recv); }
 long sys_sendmmsg(int fd, u64 uvec, u32 n, u32 flags) { return message_many(fd, uvec, n, flags, message_send); }
 long sys_recvmmsg(int fd, u64 uvec, u32 n, u32 flags, u64 timeout) { return message_many(fd, uvec, n, flags, message_recv); }
-long sys_shutdown(int fd, u32 how) { long r; struct file *f = socket_get(fd, &r); if (f) { r = ((struct sock *)f->priv)->rport ? 0 : -ENOTCONN; file_put(f); } return r; }
+
+/* Nothing is in the way of a datagram; only the question whether there is a peer has an answer. */
+long sys_shutdown(int fd, u32 how)
+{
+    long r;
+    struct file *f = socket_get(fd, &r);
+    if (!f)
+        return r;
+    struct sock *sk = f->priv;
+    r = sk->rport ? 0 : -ENOTCONN;
+    file_put(f);
+    return r;
+}

@@ -31,7 +31,7 @@ probed static long sys_ni_syscall(u64 nr) { return -ENOSYS; }
     X(7, sys_poll) X(8, sys_lseek) X(9, sys_mmap) X(10, sys_mprotect) X(11, sys_munmap) X(12, sys_brk)                  \
     X(13, sys_rt_sigaction) X(14, sys_rt_sigprocmask) X(16, sys_ioctl) X(17, sys_pread64) X(18, sys_pwrite64)           \
     X(19, sys_readv) X(20, sys_writev) X(21, sys_access) X(22, sys_pipe) X(24, sys_sched_yield) X(28, sys_madvise)      \
-    X(32, sys_dup) X(33, sys_dup2) X(35, sys_nanosleep) X(39, sys_getpid) X(41, sys_socket) X(42, sys_connect)          \
+    X(32, sys_dup) X(33, sys_dup2) X(34, sys_pause) X(35, sys_nanosleep) X(36, sys_getitimer) X(37, sys_alarm) X(38, sys_setitimer) X(39, sys_getpid) X(41, sys_socket) X(42, sys_connect)          \
     X(44, sys_sendto) X(45, sys_recvfrom) X(46, sys_sendmsg) X(47, sys_recvmsg) X(48, sys_shutdown) X(49, sys_bind)     \
     X(51, sys_getsockname) X(52, sys_getpeername) X(54, sys_setsockopt) X(55, sys_getsockopt) X(60, sys_exit)           \
     X(61, sys_wait4) X(62, sys_kill) X(63, sys_uname) X(72, sys_fcntl) X(77, sys_ftruncate) X(79, sys_getcwd)           \

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Threads (struct task) and the processes they make up (struct process). */
 #pragma once
+#include "defs.h"
 #include "lock.h"
 #include "mm.h"
 #include "percpu.h"
@@ -32,7 +33,9 @@ struct process {
     struct inode *cwd;
     u32 umask;
     char exe[128];
-    u64 child_utime;
+    struct timer itimer;             /* tasklist_lock, as the next two */
+    bool itimer_armed;
+    u64 itimer_interval;             /* ns */
 };
 
 struct task {

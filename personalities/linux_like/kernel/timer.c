@@ -108,22 +108,27 @@ void timer_arm(struct timer *t, u64 expires)
     irq_restore(f);
 }
 
-void timer_cancel(struct timer *t)
+bool timer_try_cancel(struct timer *t)
 {
     struct timer_base *b = &bases[t->cpu];
     u64 f = spin_lock_irqsave(&b->lock);
-    if (t->armed) {
+    bool was = t->armed;
+    if (was) {
         list_del(&t->node);
         t->armed = false;
         if (b == &bases[cpu_id()])
             timer_program(b);
     }
-    while (b->running == t) { /* let its function end on the other vCPU */
-        spin_unlock_irqrestore(&b->lock, f);
-        cpu_pause();
-        f = spin_lock_irqsave(&b->lock);
-    }
     spin_unlock_irqrestore(&b->lock, f);
+    return was;
+}
+
+void timer_cancel(struct timer *t)
+{
+    if (timer_try_cancel(t))
+        return;
+    while (READ_ONCE(bases[t->cpu].running) == t) /* let its function end on the other vCPU */
+        cpu_pause();
 }
 
 static void timer_wake(struct timer *t) { wake_task(t->arg); }

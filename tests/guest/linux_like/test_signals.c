@@ -2,6 +2,7 @@
 /* Handlers, masks, alternate stacks, interrupted and restarted calls, and registers that come back as they were. */
 #include "check.h"
 #include <setjmp.h>
+#include <sys/time.h>
 
 static volatile sig_atomic_t caught, caught_on_altstack;
 static sigjmp_buf escape;
@@ -55,6 +56,16 @@ int main(void)
     CHECK(read(fds[0], &b, 1) == 1 && b == 'x');
     CHECK(waitpid(pid, NULL, 0) == pid);
     CHECK(caught == SIGCHLD);
+
+    double start = now();
+    install(SIGALRM, handler, 0);
+    struct itimerval it = { .it_value.tv_usec = 5000, .it_interval.tv_usec = 5000 };
+    CHECK(setitimer(ITIMER_REAL, &it, NULL) == 0);
+    for (int i = 0; i < 3; i++)
+        CHECK(pause() == -1 && errno == EINTR && caught == SIGALRM);
+    CHECK(now() - start >= 0.014);
+    it = (struct itimerval){ 0 };
+    CHECK(setitimer(ITIMER_REAL, &it, NULL) == 0 && alarm(0) == 0);
 
     stack_t ss = { .ss_sp = alt, .ss_size = sizeof alt };
     struct sigaction sa = { .sa_sigaction = on_segv, .sa_flags = SA_SIGINFO | SA_ONSTACK };

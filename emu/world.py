@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from emu.clock import NEVER_PS, EventQueue, Handler, Payload
-from emu.core.binding import Core, CoreStop, Stop
+from emu.core.binding import Core, CoreStop, Level, Stop
 from emu.errors import EmuBug
 from emu.hang import HALTED, stuck
 from emu.machine import Machine, MachineConfig
 from emu.sigint import StopOnSignal
-from emu.units import PS_PER_MS
+from emu.units import PS_PER_MS, PS_PER_US
 
+FUNCTIONAL_SLACK_PS = 5 * PS_PER_US  # how late guests may see an event at the functional level
 HANG_CHECK_PS = 100 * PS_PER_MS  # guest time between looks for a hang
 
 
@@ -72,6 +73,7 @@ class World:
         self._handlers: dict[str, Handler] = {}
         self._core: Core | None = None
         self._horizon_ps = 0  # the core runs up to here; 0 while it does not run
+        self._slack_ps = 0  # how late an event may be seen by the guests
         self._stop: StopInfo | None = None
 
     # ---- building
@@ -117,13 +119,23 @@ class World:
         """Queue an event at or after now; its sequence number. From within a device access it ends the vCPUs' slice in time."""
         if time_ps < self.now_ps:
             raise EmuBug(f"{device} scheduled {tag!r} {self.now_ps - time_ps} ps in the past")
-        if time_ps < self._horizon_ps:
-            self._horizon_ps = time_ps
+        if time_ps + self._slack_ps < self._horizon_ps:
+            self._horizon_ps = time_ps + self._slack_ps
             assert self._core is not None
-            self._core.pull_horizon(time_ps)
+            self._core.pull_horizon(self._horizon_ps)
         return self.queue.push(time_ps, device, tag, payload)
 
     # ---- running
+
+    def set_level(self, level: Level) -> None:
+        """All machines' timing level, between runs.
+
+        At the functional level, whose clocks mean little, vCPUs see events up to FUNCTIONAL_SLACK_PS late, so that neighbouring
+        events share one trip out of the core.
+        """
+        for machine in self.machines:
+            self.core.set_level(machine.index, level)
+        self._slack_ps = FUNCTIONAL_SLACK_PS if level is Level.FUNCTIONAL else 0
 
     def stop(self, reason: Reason = Reason.REQUESTED) -> None:
         """End the run: after the current handler, or at the end of the current guest instruction's block."""
@@ -156,7 +168,7 @@ class World:
         quiet = False
         while True:
             # When nothing moved between two looks the core is given its head: it knows if anything is still due.
-            horizon = min(queue.next_ps, limit, NEVER_PS if quiet else look_ps)
+            horizon = min(queue.next_ps + self._slack_ps, limit, NEVER_PS if quiet else look_ps)
             if core is not None:
                 self._horizon_ps = horizon
                 try:

@@ -41,7 +41,7 @@ def run_code(code: bytes, uarch: str) -> Ran:
         machine = add_machine(world, Hardware(cpus=1, uarch=uarch))
         core, calls = world.core, ledger_calls(world)
         calls.symbols(machine.index, False, empty_rows(SYMBOL, [(CODE_GPA, end + JUMP_BYTES, 0, 0, 0)]), 1, 1)
-        core.set_level(machine.index, Level.FAST)
+        world.set_level(Level.FAST)
         machine.boot(BootSpec(image))
         stop = world.run(LIMIT_PS)
         ended = Outcome(0, "") if stop.reason is Reason.EXIT else outcome(world, stop)

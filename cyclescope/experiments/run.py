@@ -45,7 +45,7 @@ def run_guest(
     level = level_of(timing)
     with World() as world:
         machine = add_machine(world, hardware)
-        world.core.set_level(machine.index, level)
+        world.set_level(level)
         machine.console.sink = console
         found: dict[str, dict[int, int]] = {}
         parsed = None

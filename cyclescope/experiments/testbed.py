@@ -11,7 +11,7 @@ from types import TracebackType
 
 from cyclescope.config import Hardware
 from cyclescope.experiments.machines import add_machine, ledger_calls, level_of
-from emu.core.binding import Counter
+from emu.core.binding import Counter, Level
 from emu.errors import GuestError
 from emu.ledger.accounts import Accounts, Snapshot, snapshot
 from emu.ledger.install import install, taxonomy_of
@@ -145,6 +145,7 @@ class Testbed:
             GuestError: it ended, crashed, hung, or said nothing of the kind within BOOT_LIMIT_PS.
         """
         progress(f"{self.personality.name}: booting", 0, 0)
+        self.world.set_level(Level.FUNCTIONAL)
         self.machine.console.sink = self._watch_console
         self.machine.boot(self.spec)
         stop = self._run(BOOT_LIMIT_PS)
@@ -153,7 +154,7 @@ class Testbed:
                 f"{self.spec.image.name}: {describe(stop)} before the program was ready; its console ends: {self.last_lines()}"
             )
         self.machine.console.sink = None
-        self.world.core.set_level(self.machine.index, self._level)
+        self.world.set_level(self._level)
 
     def open_loop(
         self, times_ps: Sequence[int], frames: Iterable[bytes], label: str, progress: Progress = no_progress

@@ -38,11 +38,18 @@ void cells_each(struct vcpu *v, void (*what)(struct vcpu *, struct cell *))
 
 static struct vcpu *executing;
 
-/* In place of Unicorn's own search of its memory map, on every hooked access: the answer hardly ever changes. */
+/* In place of Unicorn's own search of its memory map, on every hooked access: the answer hardly ever changes.
+ *
+ * A hooked store asks twice, before its hook and once more behind it, to learn whether the region may hold code and
+ * translations must be looked for. Where this vCPU has translated nothing, the second answer is a region that may not. */
 static void *find_region(uc_engine *uc, uint64_t gpa)
 {
-    const struct vcpu *v = executing;
+    struct vcpu *v = executing;
     if (LIKELY(v && v->uc == uc)) {
+        if (v->stored == gpa) {
+            v->stored = NEVER;
+            if (!memory_has_code(v, gpa)) return v->data_region;
+        }
         if (LIKELY(gpa < v->region_bytes[0])) return v->region[0];
         if (gpa - FOUR_GIB < v->region_bytes[1]) return v->region[1];
     }
@@ -154,7 +161,10 @@ static void on_memory(uc_engine *uc, uc_mem_type type, uint64_t gpa, int size, i
 {
     (void)uc; (void)value;
     struct vcpu *v = data;
-    if (type == UC_MEM_WRITE) cache_hit(v, gpa, (uint32_t)size, true);
+    if (type == UC_MEM_WRITE) {
+        v->stored = gpa;
+        cache_hit(v, gpa, (uint32_t)size, true);
+    }
     else cache_hit(v, gpa, (uint32_t)size, false);
 }
 
@@ -483,6 +493,7 @@ static int set_memory_hooks(struct vcpu *v, bool on)
         }
     }
     v->mem_hooked = on;
+    v->stored = NEVER;
     unicorn.tlb_flush_x86_64(v->cpu);
     return unicorn.uc_ctl(v->uc, UC_CTL_WRITE(UC_CTL_TB_FLUSH, 0)) ? -1 : 0;
 }
@@ -515,6 +526,7 @@ int vcpu_new(struct machine *m, int index)
     uint64_t start;
     if (!err) err = unicorn.uc_reg_read(v->uc, UC_X86_REG_RIP, &start);      /* the first use makes the CPU */
     if (err) return world_fail(w, "Unicorn cannot make an engine: %s.", unicorn.uc_strerror(err));
+    if (!(v->nowhere = aligned_alloc(PAGE, PAGE))) return world_fail(w, "There is no memory for vCPU %d.", index);
     if (memory_attach(v)) return -1;                  /* the first call that makes Unicorn build its processor */
     v->cpu = layout_cpu(v->uc);
     v->env = layout_env(v->uc);
@@ -523,6 +535,8 @@ int vcpu_new(struct machine *m, int index)
     v->region_bytes[1] = m->ram_bytes - memory_low(m);
     v->region[0] = unicorn.find_memory_mapping_x86_64(v->uc, 0);
     v->region[1] = v->region_bytes[1] ? unicorn.find_memory_mapping_x86_64(v->uc, FOUR_GIB) : NULL;
+    v->data_region = unicorn.find_memory_mapping_x86_64(v->uc, DATA_GPA);
+    v->stored = NEVER;
     layout_set_mapping(v->uc, find_region);
     ((uint64_t *)at(v->env, layout.features))[1] &= ~(1ull << 30);      /* RDRAND, */
     ((uint64_t *)at(v->env, layout.features))[2] &= ~(1ull << 18);      /* RDSEED: host randomness */
@@ -547,6 +561,7 @@ void vcpu_free(struct vcpu *v)
     if (!v) return;
     if (executing == v) executing = NULL;
     if (v->uc) unicorn.uc_close(v->uc);
+    free(v->nowhere);
     block_tables_free(v);
     lapic_free(v);
     if (v->follow) follow_free(v);

@@ -82,6 +82,8 @@ struct vcpu {
     uint8_t *skip_sync;   /* Unicorn's skip_sync_pc_on_exit (layout.c) */
     uc_hook mem_hook[2]; bool mem_hooked;
     void *region[2]; uint64_t region_bytes[2];   /* Unicorn's regions for RAM below the hole and above 4 GiB */
+    void *data_region; uint64_t stored;          /* see find_region in engine.c */
+    uint8_t *nowhere;     /* a page */
     struct high *high;    /* MMIO mappings above 4 GiB (memory.c) */
     uint32_t cur_insns;   /* instructions of cur already charged by a part-way close */
     uint64_t counters[CS_N_COUNTERS];

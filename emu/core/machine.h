@@ -8,6 +8,7 @@ enum { PAGE = 4096, LAPIC_CRYSTAL_HZ = 25000000, IPI_FUNCTIONAL_CYCLES = 200, SL
 #define LAPIC_BASE 0xfee00000ull
 #define HOLE_START 0xc0000000ull   /* RAM beyond lies above 4 GiB */
 #define FOUR_GIB 0x100000000ull
+#define DATA_GPA (1ull << 48)      /* a page no guest can reach: its region stands for RAM without code (engine.c) */
 #define NEVER UINT64_MAX
 
 /* engine.c: one Unicorn engine */
@@ -33,6 +34,7 @@ int memory_new(struct machine *);
 void memory_free(struct machine *);
 int memory_attach(struct vcpu *);                         /* maps RAM and the hole into its engine */
 void memory_code(struct vcpu *, uint64_t gpa, uint32_t size);   /* it translated code there */
+bool memory_has_code(const struct vcpu *, uint64_t gpa);  /* it has translated something of that page */
 bool memory_stale(const struct vcpu *);                   /* somebody wrote to code it has translated */
 void memory_refresh(struct vcpu *);                       /* drops those translations; between executions only */
 uint8_t *memory_at(const struct machine *, uint64_t gpa, uint64_t n);     /* NULL unless all RAM */

@@ -56,7 +56,6 @@ static void mark_stale(struct machine *m, int writer, uint64_t page)
     for (int i = 0; i < m->ncpus; i++) {
         struct view *w = &m->memory->view[i];
         if (i == writer || !w->code || !bit(w->code, page)) continue;
-        clear_bit(w->code, page);
         if (w->nstale < MAX_STALE) w->stale[w->nstale] = (uint32_t)page;
         if (w->nstale <= MAX_STALE) w->nstale++;
     }
@@ -115,6 +114,12 @@ void memory_code(struct vcpu *v, uint64_t gpa, uint32_t size)
     }
 }
 
+bool memory_has_code(const struct vcpu *v, uint64_t gpa)
+{
+    int64_t offset = offset_of(v->machine, gpa, 1);
+    return offset < 0 || bit(v->machine->memory->view[v->index].code, (uint64_t)offset / PAGE);
+}
+
 bool memory_stale(const struct vcpu *v) { return v->machine->memory->view[v->index].nstale != 0; }
 
 void memory_refresh(struct vcpu *v)
@@ -124,8 +129,10 @@ void memory_refresh(struct vcpu *v)
         unicorn.uc_ctl(v->uc, UC_CTL_WRITE(UC_CTL_TB_FLUSH, 0));
         memset(w->code, 0, v->machine->memory->pages / 8 + 1);
     } else {
-        for (uint32_t i = 0; i < w->nstale; i++)
+        for (uint32_t i = 0; i < w->nstale; i++) {
             unicorn.tb_invalidate_phys_range_x86_64(v->uc, (uint64_t)w->stale[i] * PAGE, ((uint64_t)w->stale[i] + 1) * PAGE);
+            clear_bit(w->code, w->stale[i]);
+        }
     }
     w->nstale = 0;
 }
@@ -242,6 +249,7 @@ int memory_attach(struct vcpu *v)
     uc_err err = unicorn.uc_mem_map_ptr(v->uc, 0, low, UC_PROT_ALL, w->base);    /* first: RAM offset 0, as prove_invalidation relies on */
     if (!err && high) err = unicorn.uc_mem_map_ptr(v->uc, FOUR_GIB, high, UC_PROT_ALL, w->base + low);
     if (!err) err = unicorn.uc_mmio_map(v->uc, low, FOUR_GIB - low, hole_read, v, hole_write, v);
+    if (!err) err = unicorn.uc_mem_map_ptr(v->uc, DATA_GPA, PAGE, UC_PROT_READ | UC_PROT_WRITE, v->nowhere);
     return err ? world_fail(m->world, "Unicorn refuses guest RAM: %s.", unicorn.uc_strerror(err)) : 0;
 }
 

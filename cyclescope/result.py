@@ -29,6 +29,7 @@ class Run:
         cycles: component -> cause -> cycles, all vCPUs, of the measured interval.
         vcpu_cycles: each vCPU's time over the same interval.
         symbols: (component, symbol, cycles, instructions), largest first.
+        flame: collapsed stacks, `personality;vcpuN;component;symbol cycles`.
     """
 
     personality: str
@@ -52,6 +53,7 @@ class Run:
     counters: tuple[dict[str, int], ...]
     symbols: tuple[tuple[str, str, int, int], ...]
     unmapped: tuple[tuple[str, int], ...]
+    flame: str
     notes: dict[str, dict[int, int]] = field(default_factory=dict)
     inputs: dict[str, str] = field(default_factory=dict)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from cyclescope.asm.flat import CODE_GPA, JUMP_BYTES, flat_image
 from cyclescope.config import Hardware
-from cyclescope.experiments.machines import add_machine, ledger_calls
+from cyclescope.experiments.machines import add_machine
 from emu.core.binding import Level
 from emu.ledger.calls import SYMBOL, empty_rows
 from emu.loader.boot import BootSpec
@@ -39,7 +39,7 @@ def run_code(code: bytes, uarch: str) -> Ran:
         image.write_bytes(flat_image(code))
         end = CODE_GPA + len(code)
         machine = add_machine(world, Hardware(cpus=1, uarch=uarch))
-        core, calls = world.core, ledger_calls(world)
+        core, calls = world.core, world.core.ledger_calls()
         calls.symbols(machine.index, False, empty_rows(SYMBOL, [(CODE_GPA, end + JUMP_BYTES, 0, 0, 0)]), 1, 1)
         world.set_level(Level.FAST)
         machine.boot(BootSpec(image))

@@ -20,6 +20,7 @@ from cyclescope.experiments.workload import frames
 from cyclescope.result import Host, Outcome, Run
 from emu.errors import ConfigError, GuestError
 from emu.ledger.accounts import notes
+from emu.ledger.flame import collapsed
 from emu.uarch.table import HERE as TABLES
 from nic.memcached_udp import DEFAULT_PORT
 from nic.ports import Frame
@@ -122,6 +123,7 @@ class Contender:
             counters=_minus(bed.counters(), counted),
             symbols=accounts.by_symbol(),
             unmapped=accounts.unmapped(),
+            flame=collapsed(self.personality.name, accounts),
             notes=notes(bed.calls, bed.machine.index, bed.manifest),
             inputs=self._inputs(),
         )

@@ -8,7 +8,6 @@ from dataclasses import astuple
 from cyclescope.config import Hardware
 from emu.core.binding import Level
 from emu.errors import ConfigError
-from emu.ledger.calls import LedgerCalls
 from emu.machine import Machine, MachineConfig
 from emu.uarch.table import load as load_table
 from emu.world import World
@@ -35,8 +34,3 @@ def add_machine(world: World, hardware: Hardware) -> Machine:
     world.core.insn_table(machine.index, (astuple(form) for form in table.core_forms()))
     world.core.quantum(FUNCTIONAL_QUANTUM_CYCLES, hardware.quantum_cycles)
     return machine
-
-
-def ledger_calls(world: World) -> LedgerCalls:
-    """The ledger's side of the World's core."""
-    return LedgerCalls(world.core.library, world.core.handle)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from cyclescope.config import Hardware
-from cyclescope.experiments.machines import add_machine, ledger_calls, level_of
+from cyclescope.experiments.machines import add_machine, level_of
 from emu.ledger.accounts import notes
 from emu.ledger.install import install, taxonomy_of
 from emu.ledger.manifest import load_manifest
@@ -51,7 +51,7 @@ def run_guest(
         parsed = None
         if manifest is not None:
             parsed = load_manifest(manifest)
-            calls = ledger_calls(world)
+            calls = world.core.ledger_calls()
             install(calls, machine.index, parsed, Path(spec.image), taxonomy_of([parsed]), None)
         machine.boot(spec)
         stop = world.run(int(limit_s * 1e12) if limit_s else None)

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 
 from cyclescope.config import Hardware
-from cyclescope.experiments.machines import add_machine, ledger_calls, level_of
+from cyclescope.experiments.machines import add_machine, level_of
 from emu.core.binding import Counter, Level
 from emu.errors import GuestError
 from emu.ledger.accounts import Accounts, Snapshot, snapshot
@@ -104,7 +104,7 @@ class Testbed:
         hardware, world, machine = self.hardware, self.world, self.machine
         self.manifest = load_manifest(self.spec.manifest or self.personality.manifest_path)
         self.taxonomy = taxonomy_of([self.manifest])
-        self.calls = ledger_calls(world)
+        self.calls = world.core.ledger_calls()
         program = next((p for p in self.spec.programs if p.read_bytes()[:4] == b"\x7fELF"), None)
         self.names = install(self.calls, machine.index, self.manifest, Path(self.spec.image), self.taxonomy, program)
         self.requests = RequestLog(self.calls, self.taxonomy)

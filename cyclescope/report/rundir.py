@@ -64,14 +64,6 @@ def write_requests(path: Path, run: Run) -> None:
         np.savez(file, allow_pickle=False, **columns)  # zip members carry 1980-01-01, so bytes repeat
 
 
-def write_flame(path: Path, run: Run) -> None:
-    """Collapsed stacks, one a line: `personality;component;symbol cycles`, as flame graph tools read them."""
-    lines = [
-        f"{run.personality};{component};{symbol} {cycles}" for component, symbol, cycles, _ in run.symbols if cycles
-    ]
-    path.write_text("".join(line + "\n" for line in sorted(lines)))
-
-
 def host_document(runs: list[Run], hosts: list[Host]) -> dict[str, Any]:
     """host.json: wall time, MIPS, memory; differs from run to run."""
     return {
@@ -95,7 +87,7 @@ def write_run_directory(path: Path, document: dict[str, Any], outcomes: Sequence
             folder = partial / outcome.run.personality
             folder.mkdir()
             write_requests(folder / "requests.npz", outcome.run)
-            write_flame(folder / "flame.collapsed", outcome.run)
+            (folder / "flame.collapsed").write_text(outcome.run.flame)
             write_wire(folder / "wire.pcapng", outcome)
 
 

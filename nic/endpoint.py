@@ -150,7 +150,7 @@ class Endpoint:
         older = self._outstanding.pop(key, None)
         if older is not None:
             self.counters["key_reused"] += 1
-            self._give_up(key, time_ps)
+            self._give_up(key, older, time_ps)
         self._outstanding[key] = index
         if not self._watching:
             self._watching = True
@@ -218,8 +218,9 @@ class Endpoint:
 
     # losses
 
-    def _give_up(self, key: int, time_ps: int) -> None:
+    def _give_up(self, key: int, index: int, time_ps: int) -> None:
         self._matcher.forget(key)
+        self._requests.abandon(self.config.first_token + index, time_ps)
         self.lost += 1
         if self._times is None and not self._exhausted:
             self._clock.schedule(time_ps, self.name, "send", (self._phase,))
@@ -234,7 +235,7 @@ class Endpoint:
                 return
             del self._outstanding[key]
             self.counters["timeouts"] += 1
-            self._give_up(key, time_ps)
+            self._give_up(key, index, time_ps)
         self._watching = False
         self._maybe_done(time_ps)
 

@@ -95,6 +95,10 @@ class MockRequests:
         """Take the token lying there."""
         return self.lying.pop(machine_gpa, 0)
 
+    def abandon(self, token: int, now_ps: int) -> None:
+        """The request's life is nobody's business any more."""
+        self._waits.pop(token, None)
+
     def close(self, token: int, end_ps: int) -> None:
         """The request's life ends. `uneven` counts lives whose parts did not sum by themselves."""
         if sum(self.parts[token].values()) != end_ps - self._start[token]:

@@ -58,6 +58,7 @@ class Requests(Protocol):
     def tag(self, machine_gpa: int, token: int) -> None: ...
     def take(self, machine_gpa: int) -> int: ...
     def close(self, token: int, end_ps: int) -> None: ...
+    def abandon(self, token: int, now_ps: int) -> None: ...
 
 
 BarRead = Callable[[int, int, int], int]
@@ -117,4 +118,7 @@ class NullRequests:
         return 0
 
     def close(self, token: int, end_ps: int) -> None:
+        """Ignore."""
+
+    def abandon(self, token: int, now_ps: int) -> None:
         """Ignore."""

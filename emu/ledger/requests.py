@@ -159,7 +159,7 @@ class MachineRequests:
 
     def __init__(self, log: RequestLog, machine: int) -> None:
         self._machine, self._tag, self._take = machine, log.tag, log.take
-        self.open, self.mark, self.wait, self.close = log.open, log.mark, log.wait, log.close
+        self.open, self.mark, self.wait, self.close, self.abandon = log.open, log.mark, log.wait, log.close, log.abandon
 
     def tag(self, machine_gpa: int, token: int) -> None:
         """Lay a token on a buffer of this machine; 0 wipes it."""

@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-from dataclasses import astuple
-
 from cyclescope.config import Hardware
 from emu.core.binding import Level
 from emu.errors import ConfigError
@@ -31,6 +29,8 @@ def add_machine(world: World, hardware: Hardware) -> Machine:
     config = MachineConfig(cpus=hardware.cpus, ram_bytes=hardware.memory_mib * MIB, hz=table.hz, uarch=hardware.uarch)
     machine = world.add_machine(config)
     world.core.uarch(machine.index, table.core_rows())
-    world.core.insn_table(machine.index, (astuple(form) for form in table.core_forms()))
+    world.core.insn_table(
+        machine.index, ((f.mnemonic, f.uops16, f.latency, f.ports, f.recip16, f.flags) for f in table.core_forms())
+    )
     world.core.quantum(FUNCTIONAL_QUANTUM_CYCLES, hardware.quantum_cycles)
     return machine

@@ -406,6 +406,8 @@ uint64_t vcpu_cycles_at(const struct vcpu *v, int64_t ps)
     if (ps == INT64_MAX) return NEVER;
     if (ps <= 0) return 0;
     const struct machine *m = v->machine;
+    uint64_t product;
+    if (LIKELY(!__builtin_mul_overflow((uint64_t)ps, m->ps_den, &product) && product + m->ps_num > product)) return (product + m->ps_num - 1) / m->ps_num;
     return (uint64_t)(((unsigned __int128)ps * m->ps_den + m->ps_num - 1) / m->ps_num);
 }
 

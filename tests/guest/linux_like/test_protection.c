@@ -4,7 +4,6 @@
 
 static void do_hlt(void) { __asm__ volatile("hlt"); }
 static void do_cli(void) { __asm__ volatile("cli"); }
-static void do_out(void) { __asm__ volatile("outb %%al, $0xf4" ::"a"(0)); }
 static void do_wrmsr(void) { __asm__ volatile("wrmsr" ::"a"(0), "d"(0), "c"(0xc0000082)); }
 static void do_cr3(void) { __asm__ volatile("mov %%cr3, %%rax" ::: "rax"); }
 static void do_write_kernel(void) { *(volatile long *)0xffffffff80000000 = 1; }
@@ -55,7 +54,7 @@ static void do_write_readonly(void)
     *(volatile char *)p = 1;
 }
 static const struct { const char *name; void (*fn)(void); int signal; } cases[] = {
-    { "HLT", do_hlt, SIGSEGV }, { "CLI", do_cli, SIGSEGV }, { "OUT", do_out, SIGSEGV }, { "WRMSR", do_wrmsr, SIGSEGV },
+    { "HLT", do_hlt, SIGSEGV }, { "CLI", do_cli, SIGSEGV }, { "WRMSR", do_wrmsr, SIGSEGV },
     { "MOV from CR3", do_cr3, SIGSEGV }, { "write kernel", do_write_kernel, SIGSEGV },
     { "write kernel text", do_write_kernel_text, SIGSEGV }, { "read linear map", do_read_linear, SIGSEGV },
     { "read non-canonical", do_read_noncanonical, SIGSEGV }, { "jump to kernel", do_jump_kernel, SIGSEGV },

@@ -2,7 +2,8 @@
 """What an experiment is run on and with: frozen, checked once, hashed.
 
 The hash names everything that must be the same for two results to be comparable: the hardware (vCPUs, memory, processor
-table, NIC, links, switch) and the load. It leaves the personality out, so that two columns of one table carry the same hash.
+table, NIC, links, switch), the load and the timing level. It leaves the personality out, so that two columns of one table
+carry the same hash.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ class Hardware(msgspec.Struct, frozen=True, kw_only=True):
         uarch: processor table's name (`emu/uarch/NAME.toml`).
         link_bps: rate of every link [bit/s].
         propagation_ns: one way, of each of the two links [ns]; 10 m of fibre is 50 ns (published: 5 ns/m).
-        switch_ns: forwarding latency of the switch [ns] (published range: 1 to 4 us, DESIGN's table).
+        switch_ns: forwarding latency of the switch [ns] (published range, Chronos: 1 to 4 us).
         moderation_us: interrupt moderation of the NIC [us]; 0 is off.
         cross_traffic: load that other hosts put on the switch's port to the guest, share of its rate, 0..0.9.
         quantum_cycles: how far a vCPU may run ahead of the slowest at the timed levels [cycles]; 100 while it exchanges lines.
@@ -46,9 +47,9 @@ class Hardware(msgspec.Struct, frozen=True, kw_only=True):
         """Raises ConfigError for the first value out of range."""
         _within("--cpus", self.cpus, 1, 16, "vCPUs")
         _within("--mem", self.memory_mib, 64, 8192, "MiB")
-        _within("--net-rate", self.link_bps, 1_000_000, 400_000_000_000, "bit/s")
-        _within("--propagation", self.propagation_ns, 0, 1_000_000_000, "ns")
-        _within("--switch-latency", self.switch_ns, 0, 1_000_000_000, "ns")
+        _within("--net", self.link_bps, 1_000_000, 400_000_000_000, "bit/s")
+        _within("propagation_ns", self.propagation_ns, 0, 1_000_000_000, "ns")
+        _within("switch_ns", self.switch_ns, 0, 1_000_000_000, "ns")
         _within("--moderation", self.moderation_us, 0, 100_000, "us")
         _within("--quantum", self.quantum_cycles, 50, 100_000, "cycles")
         if not 0.0 <= self.cross_traffic <= 0.9:
@@ -95,7 +96,7 @@ class Load(msgspec.Struct, frozen=True, kw_only=True):
             raise ConfigError("--rate and --closed exclude each other: give one of them")
 
 
-def config_hash(*parts: msgspec.Struct) -> str:
+def config_hash(*parts: msgspec.Struct | str) -> str:
     """The first 16 hexadecimal digits of the SHA-256 of the parts as canonical JSON."""
     digest = hashlib.sha256(msgspec.json.encode(parts, order="sorted"))
     return digest.hexdigest()[:16]

@@ -171,7 +171,7 @@ def compare(
     load.check()
     if len({p.name for p in personalities}) != len(personalities) or not personalities:
         raise ConfigError("--personality: name each personality once")
-    digest = config_hash(hardware, load)
+    digest = config_hash(hardware, load, timing)
     contenders: list[Contender] = []
     try:
         for personality in personalities:

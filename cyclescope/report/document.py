@@ -36,7 +36,7 @@ def run_document(run: Run) -> dict[str, Any]:
         "causes": {component: dict(causes) for component, causes in sorted(run.cycles.items())},
         "cycles_total": run.cycles_total,
         "instructions": run.instructions,
-        "capacity_rps": run.capacity_rps,
+        "capacity_rps": run.capacity_rps or None,  # measured only where the load is a share of it
         "rate_rps": run.rate_rps,
         "vcpus": [
             {"cycles": cycles, "components": components, "counters": counters}

@@ -5,11 +5,19 @@
 static volatile int seen[64], go;
 static int cpus;
 
+static int used(void)
+{
+    int n = 0;
+    for (int i = 0; i < cpus; i++)
+        n += seen[i];
+    return n;
+}
+
 static void *anywhere(void *arg)
 {
     while (!go)
         sched_yield();
-    for (double end = now() + 0.1; now() < end;)
+    for (double end = now() + 5; now() < end && used() < cpus;) /* busy, until each vCPU was found to work */
         seen[sched_getcpu()] = 1;
     return NULL;
 }
@@ -46,10 +54,7 @@ int main(void)
     go = 1;
     for (int i = 0; i < cpus; i++)
         CHECK(pthread_join(t[i], NULL) == 0);
-    int used = 0;
-    for (int i = 0; i < cpus; i++)
-        used += seen[i];
-    CHECK(used == cpus);
+    CHECK(used() == cpus);
     cpu_set_t none;
     CPU_ZERO(&none);
     CHECK(sched_setaffinity(0, sizeof none, &none) == -1 && errno == EINVAL);

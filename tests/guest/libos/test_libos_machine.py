@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from cyclescope.config import Hardware
-from cyclescope.experiments.machines import add_machine, ledger_calls, level_of
+from cyclescope.experiments.machines import add_machine, level_of
 from cyclescope.experiments.run import run_guest
 from cyclescope.experiments.testbed import Testbed
 from cyclescope.experiments.workload import frames
@@ -79,7 +79,7 @@ def lockbench(image: Path, n: int, hold: int, iterations: int) -> tuple[dict[str
     taxonomy = taxonomy_of([manifest])
     with World() as world:
         machine = add_machine(world, hardware)
-        calls = ledger_calls(world)
+        calls = world.core.ledger_calls()
         names = install(calls, machine.index, manifest, image, taxonomy, None)
         world.core.set_level(machine.index, level_of("fast"))
         machine.console.sink = lambda data, time_ps: console.extend(data)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* /dev/console: a terminal on the first 16550, line by line, with echo. */
+/* /dev/console: a terminal on the first 16550. Of its settings ICANON (lines, with erase), ECHO and ICRNL mean something. */
 #include "defs.h"
 #include "fs.h"
 #include "task.h"
@@ -9,10 +9,17 @@
 #define LSR_DATA 1
 #define TTY_BUFFER 1024
 #define TCGETS 0x5401
+#define TCSETS 0x5402  /* TCSETSW, TCSETSF: the next two */
+#define ICRNL 0x100u
+#define ICANON 2u
+#define ECHO 8u
 #define TIOCGPGRP 0x540f
 #define TIOCSPGRP 0x5410
 #define TIOCGWINSZ 0x5413
 
+struct termios { u32 iflag, oflag, cflag, lflag; u8 line, cc[19]; };
+
+static struct termios tty_termios = { 0x500, 5, 0xbf, 0x8a3b, 0, { 3, 28, 127, 21, 4, 0, 1, 0, 17, 19, 26 } };
 static struct spinlock tty_lock;
 static char tty_buf[TTY_BUFFER];
 static u32 tty_head, tty_line, tty_tail; /* read from head; whole lines up to line; typed up to tail */
@@ -21,27 +28,30 @@ static struct wait_queue tty_wq = WAIT_QUEUE_INIT(tty_wq);
 
 static bool tty_type(char c)
 {
-    if (c == '\r')
+    bool lines = tty_termios.lflag & ICANON;
+    if (c == '\r' && tty_termios.iflag & ICRNL)
         c = '\n';
-    if (c == 4) {
+    if (lines && c == 4) {
         tty_eof += tty_line == tty_tail;
         tty_line = tty_tail;
         return true;
     }
-    if (c == 127 || c == 8) {
+    if (lines && (c == 127 || c == 8)) {
         if (tty_tail != tty_line) {
             tty_tail--;
-            console_write("\b \b", 3);
+            if (tty_termios.lflag & ECHO)
+                console_write("\b \b", 3);
         }
         return false;
     }
     if (tty_tail - tty_head == TTY_BUFFER)
         return false;
     tty_buf[tty_tail++ % TTY_BUFFER] = c;
-    console_write(&c, 1);
-    if (c == '\n')
+    if (tty_termios.lflag & ECHO)
+        console_write(&c, 1);
+    if (!lines || c == '\n')
         tty_line = tty_tail;
-    return c == '\n';
+    return !lines || c == '\n';
 }
 
 static void tty_interrupt(void *arg)
@@ -102,16 +112,29 @@ static u32 tty_poll(struct file *f, struct poll_table *pt)
     return POLLOUT | (tty_head != tty_line || tty_eof ? POLLIN : 0);
 }
 
+static void tty_set(const struct termios *t)
+{
+    u64 f = spin_lock_irqsave(&tty_lock);
+    tty_termios = *t;
+    if (!(t->lflag & ICANON))
+        tty_line = tty_tail; /* what was typed of a line is there to read */
+    spin_unlock_irqrestore(&tty_lock, f);
+}
+
 static long tty_ioctl(struct file *f, u32 cmd, u64 arg)
 {
-    static const struct { u32 iflag, oflag, cflag, lflag; u8 line, cc[19]; } termios = {
-        0x500, 5, 0xbf, 0x8a3b, 0, { 3, 28, 127, 21, 4, 0, 1, 0, 17, 19, 26 } };
+    struct termios t = tty_termios;
     static const u16 winsize[4] = { 24, 80, 0, 0 };
     switch (cmd) {
-    case TCGETS: return copy_to_user(arg, &termios, sizeof termios) ? -EFAULT : 0;
+    case TCGETS: return copy_to_user(arg, &t, sizeof t) ? -EFAULT : 0;
+    case TCSETS: case TCSETS + 1: case TCSETS + 2:
+        if (copy_from_user(&t, arg, sizeof t))
+            return -EFAULT;
+        tty_set(&t);
+        return 0;
     case TIOCGWINSZ: return copy_to_user(arg, winsize, sizeof winsize) ? -EFAULT : 0;
     case TIOCGPGRP: return put_user32(arg, (u32)current->proc->pgid);
-    case TIOCSPGRP: case 0x5402: case 0x5403: case 0x5404: return 0;
+    case TIOCSPGRP: return 0;
     default: return -ENOTTY;
     }
 }

@@ -9,9 +9,10 @@ own, so that its cost is not the code's; that writes AL to port 0xF4. There is n
 
 from __future__ import annotations
 
+import re
 import struct
 
-from keystone import KS_ARCH_X86, KS_MODE_32, KS_MODE_64, Ks, KsError
+from keystone import KS_ARCH_X86, KS_MODE_32, KS_MODE_64, KS_OPT_SYNTAX_ATT, Ks, KsError
 
 from emu.errors import ConfigError
 
@@ -24,6 +25,7 @@ DATA_GPA = 0x400000
 STACK_GPA = 0x600000
 MAX_CODE_BYTES = 0x100000
 
+_DECIMAL = re.compile(r'"[^"]*"|(?<![\w.])(0|[1-9]\d*)(?![\w.:])')  # quoted text stays
 _PVH_ENTRY_NOTE = 18
 _PRESENT, _WRITE, _LARGE, _NX = 1, 2, 0x80, 1 << 63
 _GDT = struct.pack("<3Q", 0, 0x00AF9B000000FFFF, 0x00CF93000000FFFF)
@@ -50,13 +52,13 @@ def assemble(text: str, *, att: bool = False, address: int = CODE_GPA) -> bytes:
     Raises:
         ConfigError: Keystone refuses it, or nothing comes out.
     """
+    if not text.isascii():
+        raise ConfigError(f"asm: {text!r} is not ASCII")
     engine = Ks(KS_ARCH_X86, KS_MODE_64)
     if att:
-        from keystone import KS_OPT_SYNTAX_ATT  # the default is Intel
-
         engine.syntax = KS_OPT_SYNTAX_ATT
     try:
-        encoding, _ = engine.asm(text, address, as_bytes=True)
+        encoding, _ = engine.asm(_in_hexadecimal(text), address, as_bytes=True)
     except KsError as error:
         raise ConfigError(f"asm: cannot assemble {text!r}: {error}") from error
     if not encoding:
@@ -77,9 +79,14 @@ def flat_image(code: bytes) -> bytes:
     return _elf([(STUB_GPA, stub), (TABLES_GPA, _tables()), (CODE_GPA, code)])
 
 
+def _in_hexadecimal(text: str) -> str:
+    """Decimal numbers as 0x...: once a syntax was set, Keystone 0.9.2 takes every later engine's bare numbers for hexadecimal."""
+    return _DECIMAL.sub(lambda found: found[0] if found[1] is None else hex(int(found[1])), text)
+
+
 def _stub() -> bytes:
     engine = Ks(KS_ARCH_X86, KS_MODE_32)
-    enter, _ = engine.asm(_ENTER_32, STUB_GPA, as_bytes=True)
+    enter, _ = engine.asm(_in_hexadecimal(_ENTER_32), STUB_GPA, as_bytes=True)
     far = STUB_GPA + len(enter) + 7
     jump = b"\xea" + struct.pack("<IH", far, 8)  # ljmp 8:far, into 64-bit code
     return bytes(enter) + jump + assemble(_ENTER_64, address=far)

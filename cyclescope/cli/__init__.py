@@ -2,11 +2,13 @@
 """The command line. `main` turns every error of ours into one sentence and a documented exit code.
 
 Exit codes: 0 done; 1 the check asked for failed (`replay --check`); 2 the user asked for nonsense; 3 the guest broke a rule or
-ended badly; 4 the guest needs what is not modelled; 70 a bug of ours; 130 interrupted. `run` gives the guest's own exit status.
+ended badly; 4 the guest needs what is not modelled; 70 a bug of ours; 130 interrupted; 141 nobody reads
+what we print. `run` gives the guest's own exit status.
 """
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from typing import cast
@@ -25,6 +27,8 @@ _UsageError = cast(type[Exception], typer.BadParameter.__bases__[0])  # click's,
 
 def main() -> None:
     """The console script's entry point; never returns."""
+    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115  (closed by our caller: no reason to fail)
+    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
     sys.exit(run_cli(sys.argv[1:]))
 
 
@@ -44,10 +48,14 @@ def run_cli(arguments: list[str]) -> int:
         return _failed(f"{cast(typer.BadParameter, error).format_message().rstrip('.')}; see --help", 2)
     except CyclescopeError as error:
         return _failed(str(error), error.exit_code)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nobody reads; nor at exit, when Python flushes
+    except SystemExit:  # rich's, on a broken pipe
         return BROKEN_PIPE
     except Exception as error:
+        if isinstance(error, OSError) and error.errno in (errno.EPIPE, errno.ENOSPC):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nor at exit, when Python flushes
+            if error.errno == errno.EPIPE:
+                return BROKEN_PIPE
+            return _failed("standard output cannot be written (no space left); send it elsewhere", 2)
         if TRACEBACK in os.environ:
             raise
         kind = type(error).__name__

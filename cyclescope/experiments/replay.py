@@ -67,9 +67,11 @@ def replay(
     """Boots kvd and sends the requests: one at a time when `check`ing, else as captured or with `closed` outstanding.
 
     Raises:
-        ConfigError: a value out of range, a missing image.
+        ConfigError: a value out of range, a missing image, nothing to check against.
         GuestError: the guest crashed or hung.
     """
+    if check and not any(exchange.answer is not None for exchange in exchanges):
+        raise ConfigError("--check: the capture holds no answers; record both directions, or replay without --check")
     spec = personality.prepare(PROGRAM, server_arguments(personality, hardware))
     answers: dict[int, bytes] = {}
 

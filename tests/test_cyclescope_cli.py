@@ -195,7 +195,7 @@ def test_output_directory_in_use(refused: Refused, tmp_path: Path) -> None:
         (["run", "--limit", "-1", "--image", "x"], "--limit is -1"),
         (["run", "--limit", "nan", "--image", "x"], "--limit is nan"),
         (["run", "nosuch"], "nosuch is not there"),
-        (["replay"], "CAPTURE"),
+        (["replay"], "Missing argument"),
         (["replay", str(CAPTURE), "--multiplier", "0"], "--multiplier is 0"),
         (["replay", str(CAPTURE), "--multiplier", "nan"], "--multiplier is nan"),
         (["replay", str(CAPTURE), "--cpus", "17"], "--cpus is 17"),
@@ -277,8 +277,7 @@ def test_ctrl_c_while_the_guest_computes(tmp_path: Path) -> None:
     )
     ended, told = interrupted(["run", "--image", "busy.elf"], tmp_path, b"!", 0.2)
     assert ended == INTERRUPTED
-    assert told.startswith("cyclescope: Interrupted after ")
-    assert told.count("\n") == 1
+    assert told == "cyclescope: interrupted; nothing was written\n"
 
 
 def interrupted(arguments: list[str], folder: Path, until: bytes, after_s: float) -> tuple[int, str]:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Annotated
 
@@ -52,7 +53,7 @@ def command(
     quiet: Quiet = False,
 ) -> int:
     """Exit code 1 when checking and an answer differs or is missing."""
-    if multiplier <= 0:
+    if not 0 < multiplier < math.inf:
         raise ConfigError(f"--multiplier is {multiplier}: give a number above 0")
     if closed is not None and not 1 <= closed <= 10_000:
         raise ConfigError(f"--closed is {closed}: give 1 to 10000 requests outstanding")

@@ -16,6 +16,8 @@ from emu.errors import ConfigError
 from emu.loader.boot import BootModule, BootSpec
 from personalities.base import get_personality
 
+MAX_LIMIT_S = 1_000_000  # 2^63 ps are nine times that
+
 
 def add_to(app: typer.Typer) -> None:
     app.command(
@@ -42,8 +44,8 @@ def command(
     """The guest's exit status: what it wrote to the debug-exit port, or 3 when it ended badly."""
     if (image is None) == (not program):
         raise ConfigError("give either --image FILE or a program to run")
-    if limit < 0:
-        raise ConfigError(f"--limit is {limit}: give seconds of guest time, or 0")
+    if not 0 <= limit <= MAX_LIMIT_S:
+        raise ConfigError(f"--limit is {limit}: give 0 (no limit) to {MAX_LIMIT_S} seconds of guest time")
     hardware = Hardware(cpus=cpus, memory_mib=memory_mib(mem), uarch=uarch)
     manifest = None
     if image is not None:

@@ -33,6 +33,9 @@ from personalities.base import Personality
 BOOT_LIMIT_PS = 10**12
 """Simulated time a guest may take from power-on to its ready line: 1 s."""
 
+READY_BYTES = 256
+"""The end of a console line that is looked at for ` ready`."""
+
 Progress = Callable[[str, int, int], None]
 """(what is going on, done, of how many; 0: unknown)."""
 
@@ -215,7 +218,8 @@ class Testbed:
         return " | ".join(lines[-3:]) or "(nothing)"
 
     def _watch_console(self, data: bytes, time_ps: int) -> None:
-        *lines, self._line = (self._line + data).split(b"\n")
+        *lines, line = (self._line + data).split(b"\n")
+        self._line = line[-READY_BYTES:]  # a guest may print no end of one line
         if any(line.rstrip().endswith(b" ready") for line in lines):
             self.world.stop()
 

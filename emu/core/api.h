@@ -25,6 +25,9 @@
     X(void, do_interrupt_x86_hardirq_x86_64, (void *, int, int)) \
     X(uint64_t, helper_read_eflags_x86_64, (void *)) \
     X(void, helper_write_eflags_x86_64, (void *, uint64_t, uint32_t)) \
+    X(void, helper_check_iob_x86_64, (void *, uint32_t)) \
+    X(void, helper_check_iow_x86_64, (void *, uint32_t)) \
+    X(void, helper_check_iol_x86_64, (void *, uint32_t)) \
     X(void, cpu_x86_update_cr0_x86_64, (void *, uint32_t)) \
     X(void, cpu_x86_update_cr4_x86_64, (void *, uint32_t)) \
     X(bool, cpu_restore_state_x86_64, (void *, uintptr_t, bool)) \

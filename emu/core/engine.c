@@ -276,11 +276,20 @@ void device_access(struct vcpu *v, int counter, int row)
     v->stall_total += cycles;
 }
 
+/* Unicorn lets anybody use the ports: with less privilege than IOPL the TSS's bitmap decides. Does not return when it refuses (#GP). */
+static void check_port(struct vcpu *v, uint32_t port, int size)
+{
+    const struct env *e = v->env;
+    if (LIKELY((e->hflags & HF_CPL) <= (e->eflags >> 12 & 3))) return;
+    (size == 1 ? unicorn.helper_check_iob_x86_64 : size == 2 ? unicorn.helper_check_iow_x86_64 : unicorn.helper_check_iol_x86_64)(v->env, port);
+}
+
 static uint32_t on_in(uc_engine *uc, uint32_t port, int size, void *data)
 {
     struct vcpu *v = data;
     uint64_t value = ~0ull;
     (void)uc;
+    check_port(v, port, size);
     device_access(v, CS_N_PIO, UA_pio_read);
     if (serial_port(port)) return serial_read(v->machine, port);
     if (world(v)->cb.pio_read && world(v)->cb.pio_read(v->machine->index, v->index, port, (uint32_t)size, vcpu_ps(v, v->clock), &value))
@@ -292,6 +301,7 @@ static void on_out(uc_engine *uc, uint32_t port, int size, uint32_t value, void 
 {
     struct vcpu *v = data;
     (void)uc;
+    check_port(v, port, size);
     device_access(v, CS_N_PIO, UA_pio_write);
     if (size < 4) value &= (1u << (8 * size)) - 1;
     if (serial_port(port) && !serial_write(v->machine, v, port, value)) return;

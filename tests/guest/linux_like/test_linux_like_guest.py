@@ -67,13 +67,8 @@ def run(spec: BootSpec, cpus: int, memory_mib: int = 256) -> tuple[int, str, dic
 # ---- inside ----
 
 
-PORTS_ARE_OPEN = pytest.mark.xfail(
-    strict=True, reason="Unicorn lets ring 3 use I/O ports, and the core does not stop it"
-)
-
-
 @pytest.mark.parametrize("cpus", [1, 4])
-@pytest.mark.parametrize("name", [pytest.param(n, marks=PORTS_ARE_OPEN) if n == "test_ports" else n for n in PROGRAMS])
+@pytest.mark.parametrize("name", PROGRAMS)
 def test_inside(image: Path, programs: Path, name: str, cpus: int) -> None:
     status, console, notes = run(spec_of(image, programs / name), cpus)
     assert console.rstrip().endswith("SUCCESS"), console

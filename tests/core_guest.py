@@ -156,6 +156,7 @@ class Guest:
             gdt += [0x67 | (tss & 0xFFFFFF) << 16 | 0x89 << 40 | (tss >> 24) << 56, tss >> 32]
             self.put(tss + 4, struct.pack("<Q", interrupt_stack(v)))
             self.put(tss + 36, struct.pack("<Q", interrupt_stack(v) - 0x2000))
+            self.put(tss + 102, struct.pack("<H", 0x68))  # no I/O bitmap: ring 3 has no ports
         self.put(GDT, struct.pack(f"<{len(gdt)}Q", *gdt))
         self.put(GDT + 0x800, struct.pack("<HI", 8 * len(gdt) - 1, GDT) + b"\0\0")
         self.put(GDT + 0x810, struct.pack("<HI", 0xFFF, IDT) + b"\0\0")

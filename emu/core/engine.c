@@ -170,9 +170,22 @@ static void on_memory(uc_engine *uc, uc_mem_type type, uint64_t gpa, int size, i
 
 /* ---- exceptions: the hook runs exactly where the IDT should take over ---- */
 
+/* Unicorn puts RIP behind INT, INT3, INTO before it calls us; but when the gate refuses, the #GP is the instruction's own. */
+static void rewind_software_interrupt(struct vcpu *v, uint64_t rip)
+{
+    const struct block *b = v->cur;
+    uint8_t code[16];
+    if (!b || !b->marks || !b->ninsn || rip != b->va + b->size) return;
+    uint32_t at = b->marks[b->ninsn - 1].offset, n = b->size - at, i = 0;
+    if (n > sizeof code || !vcpu_read(v, b->va + at, code, n)) return;
+    while (i < n && ((code[i] & 0xf0) == 0x40 || code[i] == 0x66 || code[i] == 0x67 || code[i] == 0xf2 || code[i] == 0xf3)) i++;
+    if (i < n && ((code[i] >= 0xcc && code[i] <= 0xce) || code[i] == 0xf1)) env_of(v)->eip -= n;
+}
+
 static void deliver_exception(struct vcpu *v, int vector)
 {
     uint64_t rip = env_rip(v);
+    rewind_software_interrupt(v, rip);
     block_close_before(v, rip);
     if (UNLIKELY(v->iret_pending)) {                  /* an IRET that did return, to a page whose fetch faults */
         v->iret_pending = false;

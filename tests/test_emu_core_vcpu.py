@@ -93,6 +93,19 @@ def test_ring_3_exceptions_reach_the_kernel(
     assert guest.counters()[Counter.PAGE_FAULT if vector == 14 else Counter.EXCEPTION] == 1
 
 
+@pytest.mark.parametrize(("source", "vector"), [("int3", 3), ("int 0x80", 0x80)])
+def test_software_interrupts_return_behind_themselves(guest: Guest, source: str, vector: int) -> None:
+    guest.code(MAIN, TO_RING_3)
+    guest.code(USER, f"nop; {source}; mov rbx, 77; mov ecx, 5; l: dec ecx; jnz l; ud2")
+    guest.code(HANDLER, "mov rax, [rsp]; mov [0x300000], rax; iretq")
+    guest.code(HANDLER + 0x100, EXIT)
+    guest.vector(vector, HANDLER, dpl=3)
+    guest.vector(6, HANDLER + 0x100)
+    assert guest.run().stop == Stop.EXIT
+    assert guest.u64(0x300000) == USER + len(assemble(f"nop; {source}", USER))
+    assert guest.regs()[3] == 77
+
+
 def test_a_page_fault_is_mended_and_the_instruction_runs_again(guest: Guest) -> None:
     guest.page(0x600000, 0)
     guest.code(MAIN, f"mov rdi, 0x600000; mov ecx, 7; mov [rdi], rcx; add rcx, [rdi]; mov al, cl; {EXIT}")

@@ -33,6 +33,14 @@
     X(bool, cpu_restore_state_x86_64, (void *, uintptr_t, bool)) \
     X(void, tb_invalidate_phys_range_x86_64, (void *, uint64_t, uint64_t)) \
     X(void *, find_memory_mapping_x86_64, (uc_engine *, uint64_t)) \
+    X(uint64_t, helper_ret_ldub_mmu_x86_64, (void *, uint64_t, uint32_t, uintptr_t)) \
+    X(uint64_t, helper_le_lduw_mmu_x86_64, (void *, uint64_t, uint32_t, uintptr_t)) \
+    X(uint64_t, helper_le_ldul_mmu_x86_64, (void *, uint64_t, uint32_t, uintptr_t)) \
+    X(uint64_t, helper_le_ldq_mmu_x86_64, (void *, uint64_t, uint32_t, uintptr_t)) \
+    X(void, helper_ret_stb_mmu_x86_64, (void *, uint64_t, uint64_t, uint32_t, uintptr_t)) \
+    X(void, helper_le_stw_mmu_x86_64, (void *, uint64_t, uint64_t, uint32_t, uintptr_t)) \
+    X(void, helper_le_stl_mmu_x86_64, (void *, uint64_t, uint64_t, uint32_t, uintptr_t)) \
+    X(void, helper_le_stq_mmu_x86_64, (void *, uint64_t, uint64_t, uint32_t, uintptr_t)) \
     X(void, tlb_flush_x86_64, (void *))
 
 struct unicorn_api {

@@ -36,7 +36,7 @@ void cells_each(struct vcpu *v, void (*what)(struct vcpu *, struct cell *))
         for (int i = 0; i < c->used; i++) what(v, &c->cell[i]);
 }
 
-static struct vcpu *executing;
+struct vcpu *executing;
 
 /* In place of Unicorn's own search of its memory map, on every hooked access: the answer hardly ever changes.
  *

@@ -291,6 +291,97 @@ static int prove_mapping(struct trial *t, char *why, size_t n)
     return 0;
 }
 
+/* Two tables of helper addresses in read-only data: by size, little-endian in the first four of sixteen. */
+static void **load_table, **store_table;
+
+static void patch_table(void **table, void *const now[4], void *before[4])
+{
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), start = (uintptr_t)table & ~(page - 1), end = (uintptr_t)(table + 4);
+    mprotect((void *)start, end - start, PROT_READ | PROT_WRITE);
+    for (int i = 0; i < 4; i++) {
+        before[i] = table[i];
+        table[i] = now[i];
+    }
+    mprotect((void *)start, end - start, PROT_READ);
+}
+
+void layout_swap_access(const struct layout_access *now, struct layout_access *before)
+{
+    void *n[8], *b[8];
+    memcpy(n, now, sizeof n);
+    patch_table(load_table, n, b);
+    patch_table(store_table, n + 4, b + 4);
+    memcpy(before, b, sizeof b);
+}
+
+static int find_tables(struct dl_phdr_info *info, size_t size, void *data)
+{
+    const struct layout_access *want = data;
+    void *w[8];
+    (void)size;
+    memcpy(w, want, sizeof w);
+    uintptr_t inside;
+    memcpy(&inside, &unicorn.uc_open, sizeof inside);
+    bool ours = false;
+    for (int i = 0; i < info->dlpi_phnum; i++) {
+        const ElfW(Phdr) *p = &info->dlpi_phdr[i];
+        if (p->p_type == PT_LOAD && inside - (info->dlpi_addr + p->p_vaddr) < p->p_memsz) ours = true;
+    }
+    for (int i = 0; ours && i < info->dlpi_phnum; i++) {
+        const ElfW(Phdr) *p = &info->dlpi_phdr[i];
+        if (p->p_type != PT_GNU_RELRO) continue;
+        void **slot = (void **)((info->dlpi_addr + p->p_vaddr + 7) & ~(uintptr_t)7), **end = (void **)(info->dlpi_addr + p->p_vaddr + p->p_memsz);
+        for (; slot + 4 <= end; slot++) {
+            if (!memcmp(slot, w, 4 * sizeof *w)) load_table = load_table ? NULL : slot;
+            if (!memcmp(slot, w + 4, 4 * sizeof *w)) store_table = store_table ? NULL : slot;
+        }
+    }
+    return ours;
+}
+
+static struct layout_access unicorns;
+static int access_calls, access_wrong;
+static uint64_t access_host;
+static void check_entry(void *env, uint64_t addr, uint32_t oi, bool write)
+{
+    const struct tlb_entry *e = layout_tlb_entry(env, oi, addr);
+    access_calls++;
+    if ((write ? e->addr_write & ~(uint64_t)(1 << 10) : e->addr_read) != (addr & ~4095ull) || e->paddr != (addr & ~4095ull) || addr + e->addend != access_host + addr) access_wrong++;
+}
+static uint64_t trial_load1(void *env, uint64_t a, uint32_t oi, uintptr_t ra) { uint64_t x = unicorns.load1(env, a, oi, ra); check_entry(env, a, oi, false); return x; }
+static uint64_t trial_load2(void *env, uint64_t a, uint32_t oi, uintptr_t ra) { uint64_t x = unicorns.load2(env, a, oi, ra); check_entry(env, a, oi, false); return x; }
+static uint64_t trial_load4(void *env, uint64_t a, uint32_t oi, uintptr_t ra) { uint64_t x = unicorns.load4(env, a, oi, ra); check_entry(env, a, oi, false); return x; }
+static uint64_t trial_load8(void *env, uint64_t a, uint32_t oi, uintptr_t ra) { uint64_t x = unicorns.load8(env, a, oi, ra); check_entry(env, a, oi, false); return x; }
+static void trial_store1(void *env, uint64_t a, uint64_t x, uint32_t oi, uintptr_t ra) { unicorns.store1(env, a, x, oi, ra); check_entry(env, a, oi, true); }
+static void trial_store2(void *env, uint64_t a, uint64_t x, uint32_t oi, uintptr_t ra) { unicorns.store2(env, a, x, oi, ra); check_entry(env, a, oi, true); }
+static void trial_store4(void *env, uint64_t a, uint64_t x, uint32_t oi, uintptr_t ra) { unicorns.store4(env, a, x, oi, ra); check_entry(env, a, oi, true); }
+static void trial_store8(void *env, uint64_t a, uint64_t x, uint32_t oi, uintptr_t ra) { unicorns.store8(env, a, x, oi, ra); check_entry(env, a, oi, true); }
+
+static int prove_access(struct trial *t, char *why, size_t n)
+{
+    static const uint8_t code[] = {
+        0x48, 0x8b, 0x06, 0x48, 0x89, 0x46, 0x40, 0x8b, 0x5e, 0x08, 0x89, 0x5e, 0x48,          /* rax: 8 bytes; ebx: 4 */
+        0x66, 0x8b, 0x4e, 0x10, 0x66, 0x89, 0x4e, 0x50, 0x8a, 0x56, 0x18, 0x88, 0x56, 0x58, 0xf4 };   /* cx: 2; dl: 1; hlt */
+    static const struct layout_access trial = { trial_load1, trial_load2, trial_load4, trial_load8, trial_store1, trial_store2, trial_store4, trial_store8 };
+    struct layout_access again;
+    unicorns = (struct layout_access){ unicorn.helper_ret_ldub_mmu_x86_64, unicorn.helper_le_lduw_mmu_x86_64, unicorn.helper_le_ldul_mmu_x86_64,
+        unicorn.helper_le_ldq_mmu_x86_64, unicorn.helper_ret_stb_mmu_x86_64, unicorn.helper_le_stw_mmu_x86_64, unicorn.helper_le_stl_mmu_x86_64, unicorn.helper_le_stq_mmu_x86_64 };
+    dl_iterate_phdr(find_tables, &unicorns);
+    if (!load_table || !store_table) REFUSE("its tables of memory helpers are not to be found.");
+    memcpy(t->ram + 0x7000, code, sizeof code);
+    for (int i = 0; i < 32; i++) t->ram[0x8000 + i] = (uint8_t)(0x81 + i);
+    layout_env(t->uc)->regs[GPR_RSI] = 0x8000;
+    access_calls = access_wrong = 0;
+    access_host = (uint64_t)(uintptr_t)t->ram;
+    layout_swap_access(&trial, &again);
+    uc_err err = unicorn.uc_hook_add(t->uc, &t->hook[0], UC_HOOK_MEM_READ | UC_HOOK_MEM_WRITE, ignore_access, NULL, 1, 0);
+    if (!err) err = unicorn.uc_emu_start(t->uc, 0x7000, 0, 0, 0);
+    layout_swap_access(&unicorns, &again);
+    if (err || access_calls != 8 || access_wrong || memcmp(t->ram + 0x8040, t->ram + 0x8000, 8) || memcmp(t->ram + 0x8048, t->ram + 0x8008, 4)
+        || memcmp(t->ram + 0x8050, t->ram + 0x8010, 2) || t->ram[0x8058] != t->ram[0x8018]) REFUSE("its memory helpers cannot be replaced (%d calls, %d wrong).", access_calls, access_wrong);
+    return 0;
+}
+
 static bool invalid_seen;
 static bool on_invalid(uc_engine *uc, void *data) { (void)data; invalid_seen = true; unicorn.uc_emu_stop(uc); return true; }
 
@@ -364,7 +455,7 @@ int layout_prove(char *why, size_t n)
     memcpy(&f.inside, &unicorn.uc_open, sizeof f.inside);
     dl_iterate_phdr(patch_object, &f);
     if (!f.patched) REFUSE("its gettimeofday cannot be made to stand still.");
-    int (*const steps[])(struct trial *, char *, size_t) = { find_state, prove_running, prove_skip, prove_invalidation, prove_mapping, prove_features };
+    int (*const steps[])(struct trial *, char *, size_t) = { find_state, prove_running, prove_skip, prove_invalidation, prove_mapping, prove_access, prove_features };
     for (size_t i = 0; i < sizeof steps / sizeof *steps; i++) {
         struct trial t;
         if (trial_open(&t)) { trial_close(&t); REFUSE("a trial engine cannot be made."); }

@@ -38,6 +38,18 @@ static inline uint64_t env_rip(const struct vcpu *v) { struct env *e = v->env; r
 /* The RIP of the instruction that is accessing MMIO: Unicorn keeps its host address, and can turn it back. */
 static inline void layout_restore_rip(struct vcpu *v) { unicorn.cpu_restore_state_x86_64(v->cpu, *(uintptr_t *)at(v->cpu, layout.io_pc_in_cpu), false); }
 static inline void layout_set_user_data(uc_hook hook, void *data) { *(void **)((char *)hook + layout.user_data_in_hook) = data; }
+/* What translated code calls for a load or store that its inline path does not cover (with memory hooks: for all of them). */
+typedef uint64_t (*layout_load)(void *env, uint64_t addr, uint32_t oi, uintptr_t ra);
+typedef void (*layout_store)(void *env, uint64_t addr, uint64_t value, uint32_t oi, uintptr_t ra);
+struct layout_access { layout_load load1, load2, load4, load8; layout_store store1, store2, store4, store8; };
+void layout_swap_access(const struct layout_access *now, struct layout_access *before);   /* for all engines of the process; translations made before keep the old */
+struct tlb_entry { uint64_t addr_read, addr_write, addr_code, paddr; uintptr_t addend; uint8_t pad[24]; };
+struct tlb_table { uintptr_t mask; struct tlb_entry *table; };                            /* three of them, 64 bytes before env */
+static inline struct tlb_entry *layout_tlb_entry(void *env, uint32_t oi, uint64_t addr)
+{
+    const struct tlb_table *t = (const struct tlb_table *)((char *)env - 64) + (oi & 15);
+    return (struct tlb_entry *)((char *)t->table + ((addr >> 6) & t->mask));
+}
 typedef void *(*layout_mapping)(uc_engine *, uint64_t);
 static inline void layout_set_mapping(uc_engine *uc, layout_mapping f) { *(layout_mapping *)at(uc, layout.mapping_in_uc) = f; }
 #endif

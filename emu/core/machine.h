@@ -28,6 +28,11 @@ uint64_t vcpu_cycles_at(const struct vcpu *, int64_t ps); /* first clock value n
 void vcpu_idle_to(struct vcpu *, uint64_t clock);         /* halted until then */
 bool cpuid_answer(const struct vcpu *, uint32_t leaf, uint32_t subleaf, uint32_t out[4]);   /* cpuid.c */
 
+extern struct vcpu *executing;                            /* whose engine runs, or ran last; NULL: nobody's */
+
+/* access.c */
+void access_install(void);                                /* once, when the library opens */
+
 /* memory.c */
 struct high { struct vcpu *vcpu; uint64_t gpa; struct high *next; };
 int memory_new(struct machine *);

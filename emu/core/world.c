@@ -35,6 +35,7 @@ int cs_open(void *const *addresses, void *const *capstone)
     memcpy(&unicorn, addresses, sizeof unicorn);
     if (layout_prove(opening_error, sizeof opening_error)) return -1;
     if (decode_open(capstone)) { snprintf(opening_error, sizeof opening_error, "libcapstone does not open for x86-64."); return -1; }
+    access_install();
     is_open = true;
     return 0;
 }

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Loads and stores at the timed levels, without the detour. With memory hooks installed, translated code calls a helper of Unicorn's for each
+ * access, and that looks up the region, walks the hooks and calls ours. These helpers stand in their place: where Unicorn's
+ * software TLB has the page as plain RAM, they call the cache model and make the access; else they leave it to the original.
+ */
+#include "cache.h"
+#include "machine.h"
+#include <string.h>
+
+enum { TLB_NOTDIRTY = 1 << 10, OI_ALIGN = 7 << 8 };   /* Unicorn's, proven in layout.c */
+static struct layout_access original;
+
+static inline bool ours(const struct vcpu *v, const void *env, uint32_t oi) { return LIKELY(v && v->env == env && v->timed && !(oi & OI_ALIGN)); }
+
+#define LOAD(name, type) \
+    static uint64_t name(void *env, uint64_t addr, uint32_t oi, uintptr_t ra) \
+    { \
+        struct vcpu *v = executing; \
+        if (ours(v, env, oi)) { \
+            const struct tlb_entry *e = layout_tlb_entry(env, oi, addr); \
+            if (LIKELY(e->addr_read == (addr & ~(uint64_t)(PAGE - 1)) && (addr & (PAGE - 1)) + sizeof(type) <= PAGE)) { \
+                type value; \
+                cache_hit(v, e->paddr | (addr & (PAGE - 1)), sizeof(type), false); \
+                memcpy(&value, (const void *)(uintptr_t)(addr + e->addend), sizeof value); \
+                return value; \
+            } \
+        } \
+        return original.name(env, addr, oi, ra); \
+    }
+LOAD(load1, uint8_t)
+LOAD(load2, uint16_t)
+LOAD(load4, uint32_t)
+LOAD(load8, uint64_t)
+
+/* A page with code of ours, or one that is no plain RAM, is Unicorn's business. */
+#define STORE(name, type) \
+    static void name(void *env, uint64_t addr, uint64_t value, uint32_t oi, uintptr_t ra) \
+    { \
+        struct vcpu *v = executing; \
+        if (ours(v, env, oi)) { \
+            const struct tlb_entry *e = layout_tlb_entry(env, oi, addr); \
+            uint64_t gpa = e->paddr | (addr & (PAGE - 1)); \
+            if (LIKELY((e->addr_write & ~(uint64_t)TLB_NOTDIRTY) == (addr & ~(uint64_t)(PAGE - 1)) && (addr & (PAGE - 1)) + sizeof(type) <= PAGE \
+                       && !memory_has_code(v, gpa))) { \
+                type part = (type)value; \
+                cache_hit(v, gpa, sizeof(type), true); \
+                memcpy((void *)(uintptr_t)(addr + e->addend), &part, sizeof part); \
+                return; \
+            } \
+        } \
+        original.name(env, addr, value, oi, ra); \
+    }
+STORE(store1, uint8_t)
+STORE(store2, uint16_t)
+STORE(store4, uint32_t)
+STORE(store8, uint64_t)
+
+void access_install(void)
+{
+    static const struct layout_access mine = { load1, load2, load4, load8, store1, store2, store4, store8 };
+    layout_swap_access(&mine, &original);
+}

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from keystone import KS_ARCH_X86, KS_MODE_16, KS_MODE_32, KS_MODE_64, Ks
 
+from cyclescope.asm.flat import in_hexadecimal
 from emu.core.binding import NEVER_PS, Core, CoreStop
 
 HZ = 2_500_000_000
@@ -22,7 +23,7 @@ _ks = {16: Ks(KS_ARCH_X86, KS_MODE_16), 32: Ks(KS_ARCH_X86, KS_MODE_32), 64: Ks(
 
 def assemble(source: str, at: int, bits: int = 64) -> bytes:
     """Machine code of `source`, placed at `at`."""
-    code, _ = _ks[bits].asm(source, at)
+    code, _ = _ks[bits].asm(in_hexadecimal(source), at)
     assert code is not None
     return bytes(code)
 

@@ -5,17 +5,19 @@ import struct
 
 from keystone import KS_ARCH_X86, KS_MODE_32, KS_MODE_64, Ks
 
+from cyclescope.asm.flat import in_hexadecimal
+
 LOAD_GPA = 0x10_0000
 
 
 def assemble32(source: str, at: int = LOAD_GPA) -> bytes:
     """Machine code for 32-bit protected mode."""
-    return bytes(Ks(KS_ARCH_X86, KS_MODE_32).asm(source, at)[0])
+    return bytes(Ks(KS_ARCH_X86, KS_MODE_32).asm(in_hexadecimal(source), at)[0])
 
 
 def assemble64(source: str, at: int = LOAD_GPA) -> bytes:
     """Machine code for long mode."""
-    return bytes(Ks(KS_ARCH_X86, KS_MODE_64).asm(source, at)[0])
+    return bytes(Ks(KS_ARCH_X86, KS_MODE_64).asm(in_hexadecimal(source), at)[0])
 
 
 def pvh_elf(code: bytes, *, load: int = LOAD_GPA, entry: int | None = None, memory: int = 0) -> bytes:

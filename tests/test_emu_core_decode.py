@@ -4,6 +4,7 @@
 import keystone
 import pytest
 
+from cyclescope.asm.flat import in_hexadecimal
 from emu.uarch.table import load
 from tests.uarch_harness import CALL, CODE32, COND, CR3, INDIRECT, IRET, LOCK, REP, RET, Decoded, TimingWorld
 
@@ -22,7 +23,7 @@ KEYSTONE_LACKS = {"sysretq": b"\x48\x0f\x07", "rep movsd": b"\xf3\xa5"}
 def code(text: str) -> bytes:
     if text in KEYSTONE_LACKS:
         return KEYSTONE_LACKS[text]
-    encoded, _ = keystone.Ks(keystone.KS_ARCH_X86, keystone.KS_MODE_64).asm(text)
+    encoded, _ = keystone.Ks(keystone.KS_ARCH_X86, keystone.KS_MODE_64).asm(in_hexadecimal(text))
     return bytes(encoded)
 
 

@@ -58,7 +58,7 @@ def assemble(text: str, *, att: bool = False, address: int = CODE_GPA) -> bytes:
     if att:
         engine.syntax = KS_OPT_SYNTAX_ATT
     try:
-        encoding, _ = engine.asm(_in_hexadecimal(text), address, as_bytes=True)
+        encoding, _ = engine.asm(in_hexadecimal(text), address, as_bytes=True)
     except KsError as error:
         raise ConfigError(f"asm: cannot assemble {text!r}: {error}") from error
     if not encoding:
@@ -79,14 +79,14 @@ def flat_image(code: bytes) -> bytes:
     return _elf([(STUB_GPA, stub), (TABLES_GPA, _tables()), (CODE_GPA, code)])
 
 
-def _in_hexadecimal(text: str) -> str:
+def in_hexadecimal(text: str) -> str:
     """Decimal numbers as 0x...: once a syntax was set, Keystone 0.9.2 takes every later engine's bare numbers for hexadecimal."""
     return _DECIMAL.sub(lambda found: found[0] if found[1] is None else hex(int(found[1])), text)
 
 
 def _stub() -> bytes:
     engine = Ks(KS_ARCH_X86, KS_MODE_32)
-    enter, _ = engine.asm(_in_hexadecimal(_ENTER_32), STUB_GPA, as_bytes=True)
+    enter, _ = engine.asm(in_hexadecimal(_ENTER_32), STUB_GPA, as_bytes=True)
     far = STUB_GPA + len(enter) + 7
     jump = b"\xea" + struct.pack("<IH", far, 8)  # ljmp 8:far, into 64-bit code
     return bytes(enter) + jump + assemble(_ENTER_64, address=far)

@@ -47,16 +47,6 @@ def all_ones(size: int) -> int:
     return (1 << (8 * size)) - 1
 
 
-def _stretches(pages: list[int]) -> list[tuple[int, int]]:
-    """Ascending page numbers as (gpa, size) of unbroken runs."""
-    runs: list[tuple[int, int]] = []
-    for page in pages:
-        if runs and sum(runs[-1]) == page * PAGE_BYTES:
-            runs[-1] = (runs[-1][0], runs[-1][1] + PAGE_BYTES)
-        else:
-            runs.append((page * PAGE_BYTES, PAGE_BYTES))
-    return runs
-
 
 class PortSpace:
     """I/O ports, by number. Nobody home: reads give all ones, writes vanish, as on a PC."""
@@ -101,7 +91,7 @@ class MmioSpace:
     def add(self, region: Region) -> list[tuple[int, int]]:
         """Claim a region of whole pages. Where two overlap (a guest may move BARs so) the later answers.
 
-        Returns the stretches (gpa, size) that nobody had claimed before.
+        Returns the pages (gpa, size) that nobody had claimed before: one by one, since they may go in other groups than they came.
         """
         if region.base % PAGE_BYTES or region.size % PAGE_BYTES or region.size <= 0:
             raise EmuBug(f"MMIO region {region.base:#x}+{region.size:#x} is not whole pages")
@@ -111,10 +101,10 @@ class MmioSpace:
             if not stack:
                 fresh.append(page)
             stack.append(region)
-        return _stretches(fresh)
+        return [(page * PAGE_BYTES, PAGE_BYTES) for page in fresh]
 
     def remove(self, region: Region) -> list[tuple[int, int]]:
-        """Give a region up (nothing happens if it was not there). Returns the stretches that nobody claims any more."""
+        """Give a region up (nothing happens if it was not there). Returns the pages that nobody claims any more."""
         if region not in self._pages.get(region.base // PAGE_BYTES, ()):
             return []
         gone = []
@@ -124,7 +114,7 @@ class MmioSpace:
             if not stack:
                 del self._pages[page]
                 gone.append(page)
-        return _stretches(gone)
+        return [(page * PAGE_BYTES, PAGE_BYTES) for page in gone]
 
     def claimed(self, gpa: int) -> bool:
         """Whether some device answers at `gpa`."""

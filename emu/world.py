@@ -16,7 +16,7 @@ from emu.machine import Machine, MachineConfig
 from emu.sigint import StopOnSignal
 from emu.units import PS_PER_MS, PS_PER_US
 
-FUNCTIONAL_SLACK_PS = 5 * PS_PER_US  # how late guests may see an event at the functional level
+FUNCTIONAL_SLACK_PS = 20 * PS_PER_US  # how late guests may see an event at the functional level
 HANG_CHECK_PS = 100 * PS_PER_MS  # guest time between looks for a hang
 
 

@@ -100,10 +100,10 @@ def command(
     if json is not None:
         write_json_option(json, with_host(document, [outcome.host for outcome in outcomes]))
     if json != "-":
-        _print(digest, hardware, offered, outcomes, out)
+        _print(digest, hardware, offered, timing, outcomes, out)
 
 
-def _print(digest: str, hardware: Hardware, load: Load, outcomes: list[Outcome], out: Path | None) -> None:
+def _print(digest: str, hardware: Hardware, load: Load, timing: str, outcomes: list[Outcome], out: Path | None) -> None:
     console = Console(width=None if sys.stdout.isatty() else 160)
     print_comparison(
         console,
@@ -111,6 +111,10 @@ def _print(digest: str, hardware: Hardware, load: Load, outcomes: list[Outcome],
         f"Where a request's latency goes: {hardware.cpus} vCPUs ({hardware.uarch}), {load.requests:,} requests "
         f"after {load.warmup:,} of warm-up, seed {load.seed}, configuration {digest}",
     )
+    if timing == "functional":
+        console.print(
+            "Timed at the functional level: one cycle an instruction, no caches; not a result.", highlight=False
+        )
     for outcome in outcomes:
         host = asdict(outcome.host)
         console.print(

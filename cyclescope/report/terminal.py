@@ -85,7 +85,14 @@ def kernel_table(runs: Sequence[Run], *, compact: bool = False) -> Table:
 
 def _table(title: str, compact: bool) -> Table:
     if compact:
-        return Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
+        return Table(
+            title=title,
+            title_justify="left",
+            box=box.SIMPLE_HEAD,
+            padding=(0, 1, 0, 0),
+            pad_edge=False,
+            show_edge=False,
+        )
     return Table(title=title, title_justify="left", pad_edge=False, show_edge=False)
 
 

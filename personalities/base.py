@@ -15,18 +15,34 @@ from typing import ClassVar
 from emu.errors import ConfigError
 from emu.loader.boot import BootModule, BootSpec
 
-__all__ = ["BootModule", "BootSpec", "Personality", "all_personalities", "boot_words", "get_personality", "personality_names"]
+__all__ = [
+    "BootModule",
+    "BootSpec",
+    "Personality",
+    "all_personalities",
+    "boot_words",
+    "get_personality",
+    "personality_names",
+]
 
 GROUP = "cyclescope.personalities"
 BUILT_IN = ("linux_like", "libos")  # known without an installation, for use from a source tree
 SEARCH_VARIABLE = "CYCLESCOPE_IMAGES"  # folders to search first, separated as in PATH
 
 
-def boot_words(keys: Mapping[str, str], words: Sequence[str]) -> str:
-    """A kernel command line: `key=value` words, then ` -- ` and the program's own. Raises ConfigError for words with spaces."""
+def boot_words(keys: Mapping[str, str], words: Sequence[str], *, quotes: bool = False) -> str:
+    """A kernel command line: `key=value` words, then ` -- ` and the program's own.
+
+    With `quotes` the kernel takes program words with spaces in double quotes. Raises ConfigError for words that cannot stand there.
+    """
     for word in [*keys, *keys.values(), *words]:
-        if any(character.isspace() for character in word) or not word.isprintable():
-            raise ConfigError(f"{word!r} cannot stand on a kernel command line: it holds a space or a control character.")
+        spaces = any(character.isspace() for character in word) and not (quotes and word in words)
+        if spaces or not word.isprintable() or (quotes and '"' in word):
+            raise ConfigError(
+                f"{word!r} cannot stand on a kernel command line: it holds a space, a quote or a control character."
+            )
+    if quotes:
+        words = [f'"{word}"' if " " in word or not word else word for word in words]
     line = " ".join(f"{key}={value}" for key, value in keys.items())
     return f"{line} -- {' '.join(words)}".strip() if words else line
 

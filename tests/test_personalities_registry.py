@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A personality in a package of its own, outside this tree, is found by its entry point and boots."""
 
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from cyclescope.config import Hardware
+from cyclescope.experiments.run import run_guest
 from emu.errors import ConfigError
 from emu.loader.boot import BootSpec
 from emu.machine import MachineConfig
@@ -109,6 +112,35 @@ def test_words_with_spaces_are_refused() -> None:
     assert boot_words({"ip": "1.2.3.4/24"}, ["kvd", "-t", "4"]) == "ip=1.2.3.4/24 -- kvd -t 4"
     with pytest.raises(ConfigError, match="'a b' cannot stand on a kernel command line"):
         boot_words({}, ["a b"])
+
+
+def test_words_with_spaces_are_quoted_where_the_kernel_takes_quotes() -> None:
+    assert boot_words({}, ["sh", "-c", "echo a b", ""], quotes=True) == ' -- sh -c "echo a b" ""'.strip()
+    for word in ('a"b', '"a', "a\nb"):
+        with pytest.raises(ConfigError, match="cannot stand on a kernel command line"):
+            boot_words({}, ["sh", word], quotes=True)
+    with pytest.raises(ConfigError, match="cannot stand on a kernel command line"):
+        boot_words({"ip": "1 2"}, [], quotes=True)
+
+
+def test_a_program_gets_its_words_as_they_were_typed(tmp_path: Path) -> None:
+    source = tmp_path / "words.c"
+    source.write_text(
+        "static long call(long n, long a, const void *b, long c)\n"
+        "{ long r; __asm__ volatile(\"syscall\" : \"=a\"(r) : \"a\"(n), \"D\"(a), \"S\"(b), \"d\"(c)\n"
+        " : \"rcx\", \"r11\", \"memory\"); return r; }\n"
+        "__attribute__((used)) void start(long *sp)\n"
+        "{ char **v = (char **)(sp + 1); for (long i = 1; i < *sp; i++) { long n = 0; while (v[i][n]) n++;\n"
+        "  call(1, 1, \"<\", 1); call(1, 1, v[i], n); call(1, 1, \">\", 1); } call(231, *sp, 0, 0); }\n"
+        "__asm__(\".globl _start\\n_start: mov %rsp, %rdi\\nand $-16, %rsp\\ncall start\\n\");\n"
+    )
+    program = tmp_path / "words"
+    subprocess.run(["cc", "-O1", "-static", "-nostdlib", "-fno-stack-protector", "-o", program, source], check=True)
+    console = bytearray()
+    spec = get_personality("linux_like").prepare(program, ["one", "two words", "", "-x"])
+    result = run_guest(spec, Hardware(cpus=1), console=lambda data, time_ps: console.extend(data))
+    assert console.endswith(b"<one><two words><><-x>")
+    assert result.exit_code == 5
 
 
 def test_a_missing_image_names_the_remedy(tmp_path: Path) -> None:

@@ -4,8 +4,11 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from emu.errors import ConfigError
 from emu.loader.program import check_program
 from personalities.base import BootModule, BootSpec, Personality, boot_words
+
+MAX_CMDLINE = 1023  # kernel/main.c
 
 
 class LinuxLike(Personality):
@@ -27,9 +30,14 @@ class LinuxLike(Personality):
         own = isinstance(program, str) and "/" not in program
         path = self.find(str(program), "programs") if own else Path(program)
         check_program(path)
+        cmdline = boot_words(keys or {}, [path.name, *arguments], quotes=True)
+        if len(cmdline) > MAX_CMDLINE:
+            raise ConfigError(
+                f"The command line has {len(cmdline)} characters; linux_like takes {MAX_CMDLINE}, so give fewer or shorter words."
+            )
         return BootSpec(
             image=self.find("linux_like.elf"),
-            cmdline=boot_words(keys or {}, [path.name, *arguments]),
+            cmdline=cmdline,
             modules=(BootModule(path, path.name),),
             manifest=self.manifest_path,
             programs=(path,),

@@ -58,10 +58,15 @@ static u32 cmdline_split_args(char **argv)
     while (*s && n < MAX_ARGS) {
         while (*s == ' ')
             *s++ = 0;
+        bool quoted = *s == '"';    /* a word with spaces, as Linux takes them */
+        if (quoted)
+            s++;
         if (*s)
             argv[n++] = s;
-        while (*s && *s != ' ')
+        while (*s && *s != (quoted ? '"' : ' '))
             s++;
+        if (quoted && *s)
+            *s++ = 0;
     }
     return n;
 }

@@ -36,7 +36,7 @@ bench: build  ## speed and memory of the emulator, as series and ratios
 crosscheck: build  ## boot the same images under QEMU and compare their answers (needs qemu-system-x86_64)
 	$(BIN)/python -m pytest -m crosscheck tests/crosscheck
 
-sanitize: $(STAMP)  ## the core library's tests under the address and undefined-behaviour sanitizers
+sanitize: build  ## the core library's tests under the address and undefined-behaviour sanitizers
 	bash tools/sanitize.sh $(BIN)
 
 $(STAMP): pyproject.toml

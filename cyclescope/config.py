@@ -31,6 +31,7 @@ class Hardware(msgspec.Struct, frozen=True, kw_only=True):
         moderation_us: interrupt moderation of the NIC [us]; 0 is off.
         cross_traffic: load that other hosts put on the switch's port to the guest, share of its rate, 0..0.9.
         quantum_cycles: how far a vCPU may run ahead of the slowest at the timed levels [cycles]; 100 while it exchanges lines.
+        rows: rows of the processor table with another value than the table's (`--set`), by name.
     """
 
     cpus: int = 4
@@ -42,6 +43,7 @@ class Hardware(msgspec.Struct, frozen=True, kw_only=True):
     moderation_us: int = 0
     cross_traffic: float = 0.0
     quantum_cycles: int = 400
+    rows: dict[str, int] = {}
 
     def check(self) -> None:
         """Raises ConfigError for the first value out of range."""

@@ -20,11 +20,14 @@ from cyclescope.cli.options import (
     Out,
     Quiet,
     Seed,
+    Set,
     Timing,
     Uarch,
+    changed_rows,
     check_json_option,
     memory_mib,
     rate_bps,
+    row_changes,
     write_json_option,
 )
 from cyclescope.cli.progress import shown
@@ -49,6 +52,7 @@ def command(
     cpus: Cpus = 4,
     mem: Memory = "256M",
     uarch: Uarch = "skylake_sp",
+    set_rows: Set = None,
     net: Net = "10G",
     timing: Timing = "fast",
     requests: Annotated[int, typer.Option("--requests", help="Measured requests a personality.")] = 10_000,
@@ -78,7 +82,7 @@ def command(
         raise ConfigError(f"--locks is {locks!r}: give striped or global")
     hardware = Hardware(
         cpus=cpus, memory_mib=memory_mib(mem), uarch=uarch, link_bps=rate_bps(net), quantum_cycles=quantum,
-        moderation_us=moderation, cross_traffic=cross_traffic,
+        moderation_us=moderation, cross_traffic=cross_traffic, rows=changed_rows(uarch, set_rows),
     )  # fmt: skip
     offered = Load(
         requests=requests, warmup=warmup, seed=seed, load=load, rate=rate, closed=closed, keys=keys, flows=flows,
@@ -111,6 +115,8 @@ def _print(digest: str, hardware: Hardware, load: Load, timing: str, outcomes: l
         f"Where a request's latency goes: {hardware.cpus} vCPUs ({hardware.uarch}), {load.requests:,} requests "
         f"after {load.warmup:,} of warm-up, seed {load.seed}, configuration {digest}",
     )
+    if hardware.rows:
+        console.print(f"Rows changed: {row_changes(hardware.uarch, hardware.rows)}", highlight=False)
     if timing == "functional":
         console.print(
             "Timed at the functional level: one cycle an instruction, no caches; not a result.", highlight=False

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -12,10 +13,16 @@ import msgspec
 import typer
 
 from emu.errors import ConfigError
+from emu.uarch.changes import parse_changes
+from emu.uarch.table import load as load_table
 
 Cpus = Annotated[int, typer.Option("--cpus", help="vCPUs of the guest, 1 to 16.")]
 Memory = Annotated[str, typer.Option("--mem", help="Guest RAM: 64M to 8G.")]
 Uarch = Annotated[str, typer.Option("--uarch", help="Processor table.")]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="ROW=VALUE", help="Change a row of the processor table: iret=300, or iret=x0.5; repeatable."),
+]
 Net = Annotated[str, typer.Option("--net", help="Link rate: 1G, 10G, 25G, 40G, 100G ... (bit/s).")]
 Seed = Annotated[int, typer.Option("--seed", help="Seed of the load.")]
 Timing = Annotated[str, typer.Option("--timing", help="Timing level while measuring: fast or functional.")]
@@ -43,6 +50,17 @@ def rate_bps(text: str) -> int:
     if not match:
         raise ConfigError(f"--net is {text!r}: give a link rate such as 1G, 10G or 100G")
     return int(float(match[1]) * (1e9 if match[2].upper() == "G" else 1e6))
+
+
+def changed_rows(uarch: str, words: list[str] | None) -> dict[str, int]:
+    """What `--set` asks for, sorted by row: their order must not change the configuration's hash."""
+    return dict(sorted(parse_changes(load_table(uarch), words or []).items()))
+
+
+def row_changes(uarch: str, rows: Mapping[str, int]) -> str:
+    """`iret 250 -> 500 cycles, ...`, or nothing."""
+    table = load_table(uarch)
+    return ", ".join(f"{name} {table[name].value:,} -> {value:,} {table[name].unit}" for name, value in rows.items())
 
 
 def check_json_option(target: str | None) -> None:

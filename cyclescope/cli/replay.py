@@ -7,6 +7,7 @@ import math
 from pathlib import Path
 from typing import Annotated
 
+import msgspec
 import numpy as np
 import typer
 from rich.console import Console
@@ -17,8 +18,10 @@ from cyclescope.cli.options import (
     Memory,
     Net,
     Quiet,
+    Set,
     Timing,
     Uarch,
+    changed_rows,
     check_json_option,
     memory_mib,
     rate_bps,
@@ -47,6 +50,7 @@ def command(
     cpus: Cpus = 4,
     mem: Memory = "256M",
     uarch: Uarch = "skylake_sp",
+    set_rows: Set = None,
     net: Net = "10G",
     timing: Timing = "fast",
     json: Json = None,
@@ -57,7 +61,9 @@ def command(
         raise ConfigError(f"--multiplier is {multiplier}: give a number above 0")
     if closed is not None and not 1 <= closed <= 10_000:
         raise ConfigError(f"--closed is {closed}: give 1 to 10000 requests outstanding")
-    hardware = Hardware(cpus=cpus, memory_mib=memory_mib(mem), uarch=uarch, link_bps=rate_bps(net))
+    hardware = Hardware(
+        cpus=cpus, memory_mib=memory_mib(mem), uarch=uarch, link_bps=rate_bps(net), rows=changed_rows(uarch, set_rows)
+    )  # fmt: skip
     hardware.check()
     check_json_option(json)
     chosen = get_personality(personality)
@@ -67,14 +73,15 @@ def command(
             exchanges, chosen, hardware, check=check, multiplier=multiplier, closed=closed, timing=timing, progress=progress
         )  # fmt: skip
     if json is not None:
-        write_json_option(json, _document(personality, result))
+        write_json_option(json, _document(personality, hardware, timing, result))
     if json != "-":
         _print(personality, result)
     return 1 if check and (result.different or result.lost) else 0
 
 
-def _document(personality: str, result: Replayed) -> dict[str, object]:
+def _document(personality: str, hardware: Hardware, timing: str, result: Replayed) -> dict[str, object]:
     return {
+        "config": {"hardware": msgspec.to_builtins(hardware), "timing": timing},
         "personality": personality,
         "requests": result.requests,
         "compared": result.compared,

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from cyclescope.cli.options import Cpus, Memory, Timing, Uarch, memory_mib
+from cyclescope.cli.options import Cpus, Memory, Set, Timing, Uarch, changed_rows, memory_mib
 from cyclescope.config import Hardware
 from cyclescope.experiments.run import RunResult, run_guest
 from emu.errors import ConfigError
@@ -36,6 +36,7 @@ def command(
     cpus: Cpus = 1,
     mem: Memory = "256M",
     uarch: Uarch = "skylake_sp",
+    set_rows: Set = None,
     timing: Timing = "functional",
     limit: Annotated[
         float, typer.Option("--limit", help="End the run after this much guest time [s]; 0 is never.")
@@ -46,7 +47,7 @@ def command(
         raise ConfigError("give either --image FILE or a program to run")
     if not 0 <= limit <= MAX_LIMIT_S:
         raise ConfigError(f"--limit is {limit}: give 0 (no limit) to {MAX_LIMIT_S} seconds of guest time")
-    hardware = Hardware(cpus=cpus, memory_mib=memory_mib(mem), uarch=uarch)
+    hardware = Hardware(cpus=cpus, memory_mib=memory_mib(mem), uarch=uarch, rows=changed_rows(uarch, set_rows))
     manifest = None
     if image is not None:
         spec = BootSpec(image, cmdline, tuple(BootModule(path, path.name) for path in module or []))

@@ -25,7 +25,7 @@ def level_of(timing: str) -> Level:
 def add_machine(world: World, hardware: Hardware) -> Machine:
     """A machine of that shape, with its processor table applied; off until booted."""
     hardware.check()
-    table = load_table(hardware.uarch)
+    table = load_table(hardware.uarch).varied(hardware.rows)
     config = MachineConfig(cpus=hardware.cpus, ram_bytes=hardware.memory_mib * MIB, hz=table.hz, uarch=hardware.uarch)
     machine = world.add_machine(config)
     world.core.uarch(machine.index, table.core_rows())

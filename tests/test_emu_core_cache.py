@@ -190,10 +190,10 @@ def test_returns_come_from_the_return_stack() -> None:
 def test_rep_is_charged_by_line_not_by_iteration() -> None:
     with TimingWorld() as world:
         cold = world.run([(0x1000, 2, 0, 0)])
-        bytewise = world.run([(0x1000, 2, REP, 1)] * 4096)["core_bound"]
-        by_eight = world.run([(0x1000, 3, REP, 8)] * 512)["core_bound"]
+        bytewise = world.run([(0x1000, 2, REP, 1)] * 4096)["core"]
+        by_eight = world.run([(0x1000, 3, REP, 8)] * 512)["core"]
         assert bytewise == by_eight == ROWS["rep_startup"] + 64 * ROWS["rep_line16"] // 16
-        assert "core_bound" not in cold
+        assert "core" not in cold
 
 
 def test_addresses_that_are_not_ram_are_left_alone() -> None:

@@ -9,6 +9,7 @@ import pytest
 from emu.core.binding import Counter, Level, Stop
 from emu.errors import EmuBug
 from emu.ledger.calls import LedgerCalls
+from emu.ledger.components import CAUSES
 from emu.uarch.table import load
 from tests.core_guest import AP_MAIN, LAPIC, MAIN, MIB, Guest
 
@@ -115,9 +116,8 @@ def contend(g: Guest, distance: int, times: int = 2000) -> dict[str, int]:
         mov eax, 1; out 0xf4, eax; hlt""")  # fmt: skip
     assert g.run().stop == Stop.EXIT
     account = LedgerCalls(g.core.library, g.core.handle).components(g.machine, 0)["cycles"].sum(axis=0)
-    names = ["retiring", "frontend", "badspec", "core_bound", "l2", "llc", "dram", "coherence", "tlb", "serialising"]
     assert int(account.sum()) == g.core.cycles(g.machine, 0)
-    return {name: int(account[i]) for i, name in enumerate(names)}
+    return {name: int(account[i]) for i, name in enumerate(CAUSES)}
 
 
 def test_two_vcpus_fighting_for_a_line_pay_in_transfers(pair: Guest) -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from emu.core.binding import Core, Counter, Level, Stop
 from emu.errors import ConfigError, DmaFault, NotModelled
+from emu.ledger.components import CAUSES
 from emu.uarch.table import load as load_uarch
 from tests.core_guest import HZ, LAPIC, MAIN, MIB, USER, Guest, Recorder, assemble, interrupt_stack
 
@@ -274,7 +275,7 @@ def test_halting_skips_time_and_is_charged_to_idle(guest: Guest) -> None:
     assert HZ // 1000 <= guest.regs()[6] < HZ // 1000 + 10_000
     components = guest.core.ledger_calls().components(guest.machine, 0)
     assert components["cycles"].sum() == guest.core.cycles(guest.machine, 0)
-    assert components["cycles"][:, 13].sum() > HZ // 1000 - 10_000  # CS_IDLE
+    assert components["cycles"][:, CAUSES.index("idle")].sum() > HZ // 1000 - 10_000
     assert guest.counters()[Counter.HLT] == 2  # and the one behind the exit
 
 

@@ -10,13 +10,12 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
+from emu.ledger.components import CAUSES
 from emu.uarch.table import UarchTable, load
 
 HERE = Path(__file__).parent
 CORE = HERE.parent / "emu" / "core"
 SOURCES = ("uarch.c", "blockcost.c", "decode.c", "cache.c", "tlb.c", "branch.c")
-CAUSES = ("retiring", "frontend", "badspec", "core_bound", "l2", "llc", "dram", "coherence", "tlb")
-NCAUSES = 16
 COUNTERS = ("l1d_miss", "l1i_miss", "l2_miss", "llc_miss", "transfers", "upgrades", "tlb_walks", "mispredicts")
 FIRST_COUNTER = 11  # CS_N_L1D_MISS
 WRITE, LOCKED, FETCH, DMA, SAME_BLOCK = 1, 2, 4, 8, 16
@@ -117,14 +116,14 @@ class TimingWorld:
 
     def access(self, vcpu: int, gpa: int, size: int = 8, flags: int = 0, advance: int = 0) -> dict[str, int]:
         """One access (cs_test_access); the cycles it stalls, by cause."""
-        stall = (ctypes.c_uint32 * NCAUSES)()
+        stall = (ctypes.c_uint32 * len(CAUSES))()
         self._check(self.lib.cs_test_access(self.handle, 0, vcpu, ctypes.c_uint64(gpa), size, flags, advance, stall))
         return {name: stall[i] for i, name in enumerate(CAUSES) if stall[i]}
 
     def run(self, blocks: Sequence[tuple[int, int, int, int]]) -> dict[str, int]:
         """Blocks (address, size, flags, rep_bytes) on vCPU 0, from cold caches; cycles by cause."""
         n = len(blocks)
-        stall = (ctypes.c_uint32 * NCAUSES)()
+        stall = (ctypes.c_uint32 * len(CAUSES))()
         self.lib.u_run(
             self.handle, (ctypes.c_uint64 * n)(*(b[0] for b in blocks)), (ctypes.c_uint32 * n)(*(b[1] for b in blocks)),
             (ctypes.c_uint16 * n)(*(b[2] for b in blocks)), (ctypes.c_uint8 * n)(*(b[3] for b in blocks)), n, stall,

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, Protocol
 from emu.errors import ConfigError, DmaFault, EmuBug, NotModelled
 from emu.ledger.calls import LedgerCalls
 
-ABI_VERSION = 1
+ABI_VERSION = 2
 NEVER_PS = (1 << 63) - 1
 N_COUNTERS = 32
 N_REGS = 24
@@ -29,6 +29,7 @@ class Level(enum.IntEnum):
 
     FUNCTIONAL = 0  # one cycle an instruction
     FAST = 1  # block costs, caches, TLBs
+    DETAILED = 2  # every micro-op placed in the window, predictors, prefetchers, DRAM
 
 
 class Stop(enum.IntEnum):

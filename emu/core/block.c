@@ -237,7 +237,7 @@ struct block *block_find(struct vcpu *v, uint64_t va, uint32_t size, bool user)
     b->size = size;
     b->code_hash = hash;
     b->code_gpa = gpa;
-    b->flags = (uint16_t)(mode | (user ? BLK_USER : 0));
+    b->flags = (uint32_t)(mode | (user ? BLK_USER : 0));
     if (decode_block(v->machine, code, size, b)) {
         free(b);
         world_stop(v->machine->world, CS_FAULT, v, 0);

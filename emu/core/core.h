@@ -14,13 +14,13 @@
 #include <stdint.h>
 
 #define CS_API __attribute__((visibility("default")))
-enum { CS_ABI_VERSION = 1, CS_MAX_VCPUS = 16, CS_MAX_COMPONENTS = 64, CS_MAX_REASONS = 32, CS_MAX_PARTS = CS_MAX_COMPONENTS + CS_MAX_REASONS };
+enum { CS_ABI_VERSION = 2, CS_MAX_VCPUS = 16, CS_MAX_COMPONENTS = 64, CS_MAX_REASONS = 32, CS_MAX_PARTS = CS_MAX_COMPONENTS + CS_MAX_REASONS };
 
 typedef struct cs_world cs_world;
 
-enum cs_level { CS_FUNCTIONAL = 0, CS_FAST = 1 };
-enum cs_cause {                      /* why a cycle passed; the top-down stack, coarse at the fast level */
-    CS_RETIRING, CS_FRONTEND, CS_BADSPEC, CS_CORE_BOUND, CS_L2, CS_LLC, CS_DRAM, CS_COHERENCE, CS_TLB,
+enum cs_level { CS_FUNCTIONAL = 0, CS_FAST = 1, CS_DETAILED = 2 };
+enum cs_cause {                      /* why a cycle passed; the top-down stack. CORE_BOUND: ports; the fast level knows no DEPENDENCY and no L1 */
+    CS_RETIRING, CS_FRONTEND, CS_BADSPEC, CS_CORE_BOUND, CS_DEPENDENCY, CS_L1, CS_L2, CS_LLC, CS_DRAM, CS_COHERENCE, CS_TLB,
     CS_SERIALISING, CS_EVENT, CS_DEVICE, CS_LOCK_SPIN, CS_IDLE, CS_NCAUSES = 16 };
 enum cs_stop {                       /* why cs_run returned */
     CS_HORIZON,                      /* every vCPU has reached the horizon */

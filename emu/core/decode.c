@@ -246,12 +246,12 @@ static bool fuses(uint8_t class, unsigned jump) {
     return false;
 }
 
-static uint16_t how_it_ends(const cs_insn *in) {
+static uint32_t how_it_ends(const cs_insn *in) {
     bool direct = in->detail->x86.op_count && in->detail->x86.operands[0].type == X86_OP_IMM;
     switch (in->id) {
     case X86_INS_CALL: return BLK_CALL | (direct ? 0 : BLK_INDIRECT);
     case X86_INS_RET: return BLK_RET;
-    case X86_INS_JMP: return direct ? 0 : BLK_INDIRECT;
+    case X86_INS_JMP: return direct ? BLK_JUMP : BLK_INDIRECT;
     case X86_INS_IRET: case X86_INS_IRETD: case X86_INS_IRETQ: return BLK_IRET;
     case X86_INS_LOOP: case X86_INS_LOOPE: case X86_INS_LOOPNE: return BLK_COND;
     }
@@ -287,7 +287,7 @@ static void decode_one(const struct uarch *u, csh h, const cs_insn *in, struct d
 /* Decodes up to DOP_MAX instructions; what Capstone does not know is one instruction of unknown form to the block's end. */
 static uint32_t decode_all(const struct uarch *u, const uint8_t *code, uint32_t size, struct block *out) {
     csh h = handles[out->flags & BLK_CODE32 ? 1 : out->flags & BLK_CODE16 ? 2 : 0];
-    const uint8_t *at = code; size_t left = size; uint64_t address = 0; uint32_t n = 0; uint16_t ends = 0; uint8_t class = FUSE_NEVER;
+    const uint8_t *at = code; size_t left = size; uint64_t address = 0; uint32_t n = 0, ends = 0; uint8_t class = FUSE_NEVER;
     while (left && n < DOP_MAX) {
         struct dop *d = &ops[n];
         memset(d, 0, sizeof *d);

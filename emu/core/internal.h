@@ -30,12 +30,24 @@ enum block_flags {
     BLK_LOCKED = 128,     /* holds a LOCKed or XCHG access: its latency is not hidden */
     BLK_CR3 = 256, BLK_USER = 512,
     BLK_COND = 1024, BLK_INDIRECT = 2048, BLK_CALL = 4096, BLK_RET = 8192,   /* how it ends: for branch.c */
-    BLK_CODE16 = 16384, BLK_CODE32 = 32768 /* set by the caller of decode_block; neither: 64-bit code */ };
+    BLK_CODE16 = 16384, BLK_CODE32 = 32768 /* set by the caller of decode_block; neither: 64-bit code */,
+    BLK_JUMP = 1 << 16    /* ends in a direct JMP */ };
 
 struct insn_mark { uint16_t offset, cost16; };   /* cost16: of the block up to and including this instruction */
 
+/* What the memory hooks saw while a block ran, at the detailed level: the window model takes it in order when the block closes. */
+enum { ACCESS_MAX = 2048 };                      /* what lies beyond is an L1 hit; no translated block makes so many */
+struct access {
+    uint64_t gpa;
+    uint32_t latency;     /* cycles beyond an L1 hit's own, 0: L1 hit */
+    uint16_t walk;        /* cycles of a TLB miss, which come before */
+    uint8_t size : 7, write : 1;
+    uint8_t cause;        /* who answered: CS_L1 .. CS_COHERENCE */
+};
+struct access_log { uint32_t n; struct access at[ACCESS_MAX]; };
+
 struct block {            /* canonical record: one per (vCPU, va, size, code bytes, CPL); the first line is all that a timed block touches */
-    uint64_t va; uint32_t size; uint16_t ninsn, flags;
+    uint64_t va; uint32_t size, flags; uint16_t ninsn;
     uint64_t code_gpa;
     uint64_t code_line_stamp;                    /* L1I shortcut: owned by cache.c */
     uint32_t cost16;      /* static cost, 1/16 cycle, at the timed levels */
@@ -75,6 +87,9 @@ struct vcpu {
     uint32_t event_cycles;/* cost of an event (interrupt entry, exception, SYSCALL), charged with the next block, cause CS_EVENT */
     bool ran, halted, started, stop_requested, iret_pending;
     bool timed;           /* machine->level != CS_FUNCTIONAL */
+    bool refetch;         /* at the detailed level: the branch that led to cur was mispredicted; */
+    uint32_t fetch_wait, resteer;                /* cycles its code came late (L1I, ITLB); the decoder's bubble (BTB). Set by cache_fetch, taken by the window */
+    struct window *window; struct access_log *log;               /* NULL but at the detailed level (window.c) */
     uint64_t slice_limit; /* the real slice end; slice_end is 0 while the block hook must look at every block (attention) */
     int64_t next_ps;      /* when it can run next: its clock, its wake-up while halted, INT64_MAX when nothing is due (slice.c) */
     int delivering;       /* vector on its way through the IDT, -1: none; 8 at a shutdown is a triple fault */

@@ -52,7 +52,7 @@ void symbols_free(struct machine *m)
 void symbols_resolve(struct machine *m, struct block *b, bool user)
 {
     const struct symbols *s = m->symbols[user];
-    b->flags &= (uint16_t)~(BLK_SPIN | BLK_IDLE | BLK_POLL);
+    b->flags &= (uint32_t)~(BLK_SPIN | BLK_IDLE | BLK_POLL);
     b->component = s ? s->unknown_component : CS_C_UNKNOWN;
     b->symbol = s ? s->unknown_symbol : 0;
     if (!s) return;

@@ -80,7 +80,7 @@ static uint32_t site_index(const struct probes *p, uint64_t address)
 void probes_resolve(struct machine *m, struct block *b, bool user)
 {
     const struct probes *p = m->probes;
-    b->flags &= (uint16_t)~(BLK_PROBE | BLK_RETURN_SITE);
+    b->flags &= (uint32_t)~(BLK_PROBE | BLK_RETURN_SITE);
     if (!p) return;
     uint32_t i = first_at(p, user, b->va), s = site_index(p, b->va);
     if (i < p->n && !compare(&p->probe[i], user, b->va)) b->flags |= BLK_PROBE;

@@ -28,8 +28,8 @@ REASONS = (
     "irq", "idle_exit",
 )  # fmt: skip
 CAUSES = (
-    "retiring", "frontend", "badspec", "core", "l2", "llc", "dram", "coherence", "tlb", "serialising", "event", "device",
-    "lock_spin", "idle",
+    "retiring", "frontend", "badspec", "core", "dependency", "l1", "l2", "llc", "dram", "coherence", "tlb", "serialising", "event",
+    "device", "lock_spin", "idle",
 )  # fmt: skip
 
 IDLE = COMPONENTS.index("idle")

@@ -61,6 +61,11 @@ class Run:
     def cycles_total(self) -> int:
         return sum(self.vcpu_cycles)
 
+    @property
+    def busy_cycles(self) -> int:
+        """All but component `idle`."""
+        return self.cycles_total - sum(self.cycles.get("idle", {}).values())
+
     def component_cycles(self) -> dict[str, int]:
         """Component -> cycles over all causes and vCPUs, largest first."""
         totals = {name: sum(causes.values()) for name, causes in self.cycles.items()}
@@ -68,6 +73,8 @@ class Run:
 
     def check(self) -> None:
         """Raises EmuBug when a sum does not come out, naming the first request or vCPU where it does not."""
+        if sum(self.component_cycles().values()) != self.cycles_total:
+            raise EmuBug(f"{self.personality}: the causes' cycles do not sum to the vCPUs' time")
         off = np.flatnonzero(self.parts_ps.sum(axis=1) != self.latency_ps)
         if off.size:
             raise EmuBug(f"{self.personality}: the parts of request {int(off[0])} do not sum to its latency")

@@ -6,7 +6,7 @@ from __future__ import annotations
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, cast
+from typing import Annotated, Any, cast
 
 import msgspec
 import typer
@@ -14,6 +14,7 @@ from rich.console import Console
 
 from cyclescope.cli.options import (
     Cpus,
+    Jobs,
     Json,
     Memory,
     Net,
@@ -25,16 +26,20 @@ from cyclescope.cli.options import (
     Uarch,
     changed_rows,
     check_json_option,
+    job_count,
     memory_mib,
     rate_bps,
     row_changes,
     write_json_option,
 )
 from cyclescope.cli.progress import shown
+from cyclescope.cli.seeds import parse_seeds
 from cyclescope.config import Hardware, Load, Locks
 from cyclescope.experiments.compare import compare
+from cyclescope.experiments.seeds import Repetition, compare_seeds
 from cyclescope.report.document import comparison_document, with_host
-from cyclescope.report.rundir import check_output, write_run_directory
+from cyclescope.report.replicated import print_replicated, replicated_document
+from cyclescope.report.rundir import check_output, write_run_directory, write_seeds_directory
 from cyclescope.report.terminal import print_comparison
 from cyclescope.result import Outcome
 from emu.errors import ConfigError
@@ -73,6 +78,10 @@ def command(
     cross_traffic: Annotated[
         float, typer.Option("--cross-traffic", help="Other load on the switch port, 0 to 0.9.")
     ] = 0.0,
+    seeds: Annotated[
+        str | None, typer.Option("--seeds", help="Repeat with several seeds and give intervals: 5, 1..5 or 1,3,7.")
+    ] = None,
+    jobs: Jobs = 0,
     json: Json = None,
     out: Out = None,
     quiet: Quiet = False,
@@ -92,12 +101,21 @@ def command(
     check_json_option(json)
     if out is not None:
         check_output(out)
+    config = {"hardware": msgspec.to_builtins(hardware), "load": msgspec.to_builtins(offered), "timing": timing}
+    if seeds is not None:
+        wanted = parse_seeds(seeds, seed)
+        with shown(quiet) as progress:
+            repetitions = compare_seeds(
+                contenders, hardware, offered, wanted, timing=timing, keep_wire=out is not None, jobs=job_count(jobs),
+                progress=progress,
+            )  # fmt: skip
+        _deliver_seeds(config, repetitions, json, out)
+        return
     with shown(quiet) as progress:
         digest, outcomes = compare(
             contenders, hardware, offered, timing=timing, keep_wire=out is not None, progress=progress
         )
     runs = [outcome.run for outcome in outcomes]
-    config = {"hardware": msgspec.to_builtins(hardware), "load": msgspec.to_builtins(offered), "timing": timing}
     document = comparison_document(config, digest, runs)
     if out is not None:
         write_run_directory(out, document, outcomes)
@@ -105,6 +123,36 @@ def command(
         write_json_option(json, with_host(document, [outcome.host for outcome in outcomes]))
     if json != "-":
         _print(digest, hardware, offered, timing, outcomes, out)
+
+
+def _deliver_seeds(config: dict[str, Any], repetitions: list[Repetition], json: str | None, out: Path | None) -> None:
+    document = replicated_document(config, repetitions)
+    if out is not None:
+        write_seeds_directory(out, document, repetitions)
+    if json is not None:
+        write_json_option(json, document)
+    if json == "-":
+        return
+    hardware, load = config["hardware"], config["load"]
+    console = Console(width=None if sys.stdout.isatty() else 160)
+    print_replicated(
+        console,
+        repetitions,
+        f"Where a request's latency goes: {hardware['cpus']} vCPUs ({hardware['uarch']}, {config['timing']}), "
+        f"{load['requests']:,} requests, seeds {', '.join(str(seed) for seed in document['seeds'])}",
+    )
+    _remarks(console, hardware["uarch"], hardware["rows"], config["timing"])
+    if out is not None:
+        console.print(f"Written to {out}", highlight=False)
+
+
+def _remarks(console: Console, uarch: str, rows: dict[str, int], timing: str) -> None:
+    if rows:
+        console.print(f"Rows changed: {row_changes(uarch, rows)}", highlight=False)
+    if timing == "functional":
+        console.print(
+            "Timed at the functional level: one cycle an instruction, no caches; not a result.", highlight=False
+        )
 
 
 def _print(digest: str, hardware: Hardware, load: Load, timing: str, outcomes: list[Outcome], out: Path | None) -> None:
@@ -115,12 +163,7 @@ def _print(digest: str, hardware: Hardware, load: Load, timing: str, outcomes: l
         f"Where a request's latency goes: {hardware.cpus} vCPUs ({hardware.uarch}), {load.requests:,} requests "
         f"after {load.warmup:,} of warm-up, seed {load.seed}, configuration {digest}",
     )
-    if hardware.rows:
-        console.print(f"Rows changed: {row_changes(hardware.uarch, hardware.rows)}", highlight=False)
-    if timing == "functional":
-        console.print(
-            "Timed at the functional level: one cycle an instruction, no caches; not a result.", highlight=False
-        )
+    _remarks(console, hardware.uarch, hardware.rows, timing)
     for outcome in outcomes:
         host = asdict(outcome.host)
         console.print(

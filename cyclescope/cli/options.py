@@ -12,6 +12,7 @@ from typing import Annotated
 import msgspec
 import typer
 
+from cyclescope.experiments.workers import host_processors
 from emu.errors import ConfigError
 from emu.uarch.changes import parse_changes
 from emu.uarch.table import load as load_table
@@ -26,6 +27,9 @@ Set = Annotated[
 Net = Annotated[str, typer.Option("--net", help="Link rate: 1G, 10G, 25G, 40G, 100G ... (bit/s).")]
 Seed = Annotated[int, typer.Option("--seed", help="Seed of the load.")]
 Timing = Annotated[str, typer.Option("--timing", help="Timing level while measuring: fast or functional.")]
+Jobs = Annotated[
+    int, typer.Option("--jobs", help="Processes of the host to use; 0 is one a processor. Results do not depend on it.")
+]
 Json = Annotated[
     str | None, typer.Option("--json", help="Write the result as JSON to this file; - is standard output.")
 ]
@@ -50,6 +54,13 @@ def rate_bps(text: str) -> int:
     if not match:
         raise ConfigError(f"--net is {text!r}: give a link rate such as 1G, 10G or 100G")
     return int(float(match[1]) * (1e9 if match[2].upper() == "G" else 1e6))
+
+
+def job_count(jobs: int) -> int:
+    """`--jobs`; its upper bound is the runner's business."""
+    if jobs < 0:
+        raise ConfigError(f"--jobs is {jobs}: give 0 (one a processor), or a number of processes")
+    return jobs or host_processors()
 
 
 def changed_rows(uarch: str, words: list[str] | None) -> dict[str, int]:

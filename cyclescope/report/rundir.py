@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from cyclescope.experiments.seeds import Repetition
 from cyclescope.result import Host, Outcome, Run
 from emu.errors import ConfigError
 from nic.sinks.pcapng import PcapngWriter
@@ -82,13 +83,35 @@ def write_run_directory(path: Path, document: dict[str, Any], outcomes: Sequence
     """Everything of a comparison: summary.json, host.json, and for each personality requests, wire and flame stacks."""
     with run_directory(path) as partial:
         write_json(partial / "summary.json", {**document, "versions": versions()})
-        write_json(partial / "host.json", host_document([o.run for o in outcomes], [o.host for o in outcomes]))
-        for outcome in outcomes:
-            folder = partial / outcome.run.personality
+        _write_outcomes(partial, outcomes)
+
+
+def write_seeds_directory(path: Path, document: dict[str, Any], repetitions: Sequence[Repetition]) -> None:
+    """summary.json over all seeds, and a folder `seed-N` for each, like a single comparison's but for its summary."""
+    with run_directory(path) as partial:
+        write_json(partial / "summary.json", {**document, "versions": versions()})
+        for repetition in repetitions:
+            folder = partial / f"seed-{repetition.load.seed}"
             folder.mkdir()
-            write_requests(folder / "requests.npz", outcome.run)
-            (folder / "flame.collapsed").write_text(outcome.run.flame)
-            write_wire(folder / "wire.pcapng", outcome)
+            _write_outcomes(folder, repetition.outcomes)
+
+
+def write_experiment_directory(path: Path, document: dict[str, Any], pictures: Mapping[str, str]) -> None:
+    """An experiment that keeps no requests: summary.json, and its pictures by name."""
+    with run_directory(path) as partial:
+        write_json(partial / "summary.json", {**document, "versions": versions()})
+        for name, text in pictures.items():
+            (partial / name).write_text(text)
+
+
+def _write_outcomes(place: Path, outcomes: Sequence[Outcome]) -> None:
+    write_json(place / "host.json", host_document([o.run for o in outcomes], [o.host for o in outcomes]))
+    for outcome in outcomes:
+        folder = place / outcome.run.personality
+        folder.mkdir()
+        write_requests(folder / "requests.npz", outcome.run)
+        (folder / "flame.collapsed").write_text(outcome.run.flame)
+        write_wire(folder / "wire.pcapng", outcome)
 
 
 def write_wire(path: Path, outcome: Outcome) -> None:

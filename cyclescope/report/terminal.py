@@ -5,23 +5,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rich import box
 from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table
 
+from cyclescope.report.causes import cause_stack, print_causes
 from cyclescope.report.chronos import KERNEL, Row, chronos_rows, part_rows, percentile_ns
+from cyclescope.report.tables import compact_table
 from cyclescope.result import Run
 
 
 def print_comparison(console: Console, runs: Sequence[Run], heading: str) -> None:
-    """The Chronos-shaped table of the runs, then the kernels' own components; side by side as far as the console is wide."""
+    """The Chronos-shaped table of the runs, the kernels' own components, the causes; side by side as far as the console is wide."""
     for beside, compact in _layout(console, runs):
         console.print(latency_table(beside, heading, compact=compact))
         console.print()
     for beside, compact in _layout(console, runs):
         console.print(kernel_table(beside, compact=compact))
         console.print()
+    print_causes(console, [cause_stack([run]) for run in runs])
     for run in runs:
         _footnotes(console, run)
 
@@ -85,14 +87,7 @@ def kernel_table(runs: Sequence[Run], *, compact: bool = False) -> Table:
 
 def _table(title: str, compact: bool) -> Table:
     if compact:
-        return Table(
-            title=title,
-            title_justify="left",
-            box=box.SIMPLE_HEAD,
-            padding=(0, 1, 0, 0),
-            pad_edge=False,
-            show_edge=False,
-        )
+        return compact_table(title)
     return Table(title=title, title_justify="left", pad_edge=False, show_edge=False)
 
 
@@ -103,13 +98,12 @@ def _three_columns(table: Table, run: Run, compact: bool) -> None:
 
 
 def _footnotes(console: Console, run: Run) -> None:
-    busy = run.cycles_total - run.component_cycles().get("idle", 0)
     served = max(1, int(run.latency_ps.size))
     capacity = f"capacity {run.capacity_rps:,.0f} requests/s; " if run.capacity_rps else ""  # measured for --load alone
     console.print(
         f"{run.personality}: {run.sent:,} sent at {run.rate_rps:,.0f} requests/s, {run.latency_ps.size:,} answered "
         f"({run.lost:,} lost); "
-        f"{capacity}{busy / served:,.0f} busy cycles and "
+        f"{capacity}{run.busy_cycles / served:,.0f} busy cycles and "
         f"{run.busy_instructions / served:,.0f} instructions a request",
         highlight=False,
         soft_wrap=not console.is_terminal,

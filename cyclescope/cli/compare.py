@@ -6,35 +6,44 @@ from __future__ import annotations
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import Annotated, Any
 
 import msgspec
 import typer
 from rich.console import Console
 
 from cyclescope.cli.options import (
+    DEFAULT_NAMES,
     Cpus,
+    Flows,
     Jobs,
     Json,
+    Keys,
+    KvdLocks,
     Memory,
+    Names,
     Net,
     Out,
     Quiet,
+    Requests,
     Seed,
     Set,
     Timing,
     Uarch,
+    Warmup,
     changed_rows,
     check_json_option,
     job_count,
+    locks_of,
     memory_mib,
+    personalities_of,
     rate_bps,
     row_changes,
     write_json_option,
 )
 from cyclescope.cli.progress import shown
 from cyclescope.cli.seeds import parse_seeds
-from cyclescope.config import Hardware, Load, Locks
+from cyclescope.config import Hardware, Load
 from cyclescope.experiments.compare import compare
 from cyclescope.experiments.seeds import Repetition, compare_seeds
 from cyclescope.report.document import comparison_document, with_host
@@ -42,10 +51,6 @@ from cyclescope.report.replicated import print_replicated, replicated_document
 from cyclescope.report.rundir import check_output, write_run_directory, write_seeds_directory
 from cyclescope.report.terminal import print_comparison
 from cyclescope.result import Outcome
-from emu.errors import ConfigError
-from personalities.base import get_personality
-
-DEFAULT_PERSONALITIES = "linux_like,libos"
 
 
 def add_to(app: typer.Typer) -> None:
@@ -53,26 +58,24 @@ def add_to(app: typer.Typer) -> None:
 
 
 def command(
-    personality: Annotated[str, typer.Option("--personality", help="Names, joined by commas.")] = DEFAULT_PERSONALITIES,
+    personality: Names = DEFAULT_NAMES,
     cpus: Cpus = 4,
     mem: Memory = "256M",
     uarch: Uarch = "skylake_sp",
     set_rows: Set = None,
     net: Net = "10G",
     timing: Timing = "fast",
-    requests: Annotated[int, typer.Option("--requests", help="Measured requests a personality.")] = 10_000,
-    warmup: Annotated[
-        int, typer.Option("--warmup", help="Requests before measuring, left out of every figure.")
-    ] = 1_000,
+    requests: Requests = 10_000,
+    warmup: Warmup = 1_000,
     seed: Seed = 1,
     load: Annotated[
         float, typer.Option("--load", help="Offered load, as a share of the slowest one's capacity.")
     ] = 0.7,
     rate: Annotated[float | None, typer.Option("--rate", help="Offered load [requests/s].")] = None,
     closed: Annotated[int | None, typer.Option("--closed", help="Closed loop with this many outstanding.")] = None,
-    keys: Annotated[int, typer.Option("--keys", help="Distinct keys.")] = 1_000,
-    flows: Annotated[int, typer.Option("--flows", help="Client UDP ports.")] = 64,
-    locks: Annotated[str, typer.Option("--locks", help="kvd's hash table: striped or global lock.")] = "striped",
+    keys: Keys = 1_000,
+    flows: Flows = 64,
+    locks: KvdLocks = "striped",
     quantum: Annotated[int, typer.Option("--quantum", help="vCPU quantum at timed levels [cycles].")] = 400,
     moderation: Annotated[int, typer.Option("--moderation", help="Interrupt moderation [us], 0 is off.")] = 0,
     cross_traffic: Annotated[
@@ -87,17 +90,15 @@ def command(
     quiet: Quiet = False,
 ) -> None:
     """Checks every option before the first guest boots."""
-    if locks not in ("striped", "global"):
-        raise ConfigError(f"--locks is {locks!r}: give striped or global")
     hardware = Hardware(
         cpus=cpus, memory_mib=memory_mib(mem), uarch=uarch, link_bps=rate_bps(net), quantum_cycles=quantum,
         moderation_us=moderation, cross_traffic=cross_traffic, rows=changed_rows(uarch, set_rows),
     )  # fmt: skip
     offered = Load(
         requests=requests, warmup=warmup, seed=seed, load=load, rate=rate, closed=closed, keys=keys, flows=flows,
-        locks=cast(Locks, locks),
+        locks=locks_of(locks),
     )  # fmt: skip
-    contenders = [get_personality(name) for name in personality.split(",")]
+    contenders = personalities_of(personality)
     check_json_option(json)
     if out is not None:
         check_output(out)

@@ -7,15 +7,17 @@ import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, cast
 
 import msgspec
 import typer
 
+from cyclescope.config import Locks
 from cyclescope.experiments.workers import host_processors
 from emu.errors import ConfigError
 from emu.uarch.changes import parse_changes
 from emu.uarch.table import load as load_table
+from personalities.base import Personality, get_personality
 
 Cpus = Annotated[int, typer.Option("--cpus", help="vCPUs of the guest, 1 to 16.")]
 Memory = Annotated[str, typer.Option("--mem", help="Guest RAM: 64M to 8G.")]
@@ -27,6 +29,13 @@ Set = Annotated[
 Net = Annotated[str, typer.Option("--net", help="Link rate: 1G, 10G, 25G, 40G, 100G ... (bit/s).")]
 Seed = Annotated[int, typer.Option("--seed", help="Seed of the load.")]
 Timing = Annotated[str, typer.Option("--timing", help="Timing level while measuring: fast or functional.")]
+Requests = Annotated[int, typer.Option("--requests", help="Measured requests a personality.")]
+Warmup = Annotated[int, typer.Option("--warmup", help="Requests before measuring, left out of every figure.")]
+Keys = Annotated[int, typer.Option("--keys", help="Distinct keys.")]
+Flows = Annotated[int, typer.Option("--flows", help="Client UDP ports.")]
+KvdLocks = Annotated[str, typer.Option("--locks", help="kvd's hash table: striped or global lock.")]
+Names = Annotated[str, typer.Option("--personality", help="Names, joined by commas.")]
+DEFAULT_NAMES = "linux_like,libos"
 Jobs = Annotated[
     int, typer.Option("--jobs", help="Processes of the host to use; 0 is one a processor. Results do not depend on it.")
 ]
@@ -56,6 +65,21 @@ def rate_bps(text: str) -> int:
     return int(float(match[1]) * (1e9 if match[2].upper() == "G" else 1e6))
 
 
+def locks_of(text: str) -> Locks:
+    """`--locks`. Raises ConfigError."""
+    if text not in ("striped", "global"):
+        raise ConfigError(f"--locks is {text!r}: give striped or global")
+    return cast(Locks, text)
+
+
+def personalities_of(names: str) -> list[Personality]:
+    """`--personality A,B`. Raises ConfigError for one that is not there, or named twice."""
+    found = [get_personality(name) for name in names.split(",")]
+    if len({personality.name for personality in found}) != len(found):
+        raise ConfigError("--personality: name each personality once")
+    return found
+
+
 def job_count(jobs: int) -> int:
     """`--jobs`; its upper bound is the runner's business."""
     if jobs < 0:
@@ -74,8 +98,8 @@ def row_changes(uarch: str, rows: Mapping[str, int]) -> str:
     return ", ".join(f"{name} {table[name].value:,} -> {value:,} {table[name].unit}" for name, value in rows.items())
 
 
-def check_json_option(target: str | None) -> None:
-    """Raises ConfigError when `--json FILE` cannot be written: tells before the run, not after it."""
+def check_json_option(target: str | None, option: str = "--json") -> None:
+    """Raises ConfigError when the option's file cannot be written: tells before the run, not after it."""
     if target is None or target == "-":
         return
     path = Path(target)
@@ -86,7 +110,7 @@ def check_json_option(target: str | None) -> None:
         if not existed:
             path.unlink()
     except OSError as error:
-        raise _json_unwritable(target, error) from error
+        raise _unwritable(option, target, error) from error
 
 
 def write_json_option(target: str, value: object) -> None:
@@ -96,11 +120,16 @@ def write_json_option(target: str, value: object) -> None:
         sys.stdout.buffer.write(text)
         sys.stdout.flush()
         return
+    write_option("--json", target, text)
+
+
+def write_option(option: str, target: str, text: bytes) -> None:
+    """The file an option names. Raises ConfigError."""
     try:
         Path(target).write_bytes(text)
     except OSError as error:
-        raise _json_unwritable(target, error) from error
+        raise _unwritable(option, target, error) from error
 
 
-def _json_unwritable(target: str, error: OSError) -> ConfigError:
-    return ConfigError(f"--json {target}: cannot be written ({error.strerror}); give another file, or -")
+def _unwritable(option: str, target: str, error: OSError) -> ConfigError:
+    return ConfigError(f"{option} {target}: cannot be written ({error.strerror}); give another file, or -")

@@ -201,6 +201,12 @@ static void upgrade(struct vcpu *v, uint32_t key) {
     v->counters[CS_N_UPGRADES]++;
 }
 
+static void note(struct vcpu *v, int cause, uint64_t latency) {       /* the detailed level: into the access under way; the slowest of its lines answers */
+    struct access *a = &v->log->at[v->log->n - 1];
+    if (latency > UINT32_MAX / 2) latency = UINT32_MAX / 2;
+    if ((uint32_t)latency > a->latency) { a->latency = (uint32_t)latency; a->cause = (uint8_t)cause; }
+}
+
 static void charge(struct vcpu *v, int cause, uint64_t cycles) {
     if (cycles > UINT32_MAX / 2) cycles = UINT32_MAX / 2;
     v->stall[cause] += (uint32_t)cycles; v->stall_total += (uint32_t)cycles;
@@ -249,9 +255,9 @@ static void data_line(struct vcpu *v, uint32_t key, bool write) {
         l2_find(c, key)[0] = key << 2 | ST_M;
         if (!(locked && c->filled == key) && a.latency < (uint32_t)c->upgrade_latency) { a.latency = (uint32_t)c->upgrade_latency; a.cause = CS_COHERENCE; }
     }
-    uint64_t now = cache_now(v), hidden = a.streamed || locked ? 0 : (uint64_t)(write ? c->store_hidden : v->cur ? v->cur->load_hidden : 0);
+    uint64_t now = cache_now(v), hidden = a.streamed || locked || v->log ? 0 : (uint64_t)(write ? c->store_hidden : v->cur ? v->cur->load_hidden : 0);
     uint64_t wait = a.latency > hidden ? a.latency - hidden : 0, done = now + a.latency;
-    if (wait && !write && !locked && !a.streamed) {
+    if (wait && !write && !locked && !a.streamed && !v->log) {
         uint64_t alone = wait;
         wait = overlapped(c, now, (uint32_t)wait, (uint32_t)hidden);
         done -= alone - wait;
@@ -263,7 +269,8 @@ static void data_line(struct vcpu *v, uint32_t key, bool write) {
         uint64_t late = done - now;
         wait = write && !locked ? (late > hidden ? late - hidden : 0) : late;
     }
-    charge(v, a.cause, wait);
+    if (v->log) { if (done - now > (uint64_t)c->load_latency) note(v, a.cause, done - now - (uint64_t)c->load_latency); }
+    else charge(v, a.cause, wait);
     if (k < L1_WAYS) l1_front(c, set, k, key << 2 | ST_M, done);
     else l1_fill(v, key, write ? ST_M : state == ST_M ? ST_E : state, done);   /* M in the L1 means written while there */
 }
@@ -273,7 +280,8 @@ void cache_slow(struct vcpu *v, uint64_t gpa, uint32_t size, bool write) {
     if (last >= v->machine->llc->dir_lines) return;            /* not RAM */
     if (v->caches->dtlb[(gpa >> 12) & (DTLB_SETS - 1)][0] != KEY(gpa >> 12)) {
         uint32_t walk = tlb_data(v, gpa);
-        if (walk) charge(v, CS_TLB, walk);
+        if (v->log) v->log->at[v->log->n - 1].walk = (uint16_t)(walk < UINT16_MAX ? walk : UINT16_MAX);
+        else if (walk) charge(v, CS_TLB, walk);
     }
     for (uint64_t line = first; line <= last; line++) {
         uint32_t set = (uint32_t)line & (L1_SETS - 1);
@@ -296,7 +304,8 @@ static void code_line(struct vcpu *v, uint32_t key) {
     for (k = 0; k < L1_WAYS - 1 && set[k]; k++) { }
     lru_front(set, k, key);
     c->epoch++;
-    if (latency > (uint32_t)c->fetch_hidden) charge(v, CS_FRONTEND, latency - (uint32_t)c->fetch_hidden);
+    if (v->log) v->fetch_wait += latency;
+    else if (latency > (uint32_t)c->fetch_hidden) charge(v, CS_FRONTEND, latency - (uint32_t)c->fetch_hidden);
 }
 
 static void rep_iteration(struct vcpu *v, const struct block *b, bool goes_on) {
@@ -317,7 +326,8 @@ void cache_fetch(struct vcpu *v, struct block *b) {
     c->prev = b; c->filled = 0;
     if (LIKELY(p != NULL)) {
         if (p->flags & (BLK_COND | BLK_INDIRECT | BLK_CALL | BLK_RET) && !v->event_cycles && branch_missed(c->branch, p, b)) {
-            charge(v, CS_BADSPEC, (uint64_t)c->mispredict);
+            if (v->log) v->refetch = true;
+            else charge(v, CS_BADSPEC, (uint64_t)c->mispredict);
             v->counters[CS_N_MISPREDICTS]++;
         }
         if (UNLIKELY(p->flags & BLK_CR3)) tlb_flush(v);
@@ -327,7 +337,8 @@ void cache_fetch(struct vcpu *v, struct block *b) {
     uint64_t first = b->code_gpa >> LINE_BITS, last = (b->code_gpa + (b->size ? b->size - 1 : 0)) >> LINE_BITS;
     if (last >= v->machine->llc->dir_lines) return;
     uint32_t walk = tlb_code(v, b->code_gpa);
-    if (walk) charge(v, CS_TLB, walk);
+    if (v->log) v->fetch_wait += walk;
+    else if (walk) charge(v, CS_TLB, walk);
     for (uint64_t line = first; line <= last; line++) code_line(v, KEY(line));
     b->code_line_stamp = c->epoch;
 }
@@ -357,7 +368,7 @@ static int vcpu_caches_new(struct vcpu *v) {
     c->branch = branch_new();
     c->epoch = 1;
 #define ROW(name) c->name = (int32_t)u->row[UA_##name];
-    ROW(fill_buffers) ROW(store_hidden) ROW(fetch_hidden) ROW(l2_latency) ROW(llc_latency) ROW(dram_latency) ROW(transfer_latency) ROW(upgrade_latency)
+    ROW(load_latency) ROW(fill_buffers) ROW(store_hidden) ROW(fetch_hidden) ROW(l2_latency) ROW(llc_latency) ROW(dram_latency) ROW(transfer_latency) ROW(upgrade_latency)
     ROW(stream_line) ROW(stlb_latency) ROW(walk_latency) ROW(mispredict) ROW(rep_startup) ROW(rep_line16)
 #undef ROW
     return c->l2 && c->branch ? 0 : -1;

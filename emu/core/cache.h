@@ -30,7 +30,7 @@ struct caches {
     struct { uint32_t page, line; } stream[STREAMS];
     struct branch *branch;
     uint32_t *l2; uint32_t l2_sets, l2_ways;
-    int32_t fill_buffers, store_hidden, fetch_hidden, l2_latency, llc_latency, dram_latency, transfer_latency, upgrade_latency, stream_line, stlb_latency, walk_latency,
+    int32_t load_latency, fill_buffers, store_hidden, fetch_hidden, l2_latency, llc_latency, dram_latency, transfer_latency, upgrade_latency, stream_line, stlb_latency, walk_latency,
         mispredict, rep_startup, rep_line16;
 };
 
@@ -44,11 +44,19 @@ enum { LLC_DIRTY = 1, LLC_DDIO = 2 };
 
 static inline uint64_t cache_now(const struct vcpu *v) { return v->clock + v->event_cycles + v->stall_total; }
 
+/* The access log's last entry is the access under way; beyond ACCESS_MAX they all share the last one. */
+static inline void log_access(struct access_log *log, uint64_t gpa, uint32_t size, bool write) {
+    uint32_t n = log->n;
+    if (LIKELY(n < ACCESS_MAX)) log->n = n + 1; else n = ACCESS_MAX - 1;
+    log->at[n] = (struct access){ .gpa = gpa, .size = size & 127, .write = write, .cause = CS_L1 };
+}
+
 void cache_slow(struct vcpu *, uint64_t gpa, uint32_t size, bool write);
 
 static inline __attribute__((always_inline)) void cache_hit(struct vcpu *v, uint64_t gpa, uint32_t size, bool write) {
     struct caches *c = v->caches;
     uint32_t set = (uint32_t)(gpa >> LINE_BITS) & (L1_SETS - 1);
+    if (v->log) log_access(v->log, gpa, size, write);
     if (LIKELY(c->quick[write][set] == (uint32_t)(gpa >> LINE_BITS) + 1
                && c->dtlb[(gpa >> 12) & (DTLB_SETS - 1)][0] == (uint32_t)(gpa >> 12) + 1
                && (gpa & (LINE - 1)) + size <= LINE)) {

@@ -45,7 +45,7 @@ static uint32_t flow_bound16(const struct uarch *u, const struct dop *d, uint32_
             struct flow_store name = { o->addr[0], o->addr[1], o->scale, o->segment, version[o->addr[0]], version[o->addr[1]], o->disp, 0 };
             struct flow_store *same = NULL;
             bool load = o->load && o->kind != DOP_SERIAL, store = o->store && o->kind != DOP_SERIAL;    /* a serialising row holds its memory time */
-            if (load || store)
+            if ((load || store) && o->naddr)
                 for (uint32_t k = 0; k < nstores && !same; k++)
                     if (stores[k].base == name.base && stores[k].index == name.index && stores[k].scale == name.scale && stores[k].segment == name.segment
                         && stores[k].disp == name.disp && stores[k].base_version == name.base_version && stores[k].index_version == name.index_version) same = &stores[k];
@@ -60,9 +60,9 @@ static uint32_t flow_bound16(const struct uarch *u, const struct dop *d, uint32_
             for (int k = 0; k < o->nwrites; k++) {
                 uint8_t r = o->writes[k];
                 ready[r] = at;
-                if (r < DREG_FLAGS) version[r]++;
+                if (r < DREG_CARRY) version[r]++;
             }
-            if (store) {
+            if (store && o->naddr) {
                 name.ready = at;
                 if (same) same->ready = at;
                 else { stores[next_store] = name; next_store = (next_store + 1) % FLOW_STORES; if (nstores < FLOW_STORES) nstores++; }
@@ -91,7 +91,7 @@ static uint32_t hidden_cycles(const struct uarch *u, const struct dop *d, uint32
             for (int k = 0; k < d[i].nreads; k++) from |= loaded[d[i].reads[k]];
             if (!d[i].load && !d[i].store) from |= address;             /* LEA */
             loads += d[i].load; chased += d[i].load && address;
-            for (int k = 0; k < d[i].nwrites; k++) if (d[i].writes[k] != DREG_FLAGS) loaded[d[i].writes[k]] = from;
+            for (int k = 0; k < d[i].nwrites; k++) if (d[i].writes[k] != DREG_FLAGS && d[i].writes[k] != DREG_CARRY) loaded[d[i].writes[k]] = from;
         }
     }
     uint32_t apart = (uint32_t)u->row[UA_load_hidden], together = (uint32_t)u->row[UA_chased_hidden];

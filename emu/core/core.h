@@ -84,6 +84,12 @@ typedef struct { const char *mnemonic; uint16_t uops16 /* micro-ops x16 */; uint
 CS_API int cs_insn_table(cs_world *, int machine, const cs_insn_cost *rows, int n);
 CS_API int cs_block_cost(cs_world *, int machine, const uint8_t *code, uint32_t n, uint32_t *cost16, uint32_t *ninsn, uint32_t *uncosted); /* static cost of one block, x16 cycles */
 
+/* A block's steady state under the detailed level's window model: `cycles` for `copies` runs of it. Unrolled: decoded each time; looped: from the
+ * micro-op cache. All its general registers hold `fill` at first, all memory is one page, every access hits the L1. */
+enum cs_predict_mode { CS_PREDICT_UNROLLED, CS_PREDICT_LOOP };
+typedef struct { uint64_t cycles; uint32_t copies, instructions, slots /* fused micro-ops */, uncosted; uint64_t slots_lost[CS_NCAUSES]; } cs_prediction;
+CS_API int cs_predict(cs_world *, int machine, const uint8_t *code, uint32_t n, int mode, uint64_t fill, cs_prediction *out);
+
 /* ---- symbols, components, ledger ---- */
 enum { CS_SYM_SPIN = 1, CS_SYM_IDLE = 2, CS_SYM_POLL = 4 };
 typedef struct { uint64_t start, end; uint32_t symbol; uint16_t component, flags; } cs_symbol;   /* [start, end), sorted, disjoint */

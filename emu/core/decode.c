@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Capstone's view of a block turned into what the cost model and the engine need. The only file that includes capstone.h. */
-#include "decode.h"
+#include "uop.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -50,7 +50,7 @@ static uint8_t reg_number(unsigned r) {
     if (r >= X86_REG_ENDING) return DREG_OTHER;
     return reg_of[r] ? reg_of[r] : DREG_OTHER;
 }
-static bool is_gpr(unsigned r) { uint8_t n = reg_number(r); return n >= DREG_GPR && n < DREG_FLAGS; }
+static bool is_gpr(unsigned r) { uint8_t n = reg_number(r); return n >= DREG_GPR && n < DREG_CARRY; }
 
 static void list_add(uint8_t *list, uint8_t *n, uint8_t max, uint8_t r) {
     if (r == DREG_NONE || r == DREG_OTHER) return;
@@ -155,6 +155,8 @@ static uint8_t idiom(const cs_insn *in) {
     const cs_x86 *x = &in->detail->x86;
     if (x->op_count < 2 || x->operands[0].type != X86_OP_REG || x->operands[1].type != X86_OP_REG) return DOP_PLAIN;
     bool same = x->operands[x->op_count - 1].type == X86_OP_REG && x->operands[x->op_count - 1].reg == x->operands[x->op_count - 2].reg;
+    if (same && x->op_count == 2 && x->operands[0].reg == x->operands[1].reg && in->id != X86_INS_XOR && in->id != X86_INS_SUB
+        && (in->id == X86_INS_MOV || in->id == X86_INS_MOVZX)) return DOP_PLAIN;      /* a register moved to itself is not eliminated */
     switch (in->id) {
     case X86_INS_XOR: case X86_INS_SUB: return same && x->operands[0].size >= 4 ? DOP_ZERO : DOP_PLAIN;
     case X86_INS_PXOR: case X86_INS_XORPS: case X86_INS_XORPD: case X86_INS_PSUBB: case X86_INS_PSUBW: case X86_INS_PSUBD: case X86_INS_PSUBQ:
@@ -167,6 +169,14 @@ static uint8_t idiom(const cs_insn *in) {
     case X86_INS_VMOVAPS: case X86_INS_VMOVAPD: case X86_INS_VMOVUPS: case X86_INS_VMOVUPD: case X86_INS_VMOVDQA: case X86_INS_VMOVDQU: return DOP_MOVE;
     }
     return DOP_PLAIN;
+}
+
+/* Rows whose instructions wait for everything before them (Intel SDM volume 3, serialising instructions; LFENCE and the like by their definition). */
+static bool drains(int row) {
+    switch (row) {
+    case UA_pause: case UA_rdtsc: case UA_sti: case UA_cli: case UA_swapgs: case UA_rdmsr: return false;
+    }
+    return true;
 }
 
 static bool has_group(const cs_insn *in, uint8_t g) {
@@ -183,23 +193,55 @@ static bool reads_destination(unsigned id) {
     return false;
 }
 
+#define FLAG_BITS(f) (X86_EFLAGS_MODIFY_##f | X86_EFLAGS_UNDEFINED_##f)
+static const uint64_t carry_written = FLAG_BITS(CF) | X86_EFLAGS_RESET_CF | X86_EFLAGS_SET_CF,
+    others_written = FLAG_BITS(OF) | FLAG_BITS(SF) | FLAG_BITS(ZF) | FLAG_BITS(AF) | FLAG_BITS(PF) | X86_EFLAGS_RESET_OF | X86_EFLAGS_RESET_SF | X86_EFLAGS_RESET_AF
+        | X86_EFLAGS_RESET_PF | X86_EFLAGS_RESET_ZF,
+    others_read = X86_EFLAGS_TEST_OF | X86_EFLAGS_TEST_SF | X86_EFLAGS_TEST_ZF | X86_EFLAGS_TEST_PF | X86_EFLAGS_TEST_AF;
+
+/* Carry apart from the other flags: INC keeps it, ADC waits for it alone. */
+static void list_add_flags(uint8_t *list, uint8_t *n, bool carry, bool others) {
+    if (carry || !others) list_add(list, n, DOP_REGS, DREG_CARRY);
+    if (others || !carry) list_add(list, n, DOP_REGS, DREG_FLAGS);
+}
+
+/* Dependency-breaking, but it does use a port: all ones. */
+static bool breaks_dependency(const cs_insn *in) {
+    const cs_x86 *x = &in->detail->x86;
+    if (x->op_count < 2 || x->operands[x->op_count - 1].type != X86_OP_REG || x->operands[x->op_count - 2].type != X86_OP_REG
+        || x->operands[x->op_count - 1].reg != x->operands[x->op_count - 2].reg) return false;
+    switch (in->id) {
+    case X86_INS_PCMPEQB: case X86_INS_PCMPEQW: case X86_INS_PCMPEQD: case X86_INS_PCMPEQQ:
+    case X86_INS_VPCMPEQB: case X86_INS_VPCMPEQW: case X86_INS_VPCMPEQD: case X86_INS_VPCMPEQQ: return true;
+    }
+    return false;
+}
+
 static void data_flow(const cs_insn *in, struct dop *d) {
     const cs_detail *t = in->detail; const cs_x86 *x = &t->x86;
     bool stack = in->id == X86_INS_PUSH || in->id == X86_INS_POP || in->id == X86_INS_CALL || in->id == X86_INS_RET;    /* RSP: the stack engine */
     bool rmw_width = x->op_count && x->operands[0].type == X86_OP_REG && is_gpr(x->operands[0].reg) && x->operands[0].size < 4;
     d->load = in->id == X86_INS_POP || in->id == X86_INS_RET;
+    bool independent = d->kind == DOP_ZERO || breaks_dependency(in);
+    d->stack = stack;
+    d->bytes = d->load ? 8 : 0;
     for (int i = 0; i < t->regs_read_count; i++) {
         uint8_t r = reg_number(t->regs_read[i]);
-        if (d->kind != DOP_ZERO && !(stack && r == DREG_RSP)) list_add(d->reads, &d->nreads, DOP_REGS, r);
+        if (independent || (stack && r == DREG_RSP)) continue;
+        if (r == DREG_FLAGS) list_add_flags(d->reads, &d->nreads, x->eflags & X86_EFLAGS_TEST_CF, x->eflags & others_read);
+        else list_add(d->reads, &d->nreads, DOP_REGS, r);
     }
     for (int i = 0; i < t->regs_write_count; i++) {
         uint8_t r = reg_number(t->regs_write[i]);
-        if (!(stack && r == DREG_RSP)) list_add(d->writes, &d->nwrites, DOP_REGS, r);
+        if (stack && r == DREG_RSP) continue;
+        if (r == DREG_FLAGS) list_add_flags(d->writes, &d->nwrites, x->eflags & carry_written, x->eflags & others_written);
+        else list_add(d->writes, &d->nwrites, DOP_REGS, r);
     }
     for (int i = 0; i < x->op_count; i++) {
         const cs_x86_op *o = &x->operands[i];
         if (o->type == X86_OP_REG) {
             uint8_t r = reg_number(o->reg), access = o->access;
+            d->stack_read |= r == DREG_RSP;
             if (!access) access = i ? CS_AC_READ : CS_AC_READ | CS_AC_WRITE;
             if ((access & CS_AC_READ || (!i && (rmw_width || reads_destination(in->id)))) && d->kind != DOP_ZERO) list_add(d->reads, &d->nreads, DOP_REGS, r);
             if (access & CS_AC_WRITE) list_add(d->writes, &d->nwrites, DOP_REGS, r);
@@ -209,6 +251,8 @@ static void data_flow(const cs_insn *in, struct dop *d) {
             d->addr[0] = d->addr[1] = DREG_NONE; d->naddr = 2;
             if (b != DREG_OTHER) d->addr[0] = b;
             if (k != DREG_OTHER) d->addr[1] = k;
+            d->stack_read |= b == DREG_RSP;
+            d->bytes = o->size;
             d->segment = (uint8_t)o->mem.segment; d->scale = (uint8_t)o->mem.scale;
             d->disp = o->mem.base == X86_REG_RIP ? o->mem.disp + (int64_t)in->address + in->size : o->mem.disp;
             if (in->id == X86_INS_LEA || has_group(in, X86_GRP_INVALID)) continue;
@@ -216,6 +260,7 @@ static void data_flow(const cs_insn *in, struct dop *d) {
             d->load |= !!(access & CS_AC_READ); d->store |= !!(access & CS_AC_WRITE);
         }
     }
+    if (in->id == X86_INS_PUSH || in->id == X86_INS_CALL) { d->store = true; d->bytes = 8; }
     if (in->id == X86_INS_MOVAPS || in->id == X86_INS_MOVSS || in->id == X86_INS_MOVSD || in->id == X86_INS_MOVUPS)
         d->load = d->store ? false : d->load;
 }
@@ -258,17 +303,60 @@ static uint32_t how_it_ends(const cs_insn *in) {
     return has_group(in, X86_GRP_JUMP) ? BLK_COND : 0;
 }
 
+/* What it does to its destination, where the sum can be followed without running it. */
+static void effect(const cs_insn *in, struct dop *d) {
+    const cs_x86 *x = &in->detail->x86;
+    if (!x->op_count || x->operands[0].type != X86_OP_REG || !is_gpr(x->operands[0].reg) || x->operands[0].size < 4) return;
+    bool immediate = x->op_count == 2 && x->operands[1].type == X86_OP_IMM, from = x->op_count == 2 && x->operands[1].type == X86_OP_REG && is_gpr(x->operands[1].reg);
+    d->writes_first = reg_number(x->operands[0].reg);
+    d->effect_narrow = x->operands[0].size == 4;
+    if (d->kind == DOP_ZERO) { d->effect = EFFECT_SET; d->effect_value = 0; return; }
+    switch (in->id) {
+    case X86_INS_MOV: case X86_INS_MOVABS:
+        if (immediate) { d->effect = EFFECT_SET; d->effect_value = x->operands[1].imm; }
+        else if (from && x->operands[1].size == x->operands[0].size && d->nreads == 1) d->effect = EFFECT_MOVE;
+        else if (d->load) d->effect = EFFECT_LOAD;
+        return;
+    case X86_INS_POP: d->effect = EFFECT_LOAD; return;
+    case X86_INS_ADD: case X86_INS_SUB:
+        if (immediate) { d->effect = EFFECT_ADD; d->effect_value = in->id == X86_INS_ADD ? x->operands[1].imm : -x->operands[1].imm; }
+        return;
+    case X86_INS_INC: case X86_INS_DEC: d->effect = EFFECT_ADD; d->effect_value = in->id == X86_INS_INC ? 1 : -1; return;
+    case X86_INS_LEA: d->effect = EFFECT_LEA; return;
+    }
+    if (has_group(in, X86_GRP_CMOV)) d->effect = EFFECT_CHOOSE;
+}
+
+/* Micro-fused pairs that part at issue because their address has an index: those that also have a destination of their own (three inputs would
+ * be one too many). Haswell and later keep the pairs whose destination is also a source, and plain stores. (Fog; Intel's optimisation manual.) */
+static uint8_t unlaminated(const cs_insn *in, const struct dop *d) {
+    const cs_x86 *x = &in->detail->x86;
+    if (!d->form || d->naddr < 2 || d->addr[1] == DREG_NONE || !d->load) return 0;
+    uint32_t unfused = 0;
+    for (int s = 0; s < d->form->nsets; s++) unfused += d->form->set[s].n16 / 16;
+    if (unfused <= d->form->uops16 / 16u) return 0;
+    if (d->store) return 1;
+    const cs_x86_op *o = &x->operands[0];
+    bool reads_it = o->type == X86_OP_REG && o->access & CS_AC_READ;
+    return x->op_count > 2 || !reads_it ? 1 : 0;
+}
+
 static void decode_one(const struct uarch *u, csh h, const cs_insn *in, struct dop *d, struct block *out) {
     const cs_x86 *x = &in->detail->x86;
     int row = serial_row(in), rep = rep_string(in);
     d->length = (uint8_t)in->size;
-    d->kind = row >= 0 ? DOP_SERIAL : rep ? DOP_REP : idiom(in);
+    d->kind = row >= 0 ? DOP_SERIAL : rep ? DOP_REP : in->id == X86_INS_NOP || in->id == X86_INS_ENDBR64 || in->id == X86_INS_ENDBR32 ? DOP_NOP : idiom(in);
     data_flow(in, d);
+    effect(in, d);
+    d->opcode = x->encoding.modrm_offset ? (uint8_t)(x->encoding.modrm_offset - 1) : 0;
+    d->branch = how_it_ends(in) != 0;
+    d->drains = row >= 0 && drains(row);
     d->lcp = x->prefix[2] && x->encoding.imm_size == 2;
     bool mem0 = x->op_count && x->operands[0].type == X86_OP_MEM;
     if (x->prefix[0] == X86_PREFIX_LOCK || (in->id == X86_INS_XCHG && (mem0 || (x->op_count == 2 && x->operands[1].type == X86_OP_MEM)))) {
         out->flags |= BLK_LOCKED;
         d->kind = DOP_SERIAL; row = UA_lock;
+        d->locked = true;
     }
     if (row == UA_cr3_write) out->flags |= BLK_CR3;
     if (row == UA_pio_issue) out->port_io = true;
@@ -282,6 +370,7 @@ static void decode_one(const struct uarch *u, csh h, const cs_insn *in, struct d
     if (d->kind == DOP_SERIAL || d->kind == DOP_REP) return;
     d->form = find_form(u, h, in);
     d->uncosted = !d->form && d->kind == DOP_PLAIN;
+    d->unlaminated = unlaminated(in, d);
 }
 
 /* Decodes up to DOP_MAX instructions; what Capstone does not know is one instruction of unknown form to the block's end. */
@@ -331,6 +420,16 @@ int decode_block(struct machine *m, const uint8_t *code, uint32_t size, struct b
     out->cost16 = c.cost16; out->serial16 = c.serial16; out->retire16 = c.retire16;
     out->load_hidden = (uint8_t)(c.load_hidden > UINT8_MAX ? UINT8_MAX : c.load_hidden);
     if (fill_marks(out, n, size, c.cost16 - c.serial16)) return world_fail(m->world, "out of memory for a block of %u instructions", n);
+    return 0;
+}
+
+int decode_uops(struct machine *m, const uint8_t *code, uint32_t size, uint32_t flags, uint64_t va, struct uops *out, struct dop **decoded) {
+    struct block b = { .flags = flags };
+    const struct uarch *u = m->uarch;
+    if (!u || !u->have_rows) return world_fail(m->world, "micro-ops: machine %d has no processor table", m->index);
+    uint32_t n = decode_all(u, code, size, &b);
+    if (uops_make(u, ops, n, va, out)) return world_fail(m->world, "out of memory for a block of %u instructions", n);
+    if (decoded) *decoded = ops;
     return 0;
 }
 

@@ -4,21 +4,27 @@
 #define CS_DECODE_H
 #include "uarch.h"
 
-enum { DREG_NONE = 0, DREG_GPR = 1 /* ..16 */, DREG_FLAGS = 17, DREG_VEC = 18 /* ..49 */, DREG_MM = 50 /* ..57 */, DREG_OTHER = 58, DREG_COUNT = 59 };
+enum { DREG_NONE = 0, DREG_GPR = 1 /* ..16 */, DREG_CARRY = 17, DREG_FLAGS = 18 /* the others */, DREG_VEC = 19 /* ..50 */,
+       DREG_MM = 51 /* ..58 */, DREG_OTHER = 59, DREG_COUNT = 60 };
 enum { DOP_MAX = 512, DOP_REGS = 12 };
 enum dop_kind {
     DOP_PLAIN,
     DOP_ZERO,             /* xor r,r and friends: no input, no port */
     DOP_MOVE,             /* register move the renamer does: no port, no latency */
+    DOP_NOP,              /* takes a slot, no port */
     DOP_SERIAL,           /* charged by a row alone */
     DOP_REP };            /* REP string iteration: charged by line elsewhere */
 
+enum dop_effect { EFFECT_NONE, EFFECT_MOVE, EFFECT_ADD, EFFECT_SET, EFFECT_LEA, EFFECT_LOAD, EFFECT_CHOOSE };    /* on its first destination, where that is simple (predict.c) */
+
 struct dop {
     const struct form *form;             /* NULL: the default rows (uncosted), or kind SERIAL/REP */
-    uint8_t kind, length, nreads, nwrites, naddr;
+    uint8_t kind, length, nreads, nwrites, naddr, bytes /* of its memory operand */, opcode /* offset of its opcode byte */, unlaminated /* slots more than decoded */;
+    bool branch, locked, drains /* SERIAL: waits for all before it */, stack /* moves RSP implicitly */, stack_read /* names RSP otherwise */;
     bool load, store, fused /* with the branch behind it */, uncosted, lcp /* a prefix that changes its length: the legacy decoder stalls */;
     uint8_t reads[DOP_REGS], writes[DOP_REGS], addr[3];
     uint8_t segment, scale; int64_t disp;  /* with addr[0] base and addr[1] index: the memory operand's name */
+    uint8_t effect, writes_first; bool effect_narrow; int64_t effect_value;
     uint32_t serial16;
 };
 

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Where micro-ops come from: the micro-op cache, or predecode and the decoders. Times are those at which a micro-op could issue: the depth of the
+ * pipe in front of issue is a constant that shows only when it is refilled (row mispredict).
+ *
+ * Legacy decode (Abel and Reineke, uiCA; Intel's optimisation manual): code is predecoded by aligned 16 bytes, up to predecode_width instructions a
+ * cycle; an instruction counts where its last byte lies. A length-changing prefix stalls. Of the decoders only the first takes instructions of more
+ * than one micro-op; more than four come from the microcode sequencer, alone.
+ */
+#include "window.h"
+
+static inline uint64_t later(uint64_t a, uint64_t b) { return a > b ? a : b; }
+
+static uint64_t predecode(struct window *w, const struct uop_insn *x, uint64_t address)
+{
+    struct frontend *f = &w->front;
+    uint64_t last = ((address + x->length - 1) >> 4) + 1, opcode = ((address + x->opcode) >> 4) + 1;
+    if (last != f->window) {
+        bool crosses = opcode == f->window && f->predecoded == w->limit.predecode_width;
+        f->predecode += 1 + crosses;
+        f->predecoded = 0;
+        f->window = last;
+    } else if (f->predecoded == w->limit.predecode_width) {
+        f->predecode++;
+        f->predecoded = 0;
+    }
+    if (x->lcp) f->predecode += w->limit.lcp;
+    f->predecoded++;
+    f->predecode = later(f->predecode, f->iq[(f->ninsn - w->limit.iq) & (IQ_MAX - 1)]);
+    return f->predecode;
+}
+
+void frontend_decode(struct window *w, const struct uop_insn *x, uint64_t address)
+{
+    struct frontend *f = &w->front;
+    uint64_t t = predecode(w, x, address) + 1;
+    if (x->joined) return;                             /* decoded with the one before */
+    t = later(t, w->idq[(w->slot - w->limit.idq + x->slots) & (IDQ_MAX - 1)]);
+    if (t > f->decode) { f->decode = t; f->decoded = f->decoded_slots = 0; }
+    else if (f->decoded == w->limit.decoders || (x->complex && f->decoded) || f->decoded_slots + x->slots > w->limit.decode_slots) {
+        f->decode++;
+        f->decoded = f->decoded_slots = 0;
+    }
+    f->decoded++;
+    f->decoded_slots += x->slots;
+    f->iq[f->ninsn++ & (IQ_MAX - 1)] = f->decode;
+    f->cycle = f->decode;
+    if (x->microcoded) {
+        f->cycle += w->limit.ms_switch;
+        f->left = f->rate = 4;
+        f->decode = f->cycle + (x->slots + 3) / 4;
+        f->decoded = w->limit.decoders;
+    } else {
+        f->left = f->rate = 64;
+    }
+}

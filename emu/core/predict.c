@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* A block's steady state, without a guest: the window model runs copies of it. Unrolled: one copy behind the other, by the decoders, as such
+ * blocks are measured. Looped: from the micro-op cache, each copy behind a taken branch.
+ *
+ * Which load meets which store depends on addresses. All general registers start with one value, as in BHive's measurements, and what
+ * can be followed is followed (moves, additions, LEA, stack); any other result is a value of its own. Addresses count
+ * modulo a page, for all pages are one there.
+ */
+#include "machine.h"
+#include "window.h"
+#include <stdlib.h>
+#include <string.h>
+
+enum { MIN_COPIES = 32, MAX_COPIES = 400, ENOUGH_INSNS = 4000 };
+
+struct values { uint64_t reg[17], memory, fresh; };
+
+static uint64_t fresh(struct values *s)
+{
+    s->fresh += 0x9e3779b97f4a7c15ull;
+    uint64_t x = s->fresh;
+    x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9ull;
+    x = (x ^ x >> 27) * 0x94d049bb133111ebull;
+    return (x ^ x >> 31) & ~63ull;
+}
+
+static uint64_t value(const struct values *s, uint8_t r) { return r >= DREG_GPR && r < DREG_CARRY ? s->reg[r - DREG_GPR] : 0; }
+static void set(struct values *s, uint8_t r, uint64_t v) { if (r >= DREG_GPR && r < DREG_CARRY) s->reg[r - DREG_GPR] = v; }
+
+static uint64_t address_of(const struct values *s, const struct dop *d)
+{
+    if (d->stack) return s->reg[DREG_RSP - DREG_GPR] - (d->store ? 8 : 0);
+    uint64_t a = (uint64_t)d->disp;
+    if (d->naddr) a += value(s, d->addr[0]);
+    if (d->naddr > 1) a += value(s, d->addr[1]) * d->scale;
+    return a & (PAGE - 1);
+}
+
+static void step(struct values *s, const struct dop *d)
+{
+    uint64_t *rsp = &s->reg[DREG_RSP - DREG_GPR];
+    uint64_t result = d->effect == EFFECT_MOVE ? value(s, d->reads[0]) : d->effect == EFFECT_ADD ? value(s, d->writes_first) + (uint64_t)d->effect_value
+        : d->effect == EFFECT_SET ? (uint64_t)d->effect_value : 0;
+    if (d->effect == EFFECT_LEA) result = (uint64_t)d->disp + value(s, d->addr[0]) + (d->naddr > 1 ? value(s, d->addr[1]) * d->scale : 0);
+    if (d->effect == EFFECT_LOAD) result = s->memory;
+    if (d->effect == EFFECT_CHOOSE) {
+        uint64_t other = d->load ? s->memory : value(s, d->reads[0] == d->writes_first ? d->reads[1] : d->reads[0]);
+        result = other == value(s, d->writes_first) ? other : fresh(s);
+    }
+    if (d->effect_narrow) result &= 0xffffffff;
+    for (int i = 0; i < d->nwrites; i++) set(s, d->writes[i], d->effect && d->writes[i] == d->writes_first ? result : fresh(s));
+    if (d->stack) *rsp += d->store ? -8ull : 8;
+}
+
+static uint32_t log_block(struct values *s, const struct dop *d, uint32_t n, struct access *log, uint32_t max)
+{
+    uint32_t k = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        if (d[i].load && k < max) log[k++] = (struct access){ .gpa = address_of(s, &d[i]), .size = d[i].bytes, .cause = CS_L1 };
+        if (d[i].store && k < max) log[k++] = (struct access){ .gpa = address_of(s, &d[i]), .size = d[i].bytes, .write = 1, .cause = CS_L1 };
+        step(s, &d[i]);
+    }
+    return k;
+}
+
+int cs_predict(cs_world *w, int machine, const uint8_t *code, uint32_t n, int mode, uint64_t fill, cs_prediction *out)
+{
+    struct machine *m = world_machine(w, machine);
+    struct uops b;
+    struct dop *decoded, *d = NULL;
+    if (!m) return -1;
+    if (!n || n > 4096) return world_fail(w, "A block of %u bytes is none; 1 to 4096 can be predicted.", n);
+    uint64_t va = 0;
+    if (decode_uops(m, code, n, 0, va, &b, &decoded)) return -1;
+    struct window *win = aligned_alloc(64, (sizeof *win + 63) & ~(size_t)63);
+    struct access *log = calloc(ACCESS_MAX, sizeof *log);
+    d = malloc((b.ninsn ? b.ninsn : 1) * sizeof *d);
+    if (!win || !log || !d) { free(win); free(log); free(d); uops_free(&b); return world_fail(w, "There is no memory for a prediction."); }
+    memcpy(d, decoded, b.ninsn * sizeof *d);
+    window_init(win, m->uarch);
+    win->front.cycle = win->front.decode = win->front.predecode = win->issue = win->retire = 16;
+    struct values s = { .memory = fill, .fresh = 1 };
+    for (int i = 0; i < 17; i++) s.reg[i] = fill;
+    s.reg[DREG_RSP - DREG_GPR] = fill + PAGE / 2;
+    *out = (cs_prediction){ .instructions = b.ninsn };
+    for (uint32_t i = 0; i < b.ninsn; i++) { out->uncosted += d[i].uncosted; out->slots += b.insn[i].joined ? 0 : b.insn[i].slots; }
+    uint32_t copies = ENOUGH_INSNS / (b.ninsn ? b.ninsn : 1);
+    copies = copies < MIN_COPIES ? MIN_COPIES : copies > MAX_COPIES ? MAX_COPIES : copies;
+    copies &= ~1u;
+    uint64_t half = 0; int64_t spent[CS_NCAUSES];
+    for (uint32_t c = 0; c < copies; c++) {
+        if (c == copies / 2) { half = win->retire; memcpy(spent, win->spent, sizeof spent); }
+        struct accesses a = { log, log_block(&s, d, b.ninsn, log, ACCESS_MAX), 0, 0 };
+        if (mode == CS_PREDICT_LOOP) win->front.left = 0;
+        window_place(win, &b, 0, b.ninsn, va, &a, mode == CS_PREDICT_UNROLLED);
+        if (mode == CS_PREDICT_UNROLLED) va += n;
+    }
+    out->copies = copies / 2;
+    out->cycles = win->retire - half;
+    for (int i = 0; i < CS_NCAUSES; i++) out->slots_lost[i] = (uint64_t)(win->spent[i] - spent[i]);
+    free(win); free(log); free(d); uops_free(&b);
+    return 0;
+}

@@ -6,7 +6,7 @@ import pytest
 
 from cyclescope.asm.flat import in_hexadecimal
 from emu.uarch.table import load
-from tests.uarch_harness import CALL, CODE32, COND, CR3, INDIRECT, IRET, LOCK, REP, RET, Decoded, TimingWorld
+from tests.uarch_harness import CALL, CODE32, COND, CR3, INDIRECT, IRET, JUMP, LOCK, REP, RET, Decoded, TimingWorld
 
 ROWS = dict(load("skylake_sp").core_rows())
 
@@ -88,7 +88,7 @@ def test_what_serialises_costs_its_row(world: TimingWorld, text: str, row: str) 
     ("text", "flags"),
     [
         ("iretq", IRET), ("rep movsb", REP), ("repne scasb", REP), ("lock inc dword ptr [rdi]", LOCK), ("xchg [rdi], eax", LOCK),
-        ("xchg eax, ebx", 0), ("mov cr3, rax", CR3), ("jne 0x40", COND), ("jmp 0x40", 0), ("jmp rax", INDIRECT),
+        ("xchg eax, ebx", 0), ("mov cr3, rax", CR3), ("jne 0x40", COND), ("jmp 0x40", JUMP), ("jmp rax", INDIRECT),
         ("call rax", CALL | INDIRECT),
         ("call 0x40", CALL), ("ret", RET), ("loop 0x40", COND), ("movsb", 0), ("add rax, rbx", 0), ("jmp [rax]", INDIRECT),
     ],

@@ -15,12 +15,12 @@ from emu.uarch.table import UarchTable, load
 
 HERE = Path(__file__).parent
 CORE = HERE.parent / "emu" / "core"
-SOURCES = ("uarch.c", "blockcost.c", "decode.c", "cache.c", "tlb.c", "branch.c")
+SOURCES = ("uarch.c", "blockcost.c", "decode.c", "uop.c", "cache.c", "tlb.c", "branch.c")
 COUNTERS = ("l1d_miss", "l1i_miss", "l2_miss", "llc_miss", "transfers", "upgrades", "tlb_walks", "mispredicts")
 FIRST_COUNTER = 11  # CS_N_L1D_MISS
 WRITE, LOCKED, FETCH, DMA, SAME_BLOCK = 1, 2, 4, 8, 16
 IRET, REP, LOCK, CR3, COND, INDIRECT, CALL, RET = 32, 64, 128, 256, 1024, 2048, 4096, 8192
-CODE32 = 32768
+CODE32, JUMP = 32768, 65536
 
 
 class _Row(ctypes.Structure):

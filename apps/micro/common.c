@@ -45,7 +45,7 @@ void micro_mark_end(void)
 
 void micro_window(const char *name, uint64_t n, void (*run)(uint64_t n))
 {
-    run(n / 4 + 1);     /* warm */
+    run(3 * n);         /* warm */
     for (uint64_t times = 1; times <= 3; times += 2) {
         micro_mark(name, n * times);
         run(n * times);

@@ -12,6 +12,7 @@ from cyclescope.cli.personalities import add_to as add_personalities
 from cyclescope.cli.replay import add_to as add_replay
 from cyclescope.cli.run import add_to as add_run
 from cyclescope.cli.sweep import add_to as add_sweep
+from cyclescope.cli.validate import add_to as add_validate
 
 app = typer.Typer(
     name="cyclescope",
@@ -21,5 +22,5 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for add in (add_compare, add_sweep, add_replay, add_run, add_asm, add_personalities, add_doctor):
+for add in (add_compare, add_sweep, add_replay, add_run, add_asm, add_personalities, add_doctor, add_validate):
     add(app)

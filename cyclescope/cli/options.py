@@ -28,7 +28,7 @@ Set = Annotated[
 ]
 Net = Annotated[str, typer.Option("--net", help="Link rate: 1G, 10G, 25G, 40G, 100G ... (bit/s).")]
 Seed = Annotated[int, typer.Option("--seed", help="Seed of the load.")]
-Timing = Annotated[str, typer.Option("--timing", help="Timing level while measuring: fast or functional.")]
+Timing = Annotated[str, typer.Option("--timing", help="Timing level while measuring: detailed, fast or functional.")]
 Requests = Annotated[int, typer.Option("--requests", help="Measured requests a personality.")]
 Warmup = Annotated[int, typer.Option("--warmup", help="Requests before measuring, left out of every figure.")]
 Keys = Annotated[int, typer.Option("--keys", help="Distinct keys.")]

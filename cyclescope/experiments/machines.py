@@ -11,7 +11,7 @@ from emu.uarch.table import load as load_table
 from emu.world import World
 
 MIB = 1 << 20
-LEVELS = {"functional": Level.FUNCTIONAL, "fast": Level.FAST}
+LEVELS = {level.name.lower(): level for level in Level}
 FUNCTIONAL_QUANTUM_CYCLES = 1_000
 
 

@@ -4,6 +4,7 @@
  * A block is charged when it ends (the next one starts), or part-way when the guest looks at a clock or a device. Costs are in
  * sixteenths of a cycle; the fraction is carried in the vCPU, so that the clock and the accounts agree to the cycle.
  */
+#include "detail.h"
 #include "follow.h"
 #include "machine.h"
 #include <stdlib.h>
@@ -11,7 +12,8 @@
 
 enum { FIRST_BITS = 12, MAX_CODE = 2 * PAGE };
 
-static inline uint32_t cost_of(const struct vcpu *v, const struct block *b) { return v->timed ? b->cost16 : (uint32_t)b->ninsn << 4; }
+/* static cost; the detailed level has none */
+static inline uint32_t cost_of(const struct vcpu *v, const struct block *b) { return v->window ? 0 : v->timed ? b->cost16 : (uint32_t)b->ninsn << 4; }
 
 static inline void advance(struct vcpu *v, uint32_t cost16)
 {
@@ -49,6 +51,7 @@ static void charge(struct vcpu *v, struct block *b, uint32_t part16, uint32_t in
         b->sum_retire16 += part16;
     }
     b->instructions += insns;
+    if (v->window) detail_block(v, b, v->cur_insns, v->cur_insns + insns);
     if (v->stall_total | v->event_cycles) block_pay(v, b);
     follow_block(v, b, from, v->clock);
 }
@@ -62,8 +65,8 @@ void cell_settle(struct vcpu *v, struct cell *c)
     b->runs += runs;
     b->instructions += runs * b->ninsn;
     b->sum16 += runs * c->cost16;
-    b->sum_serial16 += v->timed ? runs * b->serial16 : 0;
-    b->sum_retire16 += runs * (v->timed ? b->retire16 : c->cost16);
+    b->sum_serial16 += v->timed && !v->window ? runs * b->serial16 : 0;
+    b->sum_retire16 += runs * (v->timed && !v->window ? b->retire16 : c->cost16);
 }
 
 /* Sixteenths become whole cycles; what is left over goes to the next record, so that nothing is lost: the sum is the clock. */
@@ -105,6 +108,7 @@ void block_close(struct vcpu *v)
         uint64_t from = v->clock;
         if (UNLIKELY(++v->cell->quick == UINT32_MAX)) cell_settle(v, v->cell);
         advance(v, v->cell->cost16);
+        if (v->window) detail_block(v, b, 0, b->ninsn);
         if (v->stall_total | v->event_cycles) block_pay(v, b);
         follow_block(v, b, from, v->clock);
     } else {
@@ -203,6 +207,13 @@ static void resolve(struct machine *m, struct block *b)
     probes_resolve(m, b, user);
 }
 
+static bool with_uops(struct vcpu *v, struct block *b, const uint8_t *code)
+{
+    if (!v->window || b->uops || (b->uops = detail_uops(v->machine, code, b->size, b->flags, b->va, b->code_hash))) return true;
+    world_stop(v->machine->world, CS_FAULT, v, 0);
+    return false;
+}
+
 struct block *block_find(struct vcpu *v, uint64_t va, uint32_t size, bool user)
 {
     uint8_t code[MAX_CODE];
@@ -223,7 +234,7 @@ struct block *block_find(struct vcpu *v, uint64_t va, uint32_t size, bool user)
         for (struct block *b = v->table[slot(v, va)]; b; b = b->next)
             if (b->va == va && b->size == size && b->code_hash == hash && !(b->flags & BLK_USER) == !user && (b->flags & (BLK_CODE16 | BLK_CODE32)) == mode) {
                 b->code_gpa = gpa;
-                return b;
+                return with_uops(v, b, code) ? b : NULL;
             }
     struct block *b = aligned_alloc(64, sizeof *b + (64 - sizeof *b % 64) % 64);
     if (b) memset(b, 0, sizeof *b);
@@ -249,7 +260,7 @@ struct block *block_find(struct vcpu *v, uint64_t va, uint32_t size, bool user)
     b->next = v->table[slot(v, va)];
     v->table[slot(v, va)] = b;
     v->nblocks++;
-    return b;
+    return with_uops(v, b, code) ? b : NULL;
 }
 
 void cell_describe(struct vcpu *v, struct cell *c)

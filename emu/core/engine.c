@@ -6,6 +6,7 @@
  * at block starts, in INTR, SYSCALL and clock hooks, and in port hooks of blocks marked port_io; in MMIO callbacks it is restored.
  */
 #include "cache.h"
+#include "detail.h"
 #include "follow.h"
 #include "machine.h"
 #include "uarch.h"
@@ -139,6 +140,7 @@ static void on_block(uc_engine *uc, uint64_t va, uint32_t size, void *data)
         v->clock += total16 >> 4;
         v->frac16 = total16 & 15;
         if (UNLIKELY(++p->quick == UINT32_MAX)) cell_settle(v, p);
+        if (v->window) detail_block(v, p->block, 0, p->ninsn);
         if (UNLIKELY(v->stall_total | v->event_cycles)) block_pay(v, p->block);
         struct follow *f = v->follow;
         if (f->current) {
@@ -195,6 +197,7 @@ static void deliver_exception(struct vcpu *v, int vector)
     unicorn.x86_cpu_do_interrupt_x86_64(v->cpu);      /* a fault in here does not return: the hook is called again with it */
     v->delivering = -1;
     v->counters[vector == 14 ? CS_N_PAGE_FAULT : CS_N_EXCEPTION]++;
+    if (v->window) detail_event(v);
     v->event_cycles += event_row(v, UA_exception_entry);
     if (UNLIKELY(world(v)->trace != NULL)) {
         int64_t now = vcpu_ps(v, v->clock);
@@ -387,6 +390,7 @@ bool vcpu_deliver(struct vcpu *v, int vector, bool nmi, uint64_t token)
         trace_event(world(v), CS_T_INTERRUPT, v, (uint32_t)vector, now, now, env_rip(v), token);
     }
     unicorn.do_interrupt_x86_hardirq_x86_64(e, vector, 1);
+    if (v->window) detail_event(v);
     follow_interrupt(v, token);
     return true;
 }
@@ -526,9 +530,11 @@ static int set_memory_hooks(struct vcpu *v, bool on)
 int vcpu_set_level(struct vcpu *v, int level)
 {
     block_settle(v);                                  /* counts so far are of the old level; the flush gives every translation a new cell */
-    if (set_memory_hooks(v, level != CS_FUNCTIONAL)) return world_fail(world(v), "Unicorn refuses memory hooks.");
+    bool hooked = v->mem_hooked;
+    if (set_memory_hooks(v, level != CS_FUNCTIONAL) || (hooked == v->mem_hooked && unicorn.uc_ctl(v->uc, UC_CTL_WRITE(UC_CTL_TB_FLUSH, 0))))
+        return world_fail(world(v), "Unicorn refuses memory hooks.");
     v->timed = level != CS_FUNCTIONAL;
-    return 0;
+    return detail_set(v, level == CS_DETAILED);
 }
 
 int vcpu_new(struct machine *m, int index)
@@ -588,6 +594,7 @@ void vcpu_free(struct vcpu *v)
     if (v->uc) unicorn.uc_close(v->uc);
     free(v->nowhere);
     block_tables_free(v);
+    detail_free(v);
     lapic_free(v);
     if (v->follow) follow_free(v);
     for (struct high *h = v->high, *next; h; h = next) { next = h->next; free(h); }

@@ -53,3 +53,50 @@ void frontend_decode(struct window *w, const struct uop_insn *x, uint64_t addres
         f->left = f->rate = 64;
     }
 }
+
+/* ---- the micro-op cache: by 32-byte windows of code, each taking a way for every line of micro-ops ---- */
+
+/* True: it was there. It is now, most recent, unless the cache cannot hold it. */
+static bool cached(struct frontend *f, uint64_t window, uint32_t ways)
+{
+    uint64_t *set = &f->line[(window & (f->dsb_sets - 1)) * f->dsb_ways], key = window + 1;
+    if (!ways) return false;
+    if (LIKELY(set[0] == key)) return true;
+    uint32_t n = 0, had = 0;
+    for (uint32_t i = 0; i < f->dsb_ways; i++) {           /* the others close ranks */
+        if (set[i] == key) had++;
+        else set[n++] = set[i];
+    }
+    uint32_t take = had > ways ? had : ways;
+    if (n > f->dsb_ways - take) n = f->dsb_ways - take;    /* the oldest leave */
+    for (uint32_t i = n; i-- > 0;) set[i + take] = set[i];
+    for (uint32_t i = 0; i < take; i++) set[i] = key;
+    for (uint32_t i = n + take; i < f->dsb_ways; i++) set[i] = 0;
+    return had != 0;
+}
+
+bool frontend_enter(struct window *w, const struct uops *u, uint64_t va, uint32_t size, bool refetch, uint32_t late)
+{
+    struct frontend *f = &w->front;
+    bool straight = va == f->next, legacy = false;
+    f->next = va + size;
+    if (UNLIKELY(refetch)) {
+        f->cycle = later(f->cycle, w->branch_done + w->limit.refetch - 1);
+        f->left = 0;
+        w->front_cause = CS_BADSPEC;
+    }
+    f->cycle += late;
+    uint64_t window = va >> 5;
+    for (uint32_t i = 0; i < u->nwindows; i++) legacy |= !cached(f, window + i, u->window[i]);
+    if (!straight || window != f->last_window) f->left = 0;
+    f->last_window = (va + size - 1) >> 5;
+    if (legacy) {
+        if (!f->legacy || refetch || late) f->predecode = later(f->predecode, f->cycle), f->decode = later(f->decode, f->cycle);
+        if (!straight) { f->window = 0; f->predecoded = 0; }
+    } else {
+        f->rate = w->limit.dsb_width;
+        if (f->legacy) f->left = 0;
+    }
+    f->legacy = legacy;
+    return legacy;
+}

@@ -7,6 +7,7 @@
  *   lapic.c    local APIC, its timer, IPIs, INIT/SIPI       serial.c  16550 transmitter, debug-exit port
  *   slice.c    who runs next, and for how long (cs_run)
  *   block.c    block records: one per (vCPU, address, code); closing a block charges it
+ *   detail.c   the detailed level's seam: blocks into window.c (placement) by way of frontend.c, as micro-ops (uop.c)      predict.c  a block alone
  *   decode.c   Capstone: a block's static cost, instruction marks, flags          uarch.c  processor table rows
  *   cache.c    L1I/L1D/L2 per vCPU, shared LLC with directory (MESI-class), DMA    tlb.c   TLBs
  *   ledger.c   symbols, accounts      request.c  requests, tokens      follow.c, follow.h  threads, levels      probe.c  probes     trace.c  raw events
@@ -58,6 +59,7 @@ struct block {            /* canonical record: one per (vCPU, va, size, code byt
     uint8_t rep_bytes;    /* BLK_REP: bytes an iteration moves or stores (decode.c, for cache.c) */
     uint8_t load_hidden;  /* cycles of a load's latency that are no stall, by how many of its loads wait for other loads (decode.c, for cache.c) */
     struct insn_mark *marks;                     /* ninsn of them */
+    const struct uops *uops;                     /* at the detailed level (detail.c) */
     uint64_t code_hash; struct block *next;      /* hash chain */
     struct cell *own;                            /* for translations that have no cell of their own */
     uint64_t sum16, sum_serial16, sum_retire16;  /* static cost of what has run, not yet in cycles (block_settle) */
@@ -89,7 +91,8 @@ struct vcpu {
     bool timed;           /* machine->level != CS_FUNCTIONAL */
     bool refetch;         /* at the detailed level: the branch that led to cur was mispredicted; */
     uint32_t fetch_wait, resteer;                /* cycles its code came late (L1I, ITLB); the decoder's bubble (BTB). Set by cache_fetch, taken by the window */
-    struct window *window; struct access_log *log;               /* NULL but at the detailed level (window.c) */
+    struct window *window; struct access_log *log;               /* NULL but at the detailed level (detail.c) */
+    struct detail *detail;                       /* where both lie */
     uint64_t slice_limit; /* the real slice end; slice_end is 0 while the block hook must look at every block (attention) */
     int64_t next_ps;      /* when it can run next: its clock, its wake-up while halted, INT64_MAX when nothing is due (slice.c) */
     int delivering;       /* vector on its way through the IDT, -1: none; 8 at a shutdown is a triple fault */
@@ -111,7 +114,7 @@ struct vcpu {
 struct machine {
     cs_world *world; int index; int ncpus; struct vcpu *vcpu[CS_MAX_VCPUS];
     uint64_t hz, ram_bytes, cycle_limit; uint8_t *ram; int level;
-    struct uarch *uarch; struct llc *llc; struct symbols *symbols[2]; struct probes *probes; struct memory *memory; struct serial *serial;
+    struct uarch *uarch; struct llc *llc; struct symbols *symbols[2]; struct probes *probes; struct memory *memory; struct serial *serial; struct uop_table *uops;
     uint64_t ps_num, ps_den;                     /* ps = cycles * num / den, lowest terms */
 };
 struct cs_world { cs_callbacks cb; int nmachines; struct machine *machine[64]; struct requests *requests; struct trace *trace;

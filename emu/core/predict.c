@@ -91,8 +91,9 @@ int cs_predict(cs_world *w, int machine, const uint8_t *code, uint32_t n, int mo
     for (uint32_t c = 0; c < copies; c++) {
         if (c == copies / 2) { half = win->retire; memcpy(spent, win->spent, sizeof spent); }
         struct accesses a = { log, log_block(&s, d, b.ninsn, log, ACCESS_MAX), 0, 0 };
-        if (mode == CS_PREDICT_LOOP) win->front.left = 0;
-        window_place(win, &b, 0, b.ninsn, va, &a, mode == CS_PREDICT_UNROLLED);
+        bool legacy = mode == CS_PREDICT_UNROLLED;
+        if (!legacy) win->front.left = 0;
+        window_place(win, &b, 0, b.ninsn, va, &a, legacy);
         if (mode == CS_PREDICT_UNROLLED) va += n;
     }
     out->copies = copies / 2;

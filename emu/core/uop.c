@@ -166,6 +166,7 @@ static void serial(struct maker *m, const struct dop *d)
     results(o, d);
     if (d->load) o->flags |= UOP_LOAD;
     if (d->store) o->flags |= UOP_STORE_DATA;
+    if (d->drains && !d->load && !d->store) o->flags |= UOP_REST;
     o->bytes = d->bytes;
 }
 

@@ -14,7 +14,7 @@ enum { UOP_LOAD = 1, UOP_STORE_ADDRESS = 2, UOP_STORE_DATA = 4,
        UOP_STACK = 512,      /* PUSH, POP, CALL, RET: the stack engine moves RSP */
        UOP_STACK_READ = 1024 /* names RSP otherwise: costs a micro-op if the stack engine has moved it */,
        UOP_WINDOW = 2048 /* first of a 32-byte window of code: the micro-op cache delivers one a cycle */, UOP_REP = 4096,
-       UOP_DRAIN = 8192 /* UOP_SERIAL: waits for all before it */ };
+       UOP_DRAIN = 8192 /* UOP_SERIAL: waits for all before it */, UOP_REST = 16384 /* UOP_SERIAL: reads memory that its operands do not name */ };
 enum { REG_SINK = DREG_COUNT /* nobody reads it */, REG_LOADED, REG_CHAIN, REG_DATA, REG_COUNT };
 enum { UOP_SOURCES = 4, UOP_RESULTS = 4 };
 

@@ -82,7 +82,7 @@ static inline uint64_t book(struct window *w, int port, uint64_t from)
 static void lose(struct window *w, uint64_t from, uint64_t to, int64_t lost)
 {
     int64_t left = lost, rate = (int64_t)w->limit.retire_width, part;
-#define TAKE(cycles, cause) do { part = (int64_t)(cycles) * rate; if (part > left) part = left; w->spent[cause] += part; left -= part; } while (0)
+#define TAKE(cycles, cause) do { part = (int64_t)(cycles) * rate; if (part > left) part = left; w->spent[cause] += part; w->touched |= 1u << (cause); left -= part; } while (0)
     (void)from; (void)to;
     if (w->slot_cause == CS_SERIALISING) TAKE(to - from + 1, CS_SERIALISING);
     TAKE(w->slot_miss, w->slot_cause);
@@ -109,6 +109,7 @@ void window_finish_slot(struct window *w)
     }
     w->retired++;
     w->spent[CS_RETIRING]++;
+    w->touched |= 1u << CS_RETIRING;
     w->rob[w->slot & (ROB_MAX - 1)] = at;
     if (w->slot_load) { w->slot_load = false; w->load_slot[(w->nloads - 1) & (BUFFER_MAX - 1)] = at; }
     if (w->slot_store) {
@@ -208,6 +209,8 @@ static void serial(struct window *w, const struct uop *u, struct accesses *a)
     for (int i = 0; i < UOP_SOURCES; i++) from = later(from, w->ready[u->src[i]]);
     if (u->flags & UOP_LOAD) { const struct access *x = take(a, false, u->bytes); if (x) miss = x->latency + x->walk; }
     if (u->flags & UOP_STORE_DATA) { const struct access *x = take(a, true, u->bytes); if (x && x->latency + x->walk > miss) miss = x->latency + x->walk; }
+    if (u->flags & UOP_REST)              /* IRET and the like: whatever else was read */
+        for (const struct access *x; (x = take(a, false, 0));) miss += x->latency + x->walk;
     if (u->flags & UOP_DRAIN) from = later(from, w->last_done);
     if (u->flags & UOP_LOCKED) from = later(from, later(w->store_commit, w->loads_from));
     uint64_t done = from + u->cost + miss;
@@ -217,9 +220,34 @@ static void serial(struct window *w, const struct uop *u, struct accesses *a)
     w->slot_cause = CS_SERIALISING;
 }
 
+/* An iteration of a string instruction: its cycles are rows of the table (cache.c), its misses overlap as loads' and stores' do. */
+static void repeat(struct window *w, const struct uop *u, struct accesses *a)
+{
+    uint64_t from = later(w->issue + 1, w->loads_from);
+    const struct access *x = u->flags & UOP_LOAD ? take(a, false, u->bytes) : NULL, *y = u->flags & UOP_STORE_DATA ? take(a, true, u->bytes) : NULL;
+    if (x && x->latency) {
+        uint64_t *fill = &w->fill[w->nfills % w->limit.fills];
+        from = later(from, *fill);
+        *fill = from + x->walk + x->latency;
+        w->fill_line[w->nfills++ % w->limit.fills] = x->gpa >> 6;
+        w->last_fill = later(w->last_fill, *fill);
+    }
+    uint64_t done = from + (x ? x->walk + x->latency : 0);
+    if (x && (x->latency || x->walk)) { w->slot_cause = x->cause; w->slot_miss = x->latency; w->slot_walk = x->walk; }
+    if (y) {
+        uint64_t free = w->store_slot[(w->nstores - w->limit.stores) & (BUFFER_MAX - 1)];
+        if (free > w->issue) issue_to(w, free);
+        w->nstores++;
+        w->slot_store = done + y->latency + y->walk;
+        w->forward_from = w->nforwards;
+    }
+    finish(w, u, from, from, done, false);
+}
+
 static inline void place(struct window *w, const struct uop *u, struct accesses *a)
 {
     if (UNLIKELY(u->flags & (UOP_SERIAL | UOP_LOCKED))) { serial(w, u, a); return; }
+    if (UNLIKELY(u->flags & UOP_REP)) { repeat(w, u, a); return; }
     if (!u->ports) {
         uint64_t done = u->flags & UOP_MOVE ? w->ready[u->src[0]] : 0;
         bool from_load = u->flags & UOP_MOVE && w->loaded[u->src[0]];
@@ -346,6 +374,7 @@ void window_start(struct window *w, uint64_t clock)
 {
     if (clock <= w->retire) return;
     issue_to(w, clock);
+    w->spent[CS_RETIRING] -= w->retired;  /* of a cycle that is now somebody else's */
     w->retire = clock;
     w->retired = 0;
     if (w->front.cycle < clock) { w->front.cycle = clock; w->front.left = 0; }

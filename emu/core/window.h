@@ -15,7 +15,7 @@
 #define CS_WINDOW_H
 #include "uop.h"
 
-enum { HORIZON = 1024, PORTS = 16, ROB_MAX = 512, IDQ_MAX = 256, BUFFER_MAX = 128, FILL_MAX = 32, IQ_MAX = 32, FORWARDS = 64, DSB_MAX = 64 * 8 };
+enum { HORIZON = 1024, PORTS = 16, ROB_MAX = 512, IDQ_MAX = 256, BUFFER_MAX = 128, FILL_MAX = 32, IQ_MAX = 32, FORWARDS = 64, DSB_MAX = 64 * 12 };
 
 enum { DREG_RSP = DREG_GPR + 4 };
 struct forward { uint64_t granule /* address / 8, + 1; 0: empty */; uint64_t data /* when the store's data is there */, commit /* when it has left the store buffer */; uint8_t from, to; };
@@ -29,7 +29,7 @@ struct frontend {                        /* frontend.c; cycles at which a micro-
     uint32_t ninsn; uint64_t iq[IQ_MAX];                 /* when the last ones left the instruction queue */
     bool legacy;                         /* delivered by the decoders last */
     uint64_t line[DSB_MAX]; uint32_t dsb_sets, dsb_ways; /* micro-op cache: window address + 1 by set, most recent first, a way for every line it takes */
-    uint64_t last_window;                /* 32-byte window delivered last, + 1 */
+    uint64_t last_window, next;          /* 32-byte window delivered last; where straight-line code goes on */
 };
 
 struct window_limits { uint32_t width, retire_width, rob, scheduler, loads, stores, idq, iq, fills, predecode_width, decoders, decode_slots, lcp, dsb_width, ms_switch,
@@ -59,12 +59,12 @@ struct window {
     uint64_t slot_done, slot_issue, slot_ready, slot_dispatch; uint8_t slot_cause, slot_front; uint16_t slot_walk; uint32_t slot_miss; bool slot_open, slot_load; uint64_t slot_store;
     uint8_t front_cause;                 /* why the front end is late, if it is: CS_FRONTEND or CS_BADSPEC */
     int64_t spent[CS_NCAUSES];           /* retire slots, not yet given to a block as cycles */
-    uint64_t clock;                      /* cycles given so far */
+    uint32_t touched;                    /* causes with something spent, a bit each */
+    bool legacy;                         /* the block under way comes from the decoders */
     struct frontend front;
     void (*witness)(void *, const struct uop *, uint32_t index, const uint64_t times[4], int port); void *witness_data;    /* for timelines: issue, ready, dispatch, done */
 };
 
-int window_new(struct vcpu *); void window_free(struct vcpu *);
 void window_init(struct window *, const struct uarch *);
 void window_start(struct window *, uint64_t clock);                /* everything before has ended by then: after idling, an event, a device access */
 
@@ -75,8 +75,6 @@ void window_place(struct window *, const struct uops *, uint32_t from, uint32_t 
 void window_finish_slot(struct window *);                          /* retires the slot under way */
 
 /* frontend.c */
-void frontend_block(struct window *, const struct uops *, uint64_t va, uint32_t from, uint32_t to);    /* from the micro-op cache; false: not all there */
-void frontend_decode(struct window *, const struct uop_insn *, uint64_t address);                      /* one instruction, by the decoders */
-bool frontend_cached(struct frontend *, const struct uops *, uint64_t va, uint32_t from, uint32_t to);
-void frontend_refetch(struct window *, uint64_t cycle);
+bool frontend_enter(struct window *, const struct uops *, uint64_t va, uint32_t size, bool refetch, uint32_t late);   /* a block begins: true: decoders deliver it, false: the micro-op cache */
+void frontend_decode(struct window *, const struct uop_insn *, uint64_t address);                                     /* one instruction, by the decoders */
 #endif

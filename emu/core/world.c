@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Opening the library; worlds and machines; errors, stopping, and what anybody may ask. */
+#include "detail.h"
 #include "machine.h"
 #include <stdarg.h>
 #include <stdio.h>
@@ -76,6 +77,7 @@ static void machine_free(struct machine *m)
     if (!m) return;
     caches_free(m);
     for (int i = 0; i < m->ncpus; i++) vcpu_free(m->vcpu[i]);
+    detail_tables_free(m);
     uarch_free(m);
     symbols_free(m);
     probes_free(m);
@@ -151,7 +153,7 @@ int cs_set_level(cs_world *w, int machine, int level)
 {
     struct machine *m = world_machine(w, machine);
     if (!m) return -1;
-    if (level != CS_FUNCTIONAL && level != CS_FAST) return world_fail(w, "There is no timing level %d.", level);
+    if (level < CS_FUNCTIONAL || level > CS_DETAILED) return world_fail(w, "There is no timing level %d.", level);
     if (w->running) return world_fail(w, "The timing level changes between runs only.");
     if (level != CS_FUNCTIONAL && !m->llc) return world_fail(w, "Machine %d has no processor table, which timing needs.", machine);
     for (int i = 0; i < m->ncpus; i++) if (vcpu_set_level(m->vcpu[i], level)) return -1;

@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The detailed level: where a vCPU's blocks meet its window. A block is placed when it closes, with the accesses its hooks logged; what the
+ * retire clock moved is the block's, by cause. Whatever else moves the vCPU's clock (idling, events, devices) finds the window drained.
+ */
+#include "detail.h"
+#include "window.h"
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- micro-ops of a block, once a machine: vCPUs run the same code ---- */
+enum { SHARED_BITS = 12 };
+struct shared { struct uops uops; struct shared *next; uint64_t hash; uint32_t size, mode, offset; uint8_t code[]; };
+struct uop_table { struct shared *slot[1 << SHARED_BITS]; };
+
+const struct uops *detail_uops(struct machine *m, const uint8_t *code, uint32_t size, uint32_t flags, uint64_t va, uint64_t hash)
+{
+    uint32_t mode = flags & (BLK_CODE16 | BLK_CODE32), offset = (uint32_t)va & 31;
+    if (!m->uops && !(m->uops = calloc(1, sizeof *m->uops))) { world_fail(m->world, "There is no memory for micro-ops."); return NULL; }
+    struct shared **at = &m->uops->slot[(hash ^ hash >> 20 ^ offset) & ((1 << SHARED_BITS) - 1)];
+    for (struct shared *s = *at; s; s = s->next)
+        if (s->hash == hash && s->size == size && s->mode == mode && s->offset == offset && !memcmp(s->code, code, size)) return &s->uops;
+    struct shared *s = malloc(sizeof *s + size);
+    if (!s) { world_fail(m->world, "There is no memory for micro-ops."); return NULL; }
+    *s = (struct shared){ .next = *at, .hash = hash, .size = size, .mode = mode, .offset = offset };
+    memcpy(s->code, code, size);
+    if (decode_uops(m, code, size, mode, va, &s->uops, NULL)) { free(s); return NULL; }
+    *at = s;
+    return &s->uops;
+}
+
+void detail_tables_free(struct machine *m)
+{
+    for (int i = 0; m->uops && i < 1 << SHARED_BITS; i++)
+        for (struct shared *s = m->uops->slot[i], *next; s; s = next) { next = s->next; uops_free(&s->uops); free(s); }
+    free(m->uops);
+    m->uops = NULL;
+}
+
+/* ---- a vCPU enters and leaves the level ---- */
+struct detail { struct window window; struct access_log log; };
+
+int detail_set(struct vcpu *v, bool on)
+{
+    if (on && !v->detail) {
+        if (!(v->detail = aligned_alloc(64, (sizeof *v->detail + 63) & ~(size_t)63))) return world_fail(v->machine->world, "There is no memory for vCPU %d's window.", v->index);
+        window_init(&v->detail->window, v->machine->uarch);
+        v->detail->log.n = 0;
+    }
+    if (on && !v->window) window_start(&v->detail->window, v->clock);
+    v->window = on ? &v->detail->window : NULL;
+    v->log = on ? &v->detail->log : NULL;
+    v->refetch = false;
+    v->fetch_wait = v->resteer = 0;
+    return 0;
+}
+
+void detail_free(struct vcpu *v)
+{
+    free(v->detail);
+    v->detail = NULL;
+    v->window = NULL;
+    v->log = NULL;
+}
+
+/* ---- blocks ---- */
+
+/* What the retire clock moved becomes whole cycles by cause; fractions wait for the next block. */
+static void give(struct vcpu *v, struct window *w)
+{
+    uint64_t left = w->retire - v->clock;
+    int64_t rate = w->limit.retire_width;
+    v->stall_total += (uint32_t)left;
+    for (uint32_t causes = w->touched; causes && left; causes &= causes - 1) {
+        int c = __builtin_ctz(causes);
+        if (w->spent[c] < rate) { if (w->spent[c] <= 0) w->touched &= ~(1u << c); continue; }
+        uint64_t n = (uint64_t)w->spent[c] / (uint64_t)rate;
+        if (n > left) n = left;
+        v->stall[c] += (uint32_t)n;
+        w->spent[c] -= (int64_t)n * rate;
+        left -= n;
+    }
+    v->stall[CS_RETIRING] += (uint32_t)left;
+    w->spent[CS_RETIRING] -= (int64_t)left * rate;
+}
+
+void detail_block(struct vcpu *v, const struct block *b, uint32_t from, uint32_t to)
+{
+    struct window *w = v->window;
+    const struct uops *u = b->uops;
+    if (v->clock > w->retire) window_start(w, v->clock);
+    if (!from) w->legacy = frontend_enter(w, u, b->va, b->size, v->refetch, v->fetch_wait + v->resteer);
+    v->refetch = false;
+    v->fetch_wait = v->resteer = 0;
+    struct accesses a = { v->log->at, v->log->n, 0, 0 };
+    window_place(w, u, from, to, b->va, &a, w->legacy);
+    v->log->n = 0;
+    give(v, w);
+}
+
+/* What an interrupt's or exception's delivery read and wrote: no micro-ops of ours, but their misses take time. */
+void detail_event(struct vcpu *v)
+{
+    for (uint32_t i = 0; i < v->log->n; i++) {
+        const struct access *a = &v->log->at[i];
+        if (a->write) continue;                        /* into the store buffer */
+        v->stall[a->cause] += a->latency;
+        v->stall[CS_TLB] += a->walk;
+        v->stall_total += a->latency + a->walk;
+    }
+    v->log->n = 0;
+}

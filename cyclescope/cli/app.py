@@ -11,6 +11,7 @@ from cyclescope.cli.doctor import add_to as add_doctor
 from cyclescope.cli.personalities import add_to as add_personalities
 from cyclescope.cli.replay import add_to as add_replay
 from cyclescope.cli.run import add_to as add_run
+from cyclescope.cli.sensitivity import add_to as add_sensitivity
 from cyclescope.cli.sweep import add_to as add_sweep
 from cyclescope.cli.validate import add_to as add_validate
 
@@ -22,5 +23,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for add in (add_compare, add_sweep, add_replay, add_run, add_asm, add_personalities, add_doctor, add_validate):
+COMMANDS = (
+    add_compare, add_sweep, add_sensitivity, add_replay, add_run, add_asm, add_personalities, add_doctor, add_validate,
+)  # fmt: skip
+for add in COMMANDS:
     add(app)

@@ -7,7 +7,7 @@ import pytest
 
 from emu.uarch.table import load
 from tests.cache_referee import LINE, PAGE, Referee
-from tests.uarch_harness import CALL, COND, CR3, DMA, FETCH, LOCKED, REP, RET, SAME_BLOCK, WRITE, TimingWorld
+from tests.uarch_harness import CALL, COND, CR3, DMA, FETCH, JUMP, LOCKED, REP, RET, SAME_BLOCK, WRITE, TimingWorld
 
 ROWS = dict(load("skylake_sp").core_rows())
 SMALL = {"l2_kib": 64, "l2_ways": 8, "llc_kib_per_vcpu": 44, "llc_ways": 11}  # so that random streams fill them
@@ -163,17 +163,17 @@ def test_a_cr3_write_empties_the_tlb() -> None:
         assert flushed["tlb"] == plain["tlb"] + 10 * ROWS["walk_latency"]
 
 
-def test_loops_are_learnt_and_noise_is_not() -> None:
-    def mispredicted(outcomes: list[bool]) -> int:
+def test_a_mispredicted_branch_costs_its_row() -> None:
+    def mispredicted(outcomes: list[bool]) -> float:
         with TimingWorld() as world:
             blocks = []
             for taken in outcomes:
-                blocks += [(0x1000, 8, COND, 0), (0x2000 if taken else 0x1008, 8, 0, 0)]
-            return world.run(blocks).get("badspec", 0) // ROWS["mispredict"]
+                blocks += [(0x1000, 8, COND, 0), (0x2000 if taken else 0x1008, 8, JUMP, 0)]
+            return world.run(blocks).get("badspec", 0) / ROWS["mispredict"]
 
     rng = random.Random(1)
-    assert mispredicted([True] * 500) < 20
-    assert mispredicted([i % 4 != 0 for i in range(2000)]) < 100
+    assert mispredicted([True] * 500) == 1
+    assert mispredicted([i % 4 != 0 for i in range(2000)]) < 40
     assert 350 < mispredicted([rng.random() < 0.5 for _ in range(1000)]) < 650
 
 

@@ -55,7 +55,7 @@ CS_API int u_decode(cs_world *w, const uint8_t *code, uint32_t n, uint16_t flags
 }
 
 /* Blocks (va, size, flags) run one after the other on vCPU 0; cycles charged by cause. Code lies where its address says. */
-CS_API void u_run(cs_world *w, const uint64_t *va, const uint32_t *size, const uint16_t *flags, const uint8_t *rep_bytes, int n, uint32_t stall[CS_NCAUSES]) {
+CS_API void u_run(cs_world *w, const uint64_t *va, const uint32_t *size, const uint32_t *flags, const uint8_t *rep_bytes, int n, uint32_t stall[CS_NCAUSES]) {
     struct vcpu *v = w->machine[0]->vcpu[0];
     struct block *b = calloc((size_t)n + 1, sizeof *b);
     for (int i = 0; i < n; i++) {

@@ -16,7 +16,10 @@ from emu.uarch.table import UarchTable, load
 HERE = Path(__file__).parent
 CORE = HERE.parent / "emu" / "core"
 SOURCES = ("uarch.c", "blockcost.c", "decode.c", "uop.c", "cache.c", "tlb.c", "branch.c")
-COUNTERS = ("l1d_miss", "l1i_miss", "l2_miss", "llc_miss", "transfers", "upgrades", "tlb_walks", "mispredicts")
+COUNTERS = (
+    "l1d_miss", "l1i_miss", "l2_miss", "llc_miss", "transfers", "upgrades", "tlb_walks", "mispredicts", "uncosted",
+    "resteers",
+)  # fmt: skip
 FIRST_COUNTER = 11  # CS_N_L1D_MISS
 WRITE, LOCKED, FETCH, DMA, SAME_BLOCK = 1, 2, 4, 8, 16
 IRET, REP, LOCK, CR3, COND, INDIRECT, CALL, RET = 32, 64, 128, 256, 1024, 2048, 4096, 8192
@@ -32,6 +35,10 @@ class _Form(ctypes.Structure):
         ("mnemonic", ctypes.c_char_p), ("uops16", ctypes.c_uint16), ("latency", ctypes.c_uint16),
         ("ports", ctypes.c_uint32), ("recip16", ctypes.c_uint16), ("flags", ctypes.c_uint16),
     )  # fmt: skip
+
+
+class _Branch(ctypes.Structure):
+    _fields_ = (("end", ctypes.c_uint64), ("next", ctypes.c_uint64), ("kind", ctypes.c_uint32), ("pad", ctypes.c_uint32))
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,13 +127,21 @@ class TimingWorld:
         self._check(self.lib.cs_test_access(self.handle, 0, vcpu, ctypes.c_uint64(gpa), size, flags, advance, stall))
         return {name: stall[i] for i, name in enumerate(CAUSES) if stall[i]}
 
+    def branches(self, stream: Sequence[tuple[int, int, int]], vcpu: int = 0) -> list[int]:
+        """Branches (kind, address behind it, where control went) through a vCPU's predictors (cs_test_branch); its answers."""
+        n = len(stream)
+        raw = (_Branch * n)(*(_Branch(end, to, kind, 0) for kind, end, to in stream))
+        answers = (ctypes.c_uint8 * n)()
+        self._check(self.lib.cs_test_branch(self.handle, 0, vcpu, raw, n, answers))
+        return list(answers)
+
     def run(self, blocks: Sequence[tuple[int, int, int, int]]) -> dict[str, int]:
         """Blocks (address, size, flags, rep_bytes) on vCPU 0, from cold caches; cycles by cause."""
         n = len(blocks)
         stall = (ctypes.c_uint32 * len(CAUSES))()
         self.lib.u_run(
             self.handle, (ctypes.c_uint64 * n)(*(b[0] for b in blocks)), (ctypes.c_uint32 * n)(*(b[1] for b in blocks)),
-            (ctypes.c_uint16 * n)(*(b[2] for b in blocks)), (ctypes.c_uint8 * n)(*(b[3] for b in blocks)), n, stall,
+            (ctypes.c_uint32 * n)(*(b[2] for b in blocks)), (ctypes.c_uint8 * n)(*(b[3] for b in blocks)), n, stall,
         )  # fmt: skip
         return {name: stall[i] for i, name in enumerate(CAUSES) if stall[i]}
 

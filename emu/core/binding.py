@@ -69,6 +69,7 @@ class Counter(enum.IntEnum):
     TLB_WALKS = 17
     MISPREDICTS = 18
     UNCOSTED = 19
+    RESTEERS = 20
 
 
 class CoreStop(NamedTuple):

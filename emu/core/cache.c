@@ -319,20 +319,37 @@ static void rep_iteration(struct vcpu *v, const struct block *b, bool goes_on) {
     c->rep_acc16 &= 15;
 }
 
+static void branch_done(struct vcpu *v, const struct block *p, uint64_t next) {
+    struct caches *c = v->caches;
+    enum branch_answer answer = branch_next(c->branch, p->flags, p->va + p->size, next);
+    if (LIKELY(answer == BRANCH_RIGHT)) return;
+    if (answer == BRANCH_MISSED) {
+        v->counters[CS_N_MISPREDICTS]++;
+        if (v->log) v->refetch = true; else charge(v, CS_BADSPEC, (uint64_t)c->mispredict);
+    } else {
+        v->counters[CS_N_RESTEERS]++;
+        if (v->log) v->resteer = (uint32_t)c->resteer;
+    }
+}
+
+void cache_diverted(struct vcpu *v, bool whole, uint64_t next) {
+    struct caches *c = v->caches;
+    if (whole && !v->diverted && c && c->l2 && c->prev && c->prev->flags & BLK_BRANCH)
+        branch_next(c->branch, c->prev->flags, c->prev->va + c->prev->size, next);     /* resolved, but no one fetches there now */
+    v->diverted = true;
+}
+
 void cache_fetch(struct vcpu *v, struct block *b) {
     struct caches *c = v->caches;
     const struct block *p = c->prev;
     if (UNLIKELY(!c->l2)) return;
     c->prev = b; c->filled = 0;
     if (LIKELY(p != NULL)) {
-        if (p->flags & (BLK_COND | BLK_INDIRECT | BLK_CALL | BLK_RET) && !v->event_cycles && branch_missed(c->branch, p, b)) {
-            if (v->log) v->refetch = true;
-            else charge(v, CS_BADSPEC, (uint64_t)c->mispredict);
-            v->counters[CS_N_MISPREDICTS]++;
-        }
+        if (LIKELY(p->flags & BLK_BRANCH && !v->diverted)) branch_done(v, p, b->va);
         if (UNLIKELY(p->flags & BLK_CR3)) tlb_flush(v);
     }
-    if (UNLIKELY(b->flags & BLK_REP)) rep_iteration(v, b, p && p->flags & BLK_REP && p->va + p->size == b->va + b->size && !v->event_cycles);
+    if (UNLIKELY(b->flags & BLK_REP)) rep_iteration(v, b, p && p->flags & BLK_REP && p->va + p->size == b->va + b->size && !v->diverted);
+    v->diverted = false;
     if (LIKELY(b->code_line_stamp == c->epoch)) return;
     uint64_t first = b->code_gpa >> LINE_BITS, last = (b->code_gpa + (b->size ? b->size - 1 : 0)) >> LINE_BITS;
     if (last >= v->machine->llc->dir_lines) return;
@@ -365,11 +382,11 @@ static int vcpu_caches_new(struct vcpu *v) {
     c->l2_ways = (uint32_t)u->row[UA_l2_ways];
     c->l2_sets = (uint32_t)(u->row[UA_l2_kib] * 1024 / LINE / u->row[UA_l2_ways]);
     c->l2 = calloc((size_t)c->l2_sets * c->l2_ways, sizeof *c->l2);
-    c->branch = branch_new();
+    c->branch = branch_new(u);
     c->epoch = 1;
 #define ROW(name) c->name = (int32_t)u->row[UA_##name];
     ROW(load_latency) ROW(fill_buffers) ROW(store_hidden) ROW(fetch_hidden) ROW(l2_latency) ROW(llc_latency) ROW(dram_latency) ROW(transfer_latency) ROW(upgrade_latency)
-    ROW(stream_line) ROW(stlb_latency) ROW(walk_latency) ROW(mispredict) ROW(rep_startup) ROW(rep_line16)
+    ROW(stream_line) ROW(stlb_latency) ROW(walk_latency) ROW(mispredict) ROW(resteer) ROW(rep_startup) ROW(rep_line16)
 #undef ROW
     return c->l2 && c->branch ? 0 : -1;
 }
@@ -388,7 +405,7 @@ static int geometry(cs_world *w, const struct uarch *u) {
     if (ways < 2 || ways > LLC_MAX_WAYS || !sets || sets * ways * LINE != r[UA_llc_kib_per_vcpu] * 1024 || !r[UA_ddio_ways] || r[UA_ddio_ways] > ways)
         return world_fail(w, "processor table: the LLC must have 2 to %d ways that divide its size, and 1 or more of them for DDIO", LLC_MAX_WAYS);
     if (!r[UA_fill_buffers]) return world_fail(w, "processor table: there must be a fill buffer");
-    return 0;
+    return branch_geometry(w, u);
 }
 
 int caches_new(struct machine *m) {

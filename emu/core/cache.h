@@ -9,7 +9,7 @@
  */
 #ifndef CS_CACHE_H
 #define CS_CACHE_H
-#include "internal.h"
+#include "branch.h"
 
 enum { LINE_BITS = 6, LINE = 1 << LINE_BITS, L1_SETS = 64, L1_WAYS = 8, L2_MAX_WAYS = 16, LLC_MAX_WAYS = 16 };
 enum { DTLB_SETS = 16, DTLB_WAYS = 4, ITLB_SETS = 16, ITLB_WAYS = 8, STLB_SETS = 128, STLB_WAYS = 12, STREAMS = 16 };
@@ -31,7 +31,7 @@ struct caches {
     struct branch *branch;
     uint32_t *l2; uint32_t l2_sets, l2_ways;
     int32_t load_latency, fill_buffers, store_hidden, fetch_hidden, l2_latency, llc_latency, dram_latency, transfer_latency, upgrade_latency, stream_line, stlb_latency, walk_latency,
-        mispredict, rep_startup, rep_line16;
+        mispredict, resteer, rep_startup, rep_line16;
 };
 
 struct dir_line { uint64_t mtime; uint16_t sharers; uint8_t owner /* vCPU + 1, of E or M */, writer /* vCPU + 1 at mtime */, in_llc; uint8_t pad[3]; };
@@ -69,9 +69,6 @@ static inline __attribute__((always_inline)) void cache_hit(struct vcpu *v, uint
 /* tlb.c: by physical page at this level (Unicorn's hooks give no virtual addresses); cycles, 0 on a first-level hit */
 uint32_t tlb_data(struct vcpu *, uint64_t gpa);
 uint32_t tlb_code(struct vcpu *, uint64_t gpa);
-/* branch.c: p ran, b comes next; true: mispredicted */
-struct branch *branch_new(void); void branch_free(struct branch *);
-bool branch_missed(struct branch *, const struct block *p, const struct block *b);
 
 #define NO_MEMMOVE __asm__ volatile("")      /* keeps a short loop a loop: k is 1 as a rule, and memmove costs more */
 

@@ -99,7 +99,7 @@ CS_API int cs_ledger_components(cs_world *, int machine, int vcpu, cs_account ou
 CS_API int cs_ledger_symbols(cs_world *, int machine, int vcpu, cs_account *out, uint32_t nsymbols);
 enum { CS_N_SYSCALL, CS_N_INTERRUPT, CS_N_IPI, CS_N_PAGE_FAULT, CS_N_EXCEPTION, CS_N_CR3_WRITE, CS_N_HLT, CS_N_MMIO, CS_N_PIO, CS_N_SLICES, CS_N_TRANSLATIONS,
        CS_N_L1D_MISS, CS_N_L1I_MISS, CS_N_L2_MISS, CS_N_LLC_MISS, CS_N_TRANSFERS, CS_N_UPGRADES, CS_N_TLB_WALKS, CS_N_MISPREDICTS,
-       CS_N_UNCOSTED /* instructions, in blocks first seen, that the table lacks */, CS_N_COUNTERS = 32 };
+       CS_N_UNCOSTED /* instructions, in blocks first seen, that the table lacks */, CS_N_RESTEERS, CS_N_COUNTERS = 32 };
 CS_API int cs_counters(cs_world *, int machine, int vcpu, uint64_t out[CS_N_COUNTERS]);
 
 /* ---- probes and requests ---- */
@@ -135,4 +135,6 @@ CS_API uint64_t cs_trace_read(cs_world *, cs_event *out, uint64_t max, uint64_t 
 enum { CS_TEST_WRITE = 1, CS_TEST_LOCKED = 2, CS_TEST_FETCH = 4, CS_TEST_DMA = 8 /* a device writes */, CS_TEST_SAME_BLOCK = 16 /* as the access before */ };
 CS_API int cs_test_access(cs_world *, int machine, int vcpu, uint64_t gpa, uint32_t size, uint32_t flags,
                           uint32_t advance /* cycles that pass first */, uint32_t stall[CS_NCAUSES]);   /* the clock then moves by the stalls' sum */
+typedef struct { uint64_t end /* address behind the branch */, next /* where control went */; uint32_t kind /* block_flags: BLK_COND, .. */, pad; } cs_branch;
+CS_API int cs_test_branch(cs_world *, int machine, int vcpu, const cs_branch *, int n, uint8_t *answers /* branch_answer */);
 #endif

@@ -298,6 +298,7 @@ static uint32_t how_it_ends(const cs_insn *in) {
     case X86_INS_RET: return BLK_RET;
     case X86_INS_JMP: return direct ? BLK_JUMP : BLK_INDIRECT;
     case X86_INS_IRET: case X86_INS_IRETD: case X86_INS_IRETQ: return BLK_IRET;
+    case X86_INS_LJMP: case X86_INS_LCALL: case X86_INS_RETF: case X86_INS_RETFQ: return 0;       /* far: not predicted, they serialise */
     case X86_INS_LOOP: case X86_INS_LOOPE: case X86_INS_LOOPNE: return BLK_COND;
     }
     return has_group(in, X86_GRP_JUMP) ? BLK_COND : 0;

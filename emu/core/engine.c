@@ -188,6 +188,7 @@ static void deliver_exception(struct vcpu *v, int vector)
 {
     uint64_t rip = env_rip(v);
     rewind_software_interrupt(v, rip);
+    if (v->timed) cache_diverted(v, !v->cur || rip - v->cur->va >= v->cur->size, rip);
     block_close_before(v, rip);
     if (UNLIKELY(v->iret_pending)) {                  /* an IRET that did return, to a page whose fetch faults */
         v->iret_pending = false;
@@ -383,6 +384,7 @@ bool vcpu_deliver(struct vcpu *v, int vector, bool nmi, uint64_t token)
         return false;
     }
     if (nmi) e->hflags2 |= HF2_NMI;
+    if (v->timed) cache_diverted(v, true, env_rip(v));
     v->counters[CS_N_INTERRUPT]++;
     v->event_cycles += event_row(v, UA_interrupt_entry);
     if (UNLIKELY(world(v)->trace != NULL)) {
@@ -474,6 +476,7 @@ void vcpu_reset(struct vcpu *v)
     v->halted = false;
     v->started = false;
     v->iret_pending = false;
+    v->diverted = true;
 }
 
 void vcpu_start_pvh(struct vcpu *v, uint32_t entry, uint32_t ebx, uint32_t eax)
@@ -534,6 +537,7 @@ int vcpu_set_level(struct vcpu *v, int level)
     if (set_memory_hooks(v, level != CS_FUNCTIONAL) || (hooked == v->mem_hooked && unicorn.uc_ctl(v->uc, UC_CTL_WRITE(UC_CTL_TB_FLUSH, 0))))
         return world_fail(world(v), "Unicorn refuses memory hooks.");
     v->timed = level != CS_FUNCTIONAL;
+    v->diverted = true;                               /* whatever ran last at a timed level, something else comes next */
     return detail_set(v, level == CS_DETAILED);
 }
 

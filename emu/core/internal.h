@@ -9,7 +9,7 @@
  *   block.c    block records: one per (vCPU, address, code); closing a block charges it
  *   detail.c   the detailed level's seam: blocks into window.c (placement) by way of frontend.c, as micro-ops (uop.c)      predict.c  a block alone
  *   decode.c   Capstone: a block's static cost, instruction marks, flags          uarch.c  processor table rows
- *   cache.c    L1I/L1D/L2 per vCPU, shared LLC with directory (MESI-class), DMA    tlb.c   TLBs
+ *   cache.c    L1I/L1D/L2 per vCPU, shared LLC with directory (MESI-class), DMA    tlb.c   TLBs     branch.c  branch predictors
  *   ledger.c   symbols, accounts      request.c  requests, tokens      follow.c, follow.h  threads, levels      probe.c  probes     trace.c  raw events
  */
 #ifndef CS_INTERNAL_H
@@ -89,6 +89,7 @@ struct vcpu {
     uint32_t event_cycles;/* cost of an event (interrupt entry, exception, SYSCALL), charged with the next block, cause CS_EVENT */
     bool ran, halted, started, stop_requested, iret_pending;
     bool timed;           /* machine->level != CS_FUNCTIONAL */
+    bool diverted;        /* an interrupt or exception came between the last block and the next: its branch leads elsewhere (cache_diverted) */
     bool refetch;         /* at the detailed level: the branch that led to cur was mispredicted; */
     uint32_t fetch_wait, resteer;                /* cycles its code came late (L1I, ITLB); the decoder's bubble (BTB). Set by cache_fetch, taken by the window */
     struct window *window; struct access_log *log;               /* NULL but at the detailed level (detail.c) */
@@ -149,6 +150,7 @@ void uarch_free(struct machine *);                                /* cs_uarch (u
 
 void cache_access(struct vcpu *, uint64_t gpa, uint32_t size, bool write);    /* from the memory hooks, timed levels, RAM only: adds to v->stall; cache_hit in cache.h is its inline front */
 void cache_fetch(struct vcpu *, struct block *);                  /* instruction side */
+void cache_diverted(struct vcpu *, bool whole, uint64_t next);   /* the IDT takes over; whole: the last block ran to its end, and would have gone on at next */
 void cache_dma(struct machine *, uint64_t gpa, uint64_t n, bool write, int64_t time_ps);
 int caches_new(struct machine *); void caches_free(struct machine *); void caches_reset(struct machine *);
 void tlb_flush(struct vcpu *); /* CR3 write */

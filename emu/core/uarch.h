@@ -26,7 +26,10 @@
     R(l2_latency) R(llc_latency) R(dram_latency) R(transfer_latency) R(upgrade_latency) \
     R(load_hidden) R(chased_hidden) R(fill_buffers) R(store_hidden) R(fetch_hidden) R(stream_line) \
     /* address translation */ \
-    R(dtlb_entries) R(dtlb_ways) R(itlb_entries) R(itlb_ways) R(stlb_entries) R(stlb_ways) R(stlb_latency) R(walk_latency)
+    R(dtlb_entries) R(dtlb_ways) R(itlb_entries) R(itlb_ways) R(stlb_entries) R(stlb_ways) R(stlb_latency) R(walk_latency) \
+    /* branch prediction; tage_history1 to 4: one tagged table each, in taken branches, 0: no such table */ \
+    R(bimodal_entries) R(tage_entries) R(tage_ways) R(tage_history1) R(tage_history2) R(tage_history3) R(tage_history4) R(branch_address_bit) \
+    R(btb_entries) R(btb_ways) R(resteer) R(indirect_entries) R(return_entries)
 
 enum uarch_row {
 #define R(name) UA_##name,

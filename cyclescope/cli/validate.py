@@ -4,21 +4,35 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
-from cyclescope.cli.options import Json, Quiet, Timing, Uarch, check_json_option, write_json_option
+from cyclescope.cli.options import (
+    Json,
+    Quiet,
+    Set,
+    Timing,
+    Uarch,
+    changed_rows,
+    check_json_option,
+    write_json_option,
+    write_option,
+)
 from cyclescope.cli.progress import shown
+from cyclescope.experiments.validate.kernels import compare_kernels
 from cyclescope.experiments.validate.micro import run_experiments
-from cyclescope.report.validation import print_figures
-from emu.uarch.table import load as load_table
+from cyclescope.report.validation import print_figures, print_kernels
+from cyclescope.report.validation_pictures import chase_picture, kernels_picture
+from emu.errors import ConfigError
 
 MISSED = 1
 WIDTH = 150
 
-Only = Annotated[str, typer.Option("--only", help="Experiments' names, joined by commas.")]
+Only = Annotated[str, typer.Option("--only", help="Names, joined by commas, of what to run.")]
+Svg = Annotated[Path | None, typer.Option("--svg", help="Write the picture to this file.")]
 
 validate_app = typer.Typer(no_args_is_help=False, add_completion=False, rich_markup_mode=None)
 
@@ -32,25 +46,74 @@ def everything(context: typer.Context) -> int:
     """Hold the processor model against others' figures and the host's; without a subcommand, everything there is."""
     if context.invoked_subcommand is not None:
         return 0
-    return micro()
+    return max(micro(), kernels())
 
 
 @validate_app.command("micro", help="Guest microbenchmarks against the processor table's figures; 1 if a bound is missed.")
 def micro(
-    uarch: Uarch = "skylake_sp", timing: Timing = "fast", only: Only = "", json: Json = None, quiet: Quiet = False
+    uarch: Uarch = "skylake_sp",
+    set_rows: Set = None,
+    timing: Timing = "fast",
+    only: Only = "",
+    svg: Svg = None,
+    json: Json = None,
+    quiet: Quiet = False,
 ) -> int:
     """Exit code 1 when a bound is missed."""
     check_json_option(json)
-    load_table(uarch)
+    check_json_option(None if svg is None else str(svg), "--svg")
+    rows = changed_rows(uarch, set_rows)
     with shown(quiet) as progress:
-        figures = run_experiments(uarch, timing, [name for name in only.split(",") if name], progress)
+        figures = run_experiments(uarch, timing, _names(only), rows, progress)
     missed = sum(not figure.ok for figure in figures)
+    if svg is not None:
+        picture = chase_picture(figures, f"Pointer chase, random order: {uarch}, {timing}")
+        if picture is None:
+            raise ConfigError("--svg draws the pointer chase: let --only hold chase")
+        write_option("--svg", str(svg), picture.encode())
     if json is not None:
-        document = {"uarch": uarch, "timing": timing, "missed": missed, "figures": [f.document() for f in figures]}
-        write_json_option(json, document)
+        told = [figure.document() for figure in figures]
+        write_json_option(json, {"uarch": uarch, "rows": rows, "timing": timing, "missed": missed, "figures": told})
     if json != "-":
         print_figures(_console(), figures, f"Microbenchmarks in guests: {uarch}, {timing}")
     return MISSED if missed else 0
+
+
+@validate_app.command("kernels", help="The same real kernels on this host and in a guest; 1 if their costs' orders differ.")
+def kernels(
+    uarch: Uarch = "skylake_sp",
+    set_rows: Set = None,
+    timing: Timing = "fast",
+    only: Only = "",
+    svg: Svg = None,
+    json: Json = None,
+    quiet: Quiet = False,
+) -> int:
+    """Exit code 1 when the rank correlation over all points is below its bound."""
+    check_json_option(json)
+    check_json_option(None if svg is None else str(svg), "--svg")
+    rows = changed_rows(uarch, set_rows)
+    with shown(quiet) as progress:
+        comparison = compare_kernels(uarch, timing, _names(only), rows, progress)
+    figures = comparison.figures()
+    missed = sum(not figure.ok for figure in figures)
+    heading = f"Kernels on the host and in a guest: {uarch}, {timing}"
+    if svg is not None:
+        write_option("--svg", str(svg), kernels_picture(comparison, heading).encode())
+    if json is not None:
+        document = {
+            "uarch": uarch, "rows": rows, "timing": timing, "host": comparison.host, "missed": missed,
+            "points": [point.document() for point in comparison.points],
+            "figures": [figure.document() for figure in figures],
+        }  # fmt: skip
+        write_json_option(json, document)
+    if json != "-":
+        print_kernels(_console(), comparison, heading)
+    return MISSED if missed else 0
+
+
+def _names(text: str) -> list[str]:
+    return [name for name in text.split(",") if name]
 
 
 def _console() -> Console:

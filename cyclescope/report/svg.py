@@ -25,16 +25,24 @@ class Line:
     ringed: Sequence[tuple[float, float]] = ()
 
 
-def line_chart(title: str, x_label: str, y_label: str, lines: Sequence[Line]) -> str:
-    """x from 0, y logarithmic between powers of ten. Values are above 0."""
+def line_chart(
+    title: str, x_label: str, y_label: str, lines: Sequence[Line], x_ticks: Sequence[tuple[float, str]] = ()
+) -> str:
+    """x from 0 or, with ticks of one's own, logarithmic from the first to the last; y logarithmic between powers of ten.
+
+    Values are above 0. A line without a name is not in the legend.
+    """
     most_x = _round_up(max(x for line in lines for x, _ in line.points))
+    ticks = x_ticks or [(most_x * tick / 5, f"{most_x * tick / 5:g}") for tick in range(6)]
+    first, last = ticks[0][0], ticks[-1][0]
     ys = [y for line in lines for _, y in line.points]
     low, high = math.floor(math.log10(min(ys))), math.ceil(math.log10(max(ys)))
     high = max(high, low + 1)
     wide, tall = WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM
 
     def place(x: float, y: float) -> tuple[float, float]:
-        return LEFT + wide * x / most_x, TOP + tall * (high - math.log10(y)) / (high - low)
+        share = math.log(x / first) / math.log(last / first) if x_ticks else x / most_x
+        return LEFT + wide * share, TOP + tall * (high - math.log10(y)) / (high - low)
 
     out = [
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{HEIGHT}" viewBox="0 0 {WIDTH} {HEIGHT}" '
@@ -46,20 +54,21 @@ def line_chart(title: str, x_label: str, y_label: str, lines: Sequence[Line]) ->
         for digit in (1, 2, 5):
             if power == high and digit > 1:
                 continue
-            y = place(0, digit * 10.0**power)[1]
+            y = place(first, digit * 10.0**power)[1]
             out.append(f'<path d="M{LEFT} {y:.1f}h{wide}" stroke="{GRID}"/>')
             out.append(f'<text x="{LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{digit * 10.0**power:g}</text>')
-    for tick in range(6):
-        x = LEFT + wide * tick / 5
+    for value, text in ticks:
+        x = place(value, 10.0**low)[0]
         out.append(f'<path d="M{x:.1f} {TOP}v{tall}" stroke="{GRID}"/>')
-        out.append(f'<text x="{x:.1f}" y="{TOP + tall + 18}" text-anchor="middle">{most_x * tick / 5:g}</text>')
+        out.append(f'<text x="{x:.1f}" y="{TOP + tall + 18}" text-anchor="middle">{escape(text)}</text>')
     out.append(f'<path d="M{LEFT} {TOP}v{tall}h{wide}" fill="none" stroke="{INK}"/>')
     out.append(f'<text x="{LEFT + wide / 2:.1f}" y="{HEIGHT - 8}" text-anchor="middle">{escape(x_label)}</text>')
     middle = TOP + tall / 2
     turned = f'transform="rotate(-90 16 {middle:.1f})"'
     out.append(f'<text x="16" y="{middle:.1f}" text-anchor="middle" {turned}>{escape(y_label)}</text>')
-    for number, line in enumerate(lines):
+    for line in lines:
         out += _curve(line, [place(x, y) for x, y in line.points], [place(x, y) for x, y in line.ringed])
+    for number, line in enumerate(line for line in lines if line.name):
         x = LEFT + 10 + 150 * (number % 4)
         y = TOP + 16 + 18 * (number // 4)
         out.append(f'<path d="M{x} {y - 4}h22" {_stroke(line)}/>')

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from cyclescope.experiments.validate.figures import Figure
+from cyclescope.experiments.validate.kernels import Comparison
 
 
 def print_figures(console: Console, figures: Sequence[Figure], heading: str) -> None:
@@ -28,12 +29,11 @@ def print_figures(console: Console, figures: Sequence[Figure], heading: str) -> 
         previous = figure.group
         table.add_row(first, figure.name, f"{figure.value:,.2f}", figure.unit, *_reference(figure, sources))
     console.print(table)
-    console.print()
     for figure in judged:
         if figure.parts:
             _print_parts(console, figure)
     for (group, unit), points in groupby((f for f in figures if _is_point(f)), key=lambda f: (f.group, f.unit)):
-        listed = "  ".join(f"{point.name.removeprefix('at ')} {point.value:g}" for point in points)
+        listed = "  ".join(f"{point.name} {point.value:g}" for point in points)
         console.print(f"{group} [{unit}]: {listed}", highlight=False, markup=False)
     console.print()
     for number, source in enumerate(sources, 1):
@@ -43,8 +43,27 @@ def print_figures(console: Console, figures: Sequence[Figure], heading: str) -> 
     console.print(f"{bounded - missed} of {bounded} references met", highlight=False)
 
 
+def print_kernels(console: Console, comparison: Comparison, heading: str) -> None:
+    """Each point on the host and in the guest, then how well the orders agree."""
+    table = Table(title=heading, title_justify="left", show_edge=False, pad_edge=False)
+    table.add_column("Kernel", no_wrap=True)
+    for name in ("Size", "Host", "Model"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("Unit", no_wrap=True)
+    table.add_column("Model / host", justify="right", no_wrap=True)
+    previous = ""
+    for point in comparison.points:
+        first = point.kernel if point.kernel != previous else ""
+        previous = point.kernel
+        ratio = f"{point.model / point.host:.2f}"
+        table.add_row(first, f"{point.size:,}", f"{point.host:,.2f}", f"{point.model:,.2f}", point.unit, ratio)
+    console.print(table)
+    console.print(f"Host: {comparison.host}; cycles of its TSC, median\n", highlight=False, markup=False)
+    print_figures(console, comparison.figures(), "Rank correlation of host and model")
+
+
 def _is_point(figure: Figure) -> bool:
-    return figure.name.startswith("at ") and figure.bound is None
+    return figure.param is not None and figure.bound is None
 
 
 def _reference(figure: Figure, sources: list[str]) -> tuple[str, str, str, str]:

@@ -47,6 +47,8 @@ class Figure(msgspec.Struct, frozen=True, kw_only=True):
     """One measured number.
 
     Attributes:
+        param: what was varied, for points of a series (bytes, pages); None for a figure that stands alone.
+        span: from the least to the greatest parameter of the points it sums up.
         parts: component -> cause -> cycles an operation, from the ledger, where the guest marked operations.
     """
 
@@ -55,6 +57,8 @@ class Figure(msgspec.Struct, frozen=True, kw_only=True):
     value: float
     unit: str
     bound: Bound | None = None
+    param: int | None = None
+    span: tuple[int, int] | None = None
     parts: dict[str, dict[str, float]] = {}
 
     @property
@@ -69,7 +73,7 @@ class Figure(msgspec.Struct, frozen=True, kw_only=True):
             reference = msgspec.to_builtins(self.bound) | {"deviation": self.bound.deviation(self.value)}
         return {
             "group": self.group, "name": self.name, "value": self.value, "unit": self.unit, "ok": self.ok,
-            "reference": reference, "parts": self.parts,
+            "param": self.param, "reference": reference, "parts": self.parts,
         }  # fmt: skip
 
 

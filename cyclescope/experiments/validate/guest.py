@@ -113,9 +113,13 @@ def run_micro(
         if ended.exit_code != 0:
             last = next((line.strip() for line in reversed(console.splitlines()) if line.strip()), "nothing")
             raise GuestError(f"{program}: {ended.message or f'the guest ended with {ended.exit_code}'}; it said: {last}")
-    figures = (_FIGURE.fullmatch(line.strip()) for line in console.splitlines())
-    found = {(match[1], int(match[2])): float(match[3]) for match in figures if match}
-    return GuestRun(found, marks.operations(), console)
+    return GuestRun(read_figures(console), marks.operations(), console)
+
+
+def read_figures(text: str) -> dict[tuple[str, int], float]:
+    """(name, parameter) -> value of the lines that are figures, in their order."""
+    matches = (_FIGURE.fullmatch(line.strip()) for line in text.splitlines())
+    return {(match[1], int(match[2])): float(match[3]) for match in matches if match}
 
 
 class _Marks:

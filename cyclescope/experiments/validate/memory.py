@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from statistics import median
 
 from cyclescope.experiments.validate.figures import Bound, Figure, row_bound
@@ -10,6 +11,8 @@ from cyclescope.experiments.validate.guest import GuestRun
 from emu.uarch.table import UarchTable
 
 KIB = 1024
+CHASE = "pointer chase"
+PLATEAUS = ("L1, a load", "L2, a load", "LLC, a load", "DRAM, a load")
 NOTHING_CYCLES = 1.0
 """Of a load, that counts as no cost."""
 
@@ -19,23 +22,31 @@ def judge_chase(run: GuestRun, table: UarchTable, cpus: int) -> list[Figure]:
     l1, l2 = table["l1d_kib"].value * KIB, table["l2_kib"].value * KIB
     llc = table["llc_kib_per_vcpu"].value * KIB * cpus
     plain = run.of("chase")
-    plateaus = (
-        ("L1", "load_latency", 0, l1 * 3 // 4),
-        ("L2", "l2_latency", 2 * l1, l2 // 2),
-        ("LLC", "llc_latency", 2 * l2, llc * 5 // 8),
-        ("DRAM", "dram_latency", 4 * llc, 1 << 62),
+    levels = (
+        ("load_latency", 0, l1 * 3 // 4),
+        ("l2_latency", 2 * l1, l2 // 2),
+        ("llc_latency", 2 * l2, llc * 5 // 8),
+        ("dram_latency", 4 * llc, 1 << 62),
     )
     found = []
-    for name, row, least, most in plateaus:
-        values = [value for size, value in plain.items() if least <= size <= most]
-        if values:
-            found.append(_figure("pointer chase", f"{name}, a load", median(values), row_bound(table, row)))
-        if name == "L1" and (indexed := run.of("chase_indexed")):
-            inside = median(value for size, value in indexed.items() if size <= most)
+    for name, (row, least, most) in zip(PLATEAUS, levels, strict=True):
+        inside = {size: value for size, value in plain.items() if least <= size <= most}
+        if inside:
             found.append(
-                _figure("pointer chase", "L1, a load with an index register", inside, row_bound(table, row))
-            )
-    return [*found, *_points("pointer chase", plain, "bytes", "cycles/load")]
+                Figure(
+                    group=CHASE, name=name, value=round(median(inside.values()), 2), unit="cycles",
+                    bound=row_bound(table, row), span=(min(inside), max(inside)),
+                )
+            )  # fmt: skip
+    if indexed := [value for size, value in run.of("chase_indexed").items() if size <= levels[0][2]]:
+        bound = row_bound(table, "load_latency")
+        found.append(_figure(CHASE, "L1, a load with an index register", median(indexed), bound))
+    return [*found, *_points(CHASE, plain, "cycles/load")]
+
+
+def sizes_of(figures: Sequence[Figure]) -> dict[int, float]:
+    """Size -> cycles a load of the chase's points."""
+    return {figure.param: figure.value for figure in figures if figure.group == CHASE and figure.param is not None}
 
 
 def judge_reach(run: GuestRun, table: UarchTable, cpus: int) -> list[Figure]:
@@ -60,7 +71,7 @@ def judge_reach(run: GuestRun, table: UarchTable, cpus: int) -> list[Figure]:
             source="a walk costs more than the STLB it missed",
         )  # fmt: skip
         found.append(_figure("TLB", "a load that walks, more", median(beyond), least))
-    return [*found, *_points("TLB", extra, "pages", "cycles/load")]
+    return [*found, *_points("TLB", extra, "cycles/load")]
 
 
 def judge_bandwidth(run: GuestRun, table: UarchTable, cpus: int) -> list[Figure]:
@@ -104,8 +115,8 @@ def _figure(group: str, name: str, value: float, bound: Bound | None, unit: str 
     return Figure(group=group, name=name, value=round(value, 2), unit=unit, bound=bound)
 
 
-def _points(group: str, values: dict[int, float], param: str, unit: str) -> list[Figure]:
+def _points(group: str, values: dict[int, float], unit: str) -> list[Figure]:
     return [
-        Figure(group=group, name=f"at {size_text(x) if param == 'bytes' else f'{x} {param}'}", value=y, unit=unit)
-        for x, y in values.items()
+        Figure(group=group, name=size_text(param) if group == CHASE else f"{param} pages", value=y, unit=unit, param=param)
+        for param, y in values.items()
     ]

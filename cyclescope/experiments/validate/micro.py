@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
 from cyclescope.config import Hardware
@@ -51,9 +51,13 @@ EXPERIMENTS = (
 
 
 def run_experiments(
-    uarch: str, timing: str, only: Collection[str] = (), progress: Progress = no_progress
+    uarch: str,
+    timing: str,
+    only: Collection[str] = (),
+    rows: Mapping[str, int] | None = None,
+    progress: Progress = no_progress,
 ) -> list[Figure]:
-    """All experiments, or those of these names, in their order.
+    """All experiments, or those of these names, in their order. The references are the table's own, whatever `rows` changes.
 
     Raises:
         ConfigError: no such experiment, table or level.
@@ -71,7 +75,7 @@ def run_experiments(
                 get_personality(experiment.personality),
                 experiment.program or f"micro_{experiment.name}",
                 experiment.arguments,
-                Hardware(cpus=cpus, memory_mib=experiment.memory_mib, uarch=uarch),
+                Hardware(cpus=cpus, memory_mib=experiment.memory_mib, uarch=uarch, rows=dict(rows or {})),
                 timing,
                 timed_boot=experiment.timed_boot,
             )

@@ -3,43 +3,63 @@
 
 import json
 import subprocess
+from pathlib import Path
 
 import pytest
 
-from cyclescope.cli import run_cli, validate
+from cyclescope.cli import run_cli
 from cyclescope.config import Hardware
-from cyclescope.experiments.validate.figures import Bound, Figure, row_bound
+from cyclescope.experiments.validate.figures import Bound, row_bound
 from cyclescope.experiments.validate.guest import GuestRun, run_micro
+from cyclescope.experiments.validate.kernels import kendall, spearman
+from cyclescope.experiments.validate.memory import judge_chase
+from cyclescope.report.validation_pictures import chase_picture
 from emu.errors import GuestError
 from emu.uarch.table import load
 from personalities.base import get_personality
 from personalities.linux_like.personality import PERSONALITY as LINUX_LIKE
 
 TABLE = load("skylake_sp")
+both_levels = pytest.mark.parametrize("timing", ["fast", "detailed"])
 
 
 def micro(program: str, *arguments: str, personality: str = "libos", cpus: int = 1, timing: str = "fast") -> GuestRun:
     return run_micro(get_personality(personality), program, arguments, Hardware(cpus=cpus), timing)
 
 
-def test_a_chase_is_as_slow_as_the_level_that_answers() -> None:
-    chase = micro("micro_chase", "16K", "1M", "32M").of("chase")
+@both_levels
+def test_a_chase_is_as_slow_as_the_level_that_answers(timing: str) -> None:
+    chase = micro("micro_chase", "16K", "192K", "32M", timing=timing).of("chase")
     assert 4.0 <= chase[16 << 10] <= 6.0
-    assert chase[16 << 10] < chase[1 << 20] < 0.5 * chase[32 << 20]
+    assert chase[16 << 10] < chase[192 << 10] <= 1.05 * TABLE["l2_latency"].value
     assert chase[32 << 20] == pytest.approx(TABLE["dram_latency"].value, rel=0.15)
+    if timing == "detailed":
+        assert chase[192 << 10] == pytest.approx(TABLE["l2_latency"].value, rel=0.05)
 
 
-def test_random_branches_cost_the_penalty_and_periodic_ones_nothing() -> None:
-    run = micro("micro_branch")
+@both_levels
+def test_random_branches_cost_the_penalty_and_periodic_ones_nothing(timing: str) -> None:
+    run = micro("micro_branch", timing=timing)
     assert 15.0 <= run.figures["branch_penalty", 0] <= 20.0
     calm = max(run.of("branch_constant").values())
     assert max(run.of("branch_periodic").values()) < calm + 0.5
 
 
-def test_a_line_changes_hands_at_the_stated_cost() -> None:
-    run = micro("micro_lines", cpus=2)
-    assert run.figures["pingpong_exchange", 2] == pytest.approx(TABLE["transfer_latency"].value, rel=0.05)
-    assert run.figures["sharing_same", 2] > 1.5 * run.figures["sharing_apart", 2]
+@both_levels
+def test_a_line_changes_hands_at_the_stated_cost(timing: str) -> None:
+    run = micro("micro_lines", cpus=2, timing=timing)
+    transfer = TABLE["transfer_latency"].value
+    assert run.figures["pingpong_exchange", 2] == pytest.approx(transfer, rel=0.05)
+    assert run.figures["sharing_locked_same", 2] > 1.2 * run.figures["sharing_locked_apart", 2]
+    if timing == "detailed":
+        assert run.figures["transfer", 256] == pytest.approx(transfer, rel=0.05)
+
+
+def test_a_load_of_two_stores_bytes_waits_for_the_cache() -> None:
+    run = micro("micro_forward", timing="detailed")
+    assert 4.0 <= run.figures["forward_same", 8] <= 6.0
+    assert run.figures["forward_narrower", 4] == run.figures["forward_same", 8]
+    assert run.figures["forward_wider", 8] > run.figures["forward_same", 8] + 5.0
 
 
 def test_one_vcpu_has_no_line_to_exchange() -> None:
@@ -47,6 +67,7 @@ def test_one_vcpu_has_no_line_to_exchange() -> None:
         micro("micro_lines")
 
 
+@both_levels
 @pytest.mark.parametrize(
     ("program", "personality", "operation", "figure"),
     [
@@ -56,11 +77,11 @@ def test_one_vcpu_has_no_line_to_exchange() -> None:
     ],
 )
 def test_the_ledgers_parts_come_to_what_the_guest_measured(
-    program: str, personality: str, operation: str, figure: tuple[str, int]
+    program: str, personality: str, operation: str, figure: tuple[str, int], timing: str
 ) -> None:
-    run = micro(program, personality=personality)
+    run = micro(program, personality=personality, timing=timing)
     assert run.operations[operation].total() == pytest.approx(run.figures[figure], rel=0.03)
-    assert run.operations[operation].cycles["syscall"]["serialising"] > TABLE["sysret"].value
+    assert run.operations[operation].cycles["syscall"]["serialising"] > 0.9 * TABLE["sysret"].value
 
 
 def test_interrupts_cost_their_rows_and_a_handler() -> None:
@@ -95,18 +116,48 @@ def test_references_are_the_tables_published_ranges() -> None:
 
 
 def test_validate_prints_json_and_tells_a_missed_bound(
-    capsysbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPatch
+    capsysbinary: pytest.CaptureFixture[bytes],
 ) -> None:
-    assert run_cli(["validate", "micro", "--timing", "fast", "--only", "branch", "--json", "-"]) == 0
+    command = ["validate", "micro", "--timing", "fast", "--only", "branch"]
+    assert run_cli([*command, "--json", "-"]) == 0
     told = json.loads(capsysbinary.readouterr().out)
     penalty = next(f for f in told["figures"] if f["name"] == "mispredict penalty")
-    assert penalty["reference"]["low"] == 15.0
-    assert told["missed"] == 0
-    bound = Bound(low=1.0, high=2.0, source="s", grade="assumed")
-    wrong = Figure(group="g", name="n", value=3.0, unit="cycles", bound=bound)
-    monkeypatch.setattr(validate, "run_experiments", lambda *_: [wrong])
-    assert run_cli(["validate", "micro"]) == 1
+    assert (penalty["reference"]["low"], told["missed"]) == (15.0, 0)
+    assert run_cli([*command, "--set", "mispredict=x2"]) == 1
     assert b"MISSED" in capsysbinary.readouterr().out
+
+
+def test_the_same_kernels_run_on_the_host_and_in_a_guest(
+    tmp_path: Path, capsysbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    picture = tmp_path / "kernels.svg"
+    run_cli(["validate", "kernels", "--only", "checksum,hash", "--json", "-", "--svg", str(picture)])
+    told = json.loads(capsysbinary.readouterr().out)
+    points = {(p["kernel"], p["size"]): p for p in told["points"]}
+    assert len(points) == 14
+    assert all(p["host"] > 0 and p["model"] > 0 for p in points.values())
+    # 4 cycles a byte: an XOR and a multiplication, each waiting for the one before; short keys overlap
+    assert points["fnv", 120]["model"] - points["fnv", 48]["model"] > 0.7 * 4 * (120 - 48)
+    assert told["timing"] == "detailed"
+    assert picture.read_text().startswith("<svg")
+
+
+def test_rank_correlations_are_the_textbooks() -> None:
+    a, b = [1.0, 2.0, 3.0, 4.0, 5.0], [2.0, 1.0, 4.0, 3.0, 5.0]
+    assert spearman(a, b) == pytest.approx(0.8)
+    assert kendall(a, b) == pytest.approx(0.6)
+    assert spearman(a, a) == pytest.approx(1.0)
+    assert kendall(a, [1.0, 1.0, 2.0, 2.0, 2.0]) == pytest.approx(6 / (10 * 6) ** 0.5)  # ties
+
+
+def test_a_chase_can_be_drawn_with_its_references(tmp_path: Path) -> None:
+    picture = tmp_path / "chase.svg"
+    table = load("skylake_sp")
+    figures = judge_chase(micro("micro_chase", "16K", "192K"), table, 1)
+    picture.write_text(chase_picture(figures, "title") or "")
+    drawn = picture.read_text()
+    assert drawn.count("<polyline") == 3  # the curve, L1's reference and L2's
+    assert chase_picture([], "title") is None
 
 
 def test_an_unknown_experiment_is_one_sentence(capsys: pytest.CaptureFixture[str]) -> None:

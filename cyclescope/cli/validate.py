@@ -53,7 +53,7 @@ def everything(context: typer.Context) -> int:
 def micro(
     uarch: Uarch = "skylake_sp",
     set_rows: Set = None,
-    timing: Timing = "fast",
+    timing: Timing = "detailed",
     only: Only = "",
     svg: Svg = None,
     json: Json = None,
@@ -83,7 +83,7 @@ def micro(
 def kernels(
     uarch: Uarch = "skylake_sp",
     set_rows: Set = None,
-    timing: Timing = "fast",
+    timing: Timing = "detailed",
     only: Only = "",
     svg: Svg = None,
     json: Json = None,

@@ -64,7 +64,7 @@ def judge_reach(run: GuestRun, table: UarchTable, cpus: int) -> list[Figure]:
         found.append(_figure("TLB", "a load that hits the STLB, more", median(between), stlb))
     if between and beyond:
         half = (median(between) + median(beyond)) / 2
-        held = max(pages for pages, cycles in extra.items() if cycles < half)
+        held = max((pages for pages, cycles in extra.items() if cycles < half), default=0)
         found.append(_figure("TLB", "pages before the second step", held, _reach(table, "stlb_entries"), "pages"))
         least = Bound(
             low=table["stlb_latency"].value + 1.0, high=None, tolerance=0.0, grade="modelled",

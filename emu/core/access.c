@@ -12,6 +12,13 @@ static struct layout_access original;
 
 static inline bool ours(const struct vcpu *v, const void *env, uint32_t oi) { return LIKELY(v && v->env == env && v->timed && !(oi & OI_ALIGN)); }
 
+/* Translations check for a stop at their start only (layout_stop_at_blocks): a store to nowhere ends the run here, as a load does by itself. */
+static void unless_invalid(void *env, uintptr_t ra)
+{
+    struct vcpu *v = executing;
+    if (v && v->env == env && UNLIKELY(layout_invalid(v->uc))) unicorn.cpu_loop_exit_restore_x86_64(v->cpu, ra);
+}
+
 #define LOAD(name, type) \
     static uint64_t name(void *env, uint64_t addr, uint32_t oi, uintptr_t ra) \
     { \
@@ -49,6 +56,7 @@ LOAD(load8, uint64_t)
             } \
         } \
         original.name(env, addr, value, oi, ra); \
+        unless_invalid(env, ra); \
     }
 STORE(store1, uint8_t)
 STORE(store2, uint16_t)

@@ -31,6 +31,7 @@
     X(void, cpu_x86_update_cr0_x86_64, (void *, uint32_t)) \
     X(void, cpu_x86_update_cr4_x86_64, (void *, uint32_t)) \
     X(bool, cpu_restore_state_x86_64, (void *, uintptr_t, bool)) \
+    X(void, cpu_loop_exit_restore_x86_64, (void *, uintptr_t)) \
     X(void, tb_invalidate_phys_range_x86_64, (void *, uint64_t, uint64_t)) \
     X(void *, find_memory_mapping_x86_64, (uc_engine *, uint64_t)) \
     X(uint64_t, helper_ret_ldub_mmu_x86_64, (void *, uint64_t, uint32_t, uintptr_t)) \

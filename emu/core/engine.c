@@ -566,6 +566,7 @@ int vcpu_new(struct machine *m, int index)
     v->cpu = layout_cpu(v->uc);
     v->env = layout_env(v->uc);
     v->skip_sync = at(v->uc, layout.skip_sync_in_uc);
+    layout_stop_at_blocks(v->uc);
     v->region_bytes[0] = memory_low(m);
     v->region_bytes[1] = m->ram_bytes - memory_low(m);
     v->region[0] = unicorn.find_memory_mapping_x86_64(v->uc, 0);

@@ -291,6 +291,37 @@ static int prove_mapping(struct trial *t, char *why, size_t n)
     return 0;
 }
 
+/* uc_struct's flag for "no stop behind a memory access" lies before the one that says it is initialized, the last to become true at the
+ * first use. Proven: a stop asked for in the middle of a block lets the block's rest run with the flag, and not without it. */
+static uint64_t stop_mmio(uc_engine *uc, uint64_t offset, unsigned size, void *data) { (void)offset; (void)size; (void)data; unicorn.uc_emu_stop(uc); return 0; }
+
+static int prove_stopping(struct trial *t, char *why, size_t n)
+{
+    static const uint8_t code[] = { 0x8b, 0x06, 0xff, 0xc3, 0xeb, 0x00, 0xff, 0xc1, 0xf4 };     /* mov eax, [rsi]; inc ebx; jmp next; next: inc ecx; hlt */
+    uc_engine *uc;
+    uint64_t rip;
+    if (unicorn.uc_open(UC_ARCH_X86, UC_MODE_64, &uc)) REFUSE("a trial engine cannot be made.");
+    memcpy(t->before, uc, UC_SCAN);
+    unicorn.uc_reg_read(uc, UC_X86_REG_RIP, &rip);
+    memcpy(t->after, uc, UC_SCAN);
+    unicorn.uc_close(uc);
+    uint32_t last = 0;
+    for (uint32_t i = 0; i < UC_SCAN; i++) if (t->before[i] == 0 && t->after[i] == 1) last = i;
+    if (last < 1 || t->after[last - 1] != 0) REFUSE("the flag that stops behind a memory access is not to be found.");
+    layout.no_exit_in_uc = last - 1;
+    struct env *e = layout_env(t->uc);
+    memcpy(t->ram + 0x7000, code, sizeof code);
+    if (unicorn.uc_mmio_map(t->uc, TRIAL_MMIO, 4096, stop_mmio, NULL, NULL, NULL)) REFUSE("a trial device is refused.");
+    for (int i = 0; i < 2; i++) {
+        if (i) layout_stop_at_blocks(t->uc);
+        unicorn.uc_ctl(t->uc, UC_CTL_WRITE(UC_CTL_TB_FLUSH, 0));
+        e->regs[GPR_RSI] = TRIAL_MMIO;
+        e->regs[GPR_RBX] = e->regs[GPR_RCX] = 0;
+        if (unicorn.uc_emu_start(t->uc, 0x7000, 0, 0, 0) || e->regs[GPR_RBX] != (uint64_t)i || e->regs[GPR_RCX]) REFUSE("the flag that stops behind a memory access does not work.");
+    }
+    return 0;
+}
+
 /* Two tables of helper addresses in read-only data: by size, little-endian in the first four of sixteen. */
 static void **load_table, **store_table;
 
@@ -341,7 +372,7 @@ static int find_tables(struct dl_phdr_info *info, size_t size, void *data)
 
 static struct layout_access unicorns;
 static int access_calls, access_wrong;
-static uint64_t access_host;
+static uint64_t access_host; static uc_engine *access_uc; static uint8_t *access_before; static uint32_t access_invalid;
 static void check_entry(void *env, uint64_t addr, uint32_t oi, bool write)
 {
     const struct tlb_entry *e = layout_tlb_entry(env, oi, addr);
@@ -355,6 +386,17 @@ static uint64_t trial_load8(void *env, uint64_t a, uint32_t oi, uintptr_t ra) { 
 static void trial_store1(void *env, uint64_t a, uint64_t x, uint32_t oi, uintptr_t ra) { unicorns.store1(env, a, x, oi, ra); check_entry(env, a, oi, true); }
 static void trial_store2(void *env, uint64_t a, uint64_t x, uint32_t oi, uintptr_t ra) { unicorns.store2(env, a, x, oi, ra); check_entry(env, a, oi, true); }
 static void trial_store4(void *env, uint64_t a, uint64_t x, uint32_t oi, uintptr_t ra) { unicorns.store4(env, a, x, oi, ra); check_entry(env, a, oi, true); }
+static void nowhere_store4(void *env, uint64_t a, uint64_t x, uint32_t oi, uintptr_t ra)       /* which integer says that the store failed? */
+{
+    memcpy(access_before, access_uc, UC_SCAN);
+    unicorns.store4(env, a, x, oi, ra);
+    for (uint32_t i = CPU_IN_UC; i + 4 <= layout.no_exit_in_uc; i += 4) {
+        int before, now;
+        memcpy(&before, access_before + i, 4);
+        memcpy(&now, (char *)access_uc + i, 4);
+        if (before == UC_ERR_OK && now == UC_ERR_WRITE_UNMAPPED) { access_invalid = i; access_calls++; }
+    }
+}
 static void trial_store8(void *env, uint64_t a, uint64_t x, uint32_t oi, uintptr_t ra) { unicorns.store8(env, a, x, oi, ra); check_entry(env, a, oi, true); }
 
 static int prove_access(struct trial *t, char *why, size_t n)
@@ -379,6 +421,19 @@ static int prove_access(struct trial *t, char *why, size_t n)
     layout_swap_access(&unicorns, &again);
     if (err || access_calls != 8 || access_wrong || memcmp(t->ram + 0x8040, t->ram + 0x8000, 8) || memcmp(t->ram + 0x8048, t->ram + 0x8008, 4)
         || memcmp(t->ram + 0x8050, t->ram + 0x8010, 2) || t->ram[0x8058] != t->ram[0x8018]) REFUSE("its memory helpers cannot be replaced (%d calls, %d wrong).", access_calls, access_wrong);
+    static const uint8_t lost[] = { 0x89, 0x06, 0xf4 };                            /* mov [rsi], eax; hlt */
+    struct layout_access nowhere = unicorns;
+    nowhere.store4 = nowhere_store4;
+    memcpy(t->ram + 0x7100, lost, sizeof lost);
+    layout_env(t->uc)->regs[GPR_RSI] = TRIAL_MMIO;
+    access_calls = 0;
+    access_uc = t->uc;
+    access_before = t->before;
+    layout_swap_access(&nowhere, &again);
+    err = unicorn.uc_emu_start(t->uc, 0x7100, 0, 0, 0);
+    layout_swap_access(&unicorns, &again);
+    if (err != UC_ERR_WRITE_UNMAPPED || access_calls != 1) REFUSE("its word for a failed store is not to be found (%d candidates).", access_calls);
+    layout.invalid_in_uc = access_invalid;
     return 0;
 }
 
@@ -455,7 +510,7 @@ int layout_prove(char *why, size_t n)
     memcpy(&f.inside, &unicorn.uc_open, sizeof f.inside);
     dl_iterate_phdr(patch_object, &f);
     if (!f.patched) REFUSE("its gettimeofday cannot be made to stand still.");
-    int (*const steps[])(struct trial *, char *, size_t) = { find_state, prove_running, prove_skip, prove_invalidation, prove_mapping, prove_access, prove_features };
+    int (*const steps[])(struct trial *, char *, size_t) = { find_state, prove_running, prove_skip, prove_invalidation, prove_mapping, prove_stopping, prove_access, prove_features };
     for (size_t i = 0; i < sizeof steps / sizeof *steps; i++) {
         struct trial t;
         if (trial_open(&t)) { trial_close(&t); REFUSE("a trial engine cannot be made."); }

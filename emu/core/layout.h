@@ -22,7 +22,7 @@ enum { EFLAGS_TF = 1 << 8, EFLAGS_IF = 1 << 9, EFLAGS_RF = 1 << 16 };
 enum { CR4_PSE = 1 << 4, CR4_PAE = 1 << 5, EFER_SCE = 1, EFER_LME = 1 << 8, EFER_LMA = 1 << 10, EFER_NXE = 1 << 11 };
 
 struct layout {                   /* byte offsets, found by layout_prove */
-    uint32_t cpu_in_uc, env_in_cpu, skip_sync_in_uc, io_pc_in_cpu, user_data_in_hook, mapping_in_uc;
+    uint32_t cpu_in_uc, env_in_cpu, skip_sync_in_uc, io_pc_in_cpu, user_data_in_hook, mapping_in_uc, no_exit_in_uc, invalid_in_uc;
     uint32_t efer, star, lstar, fmask, tsc_aux, features;          /* in env */
 };
 extern struct layout layout;
@@ -50,6 +50,11 @@ static inline struct tlb_entry *layout_tlb_entry(void *env, uint32_t oi, uint64_
     const struct tlb_table *t = (const struct tlb_table *)((char *)env - 64) + (oi & 15);
     return (struct tlb_entry *)((char *)t->table + ((addr >> 6) & t->mask));
 }
+/* Unicorn checks for a stop behind each memory access, by a call before which all guest registers go to memory and behind which they come
+ * back. We stop at block boundaries only: translations made from now on check at their start alone. */
+static inline void layout_stop_at_blocks(uc_engine *uc) { *(bool *)at(uc, layout.no_exit_in_uc) = true; }
+/* Was the last store to neither RAM nor a device? */
+static inline bool layout_invalid(uc_engine *uc) { return *(const int *)at(uc, layout.invalid_in_uc) != UC_ERR_OK; }
 typedef void *(*layout_mapping)(uc_engine *, uint64_t);
 static inline void layout_set_mapping(uc_engine *uc, layout_mapping f) { *(layout_mapping *)at(uc, layout.mapping_in_uc) = f; }
 #endif

@@ -202,7 +202,7 @@ static void upgrade(struct vcpu *v, uint32_t key) {
 }
 
 static void note(struct vcpu *v, int cause, uint64_t latency) {       /* the detailed level: into the access under way; the slowest of its lines answers */
-    struct access *a = &v->log->at[v->log->n - 1];
+    struct access *a = v->log->last;
     if (latency > UINT32_MAX / 2) latency = UINT32_MAX / 2;
     if ((uint32_t)latency > a->latency) { a->latency = (uint32_t)latency; a->cause = (uint8_t)cause; }
 }
@@ -280,7 +280,7 @@ void cache_slow(struct vcpu *v, uint64_t gpa, uint32_t size, bool write) {
     if (last >= v->machine->llc->dir_lines) return;            /* not RAM */
     if (v->caches->dtlb[(gpa >> 12) & (DTLB_SETS - 1)][0] != KEY(gpa >> 12)) {
         uint32_t walk = tlb_data(v, gpa);
-        if (v->log) v->log->at[v->log->n - 1].walk = (uint16_t)(walk < UINT16_MAX ? walk : UINT16_MAX);
+        if (v->log) v->log->last->walk = (uint16_t)(walk < UINT16_MAX ? walk : UINT16_MAX);
         else if (walk) charge(v, CS_TLB, walk);
     }
     for (uint64_t line = first; line <= last; line++) {

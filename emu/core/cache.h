@@ -44,11 +44,12 @@ enum { LLC_DIRTY = 1, LLC_DDIO = 2 };
 
 static inline uint64_t cache_now(const struct vcpu *v) { return v->clock + v->event_cycles + v->stall_total; }
 
-/* The access log's last entry is the access under way; beyond ACCESS_MAX they all share the last one. */
+/* Opens an entry of the access log; beyond ACCESS_MAX they all share the last one. */
 static inline void log_access(struct access_log *log, uint64_t gpa, uint32_t size, bool write) {
-    uint32_t n = log->n;
-    if (LIKELY(n < ACCESS_MAX)) log->n = n + 1; else n = ACCESS_MAX - 1;
-    log->at[n] = (struct access){ .gpa = gpa, .size = size & 127, .write = write, .cause = CS_L1 };
+    uint32_t n = log->n[write];
+    if (LIKELY(n < ACCESS_MAX)) log->n[write] = n + 1; else n = ACCESS_MAX - 1;
+    log->last = &log->at[write][n];
+    *log->last = (struct access){ .gpa = gpa, .size = (uint8_t)size, .cause = CS_L1 };
 }
 
 void cache_slow(struct vcpu *, uint64_t gpa, uint32_t size, bool write);

@@ -19,7 +19,8 @@ enum dop_effect { EFFECT_NONE, EFFECT_MOVE, EFFECT_ADD, EFFECT_SET, EFFECT_LEA, 
 
 struct dop {
     const struct form *form;             /* NULL: the default rows (uncosted), or kind SERIAL/REP */
-    uint8_t kind, length, nreads, nwrites, naddr, bytes /* of its memory operand */, opcode /* offset of its opcode byte */, unlaminated /* slots more than decoded */;
+    uint8_t kind, length, nreads, nwrites, naddr, opcode /* offset of its opcode byte */, unlaminated /* slots more than decoded */;
+    uint16_t bytes;                      /* of its memory operand */
     bool branch, locked, drains /* SERIAL: waits for all before it */, stack /* moves RSP implicitly */, stack_read /* names RSP otherwise */;
     bool load, store, fused /* with the branch behind it */, uncosted, lcp /* a prefix that changes its length: the legacy decoder stalls */;
     uint8_t reads[DOP_REGS], writes[DOP_REGS], addr[3];

@@ -44,7 +44,7 @@ int detail_set(struct vcpu *v, bool on)
     if (on && !v->detail) {
         if (!(v->detail = aligned_alloc(64, (sizeof *v->detail + 63) & ~(size_t)63))) return world_fail(v->machine->world, "There is no memory for vCPU %d's window.", v->index);
         window_init(&v->detail->window, v->machine->uarch);
-        v->detail->log.n = 0;
+        v->detail->log.n[0] = v->detail->log.n[1] = 0;
     }
     if (on && !v->window) window_start(&v->detail->window, v->clock);
     v->window = on ? &v->detail->window : NULL;
@@ -65,47 +65,48 @@ void detail_free(struct vcpu *v)
 /* ---- blocks ---- */
 
 /* What the retire clock moved becomes whole cycles by cause; fractions wait for the next block. */
-static void give(struct vcpu *v, struct window *w)
+static void give(struct vcpu *v, struct window *w, struct block *b)
 {
-    uint64_t left = w->retire - v->clock;
+    uint64_t left = w->now.retire - v->clock;
     int64_t rate = w->limit.retire_width;
-    v->stall_total += (uint32_t)left;
+    v->clock = w->now.retire;
     for (uint32_t causes = w->touched; causes && left; causes &= causes - 1) {
         int c = __builtin_ctz(causes);
-        if (w->spent[c] < rate) { if (w->spent[c] <= 0) w->touched &= ~(1u << c); continue; }
-        uint64_t n = (uint64_t)w->spent[c] / (uint64_t)rate;
+        if (w->spent[c] < rate) { if (w->spent[c] <= 0 && c != CS_RETIRING) w->touched &= ~(1u << c); continue; }
+        uint64_t n = rate == 4 ? (uint64_t)w->spent[c] >> 2 : (uint64_t)w->spent[c] / (uint64_t)rate;
         if (n > left) n = left;
-        v->stall[c] += (uint32_t)n;
+        b->cycles[c] += n;
         w->spent[c] -= (int64_t)n * rate;
         left -= n;
     }
-    v->stall[CS_RETIRING] += (uint32_t)left;
+    b->cycles[CS_RETIRING] += left;
     w->spent[CS_RETIRING] -= (int64_t)left * rate;
 }
 
-void detail_block(struct vcpu *v, const struct block *b, uint32_t from, uint32_t to)
+void detail_block(struct vcpu *v, struct block *b, uint32_t from, uint32_t to)
 {
     struct window *w = v->window;
+    struct access_log *log = v->log;
     const struct uops *u = b->uops;
-    if (v->clock > w->retire) window_start(w, v->clock);
-    if (!from) w->legacy = frontend_enter(w, u, b->va, b->size, v->refetch, v->fetch_wait + v->resteer);
-    v->refetch = false;
-    v->fetch_wait = v->resteer = 0;
-    struct accesses a = { v->log->at, v->log->n, 0, 0 };
-    window_place(w, u, from, to, b->va, &a, w->legacy);
-    v->log->n = 0;
-    give(v, w);
+    if (v->clock > w->now.retire) window_start(w, v->clock);
+    if (!from) {
+        w->legacy = frontend_enter(w, u, b->va, b->size, v->refetch, v->fetch_wait + v->resteer);
+        v->refetch = false;
+        v->fetch_wait = v->resteer = 0;
+    }
+    window_place(w, u, from, to, b->va, (struct accesses){ log->at[0], log->at[0] + log->n[0], log->at[1], log->at[1] + log->n[1] }, w->legacy);
+    log->n[0] = log->n[1] = 0;
+    give(v, w, b);
 }
 
-/* What an interrupt's or exception's delivery read and wrote: no micro-ops of ours, but their misses take time. */
+/* What an interrupt's or exception's delivery read and wrote: no micro-ops of ours, but what it read late takes time. */
 void detail_event(struct vcpu *v)
 {
-    for (uint32_t i = 0; i < v->log->n; i++) {
-        const struct access *a = &v->log->at[i];
-        if (a->write) continue;                        /* into the store buffer */
+    for (uint32_t i = 0; i < v->log->n[0]; i++) {
+        const struct access *a = &v->log->at[0][i];
         v->stall[a->cause] += a->latency;
         v->stall[CS_TLB] += a->walk;
         v->stall_total += a->latency + a->walk;
     }
-    v->log->n = 0;
+    v->log->n[0] = v->log->n[1] = 0;
 }

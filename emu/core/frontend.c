@@ -29,12 +29,12 @@ static uint64_t predecode(struct window *w, const struct uop_insn *x, uint64_t a
     return f->predecode;
 }
 
-void frontend_decode(struct window *w, const struct uop_insn *x, uint64_t address)
+void frontend_decode(struct window *w, const struct uop_insn *x, uint64_t address, uint64_t slot)
 {
     struct frontend *f = &w->front;
     uint64_t t = predecode(w, x, address) + 1;
     if (x->joined) return;                             /* decoded with the one before */
-    t = later(t, w->idq[(w->slot - w->limit.idq + x->slots) & (IDQ_MAX - 1)]);
+    t = later(t, w->idq[(slot - w->limit.idq + x->slots) & (IDQ_MAX - 1)]);
     if (t > f->decode) { f->decode = t; f->decoded = f->decoded_slots = 0; }
     else if (f->decoded == w->limit.decoders || (x->complex && f->decoded) || f->decoded_slots + x->slots > w->limit.decode_slots) {
         f->decode++;
@@ -59,20 +59,21 @@ void frontend_decode(struct window *w, const struct uop_insn *x, uint64_t addres
 /* True: it was there. It is now, most recent, unless the cache cannot hold it. */
 static bool cached(struct frontend *f, uint64_t window, uint32_t ways)
 {
-    uint64_t *set = &f->line[(window & (f->dsb_sets - 1)) * f->dsb_ways], key = window + 1;
-    if (!ways) return false;
-    if (LIKELY(set[0] == key)) return true;
-    uint32_t n = 0, had = 0;
-    for (uint32_t i = 0; i < f->dsb_ways; i++) {           /* the others close ranks */
-        if (set[i] == key) had++;
-        else set[n++] = set[i];
+    struct dsb_line *set = f->dsb[window & (f->dsb_sets - 1)];
+    uint64_t key = window + 1;
+    if (UNLIKELY(!ways)) return false;
+    if (LIKELY(set[0].key == key)) return true;
+    uint32_t k = 1, used = set[0].ways;
+    while (k < f->dsb_ways && set[k].key && set[k].key != key) used += set[k++].ways;
+    bool hit = k < f->dsb_ways && set[k].key == key;
+    struct dsb_line line = hit ? set[k] : (struct dsb_line){ key, ways };
+    if (!hit) {
+        while (used + ways > f->dsb_ways) used -= set[--k].ways;           /* the oldest leave */
+        for (uint32_t i = k + 1; i < f->dsb_ways && set[i].key; i++) set[i] = (struct dsb_line){ 0, 0 };
     }
-    uint32_t take = had > ways ? had : ways;
-    if (n > f->dsb_ways - take) n = f->dsb_ways - take;    /* the oldest leave */
-    for (uint32_t i = n; i-- > 0;) set[i + take] = set[i];
-    for (uint32_t i = 0; i < take; i++) set[i] = key;
-    for (uint32_t i = n + take; i < f->dsb_ways; i++) set[i] = 0;
-    return had != 0;
+    for (; k; k--) set[k] = set[k - 1];
+    set[0] = line;
+    return hit;
 }
 
 bool frontend_enter(struct window *w, const struct uops *u, uint64_t va, uint32_t size, bool refetch, uint32_t late)
@@ -83,7 +84,7 @@ bool frontend_enter(struct window *w, const struct uops *u, uint64_t va, uint32_
     if (UNLIKELY(refetch)) {
         f->cycle = later(f->cycle, w->branch_done + w->limit.refetch - 1);
         f->left = 0;
-        w->front_cause = CS_BADSPEC;
+        f->cause = CS_BADSPEC;
     }
     f->cycle += late;
     uint64_t window = va >> 5;

@@ -37,15 +37,14 @@ enum block_flags {
 struct insn_mark { uint16_t offset, cost16; };   /* cost16: of the block up to and including this instruction */
 
 /* What the memory hooks saw while a block ran, at the detailed level: the window model takes it in order when the block closes. */
-enum { ACCESS_MAX = 2048 };                      /* what lies beyond is an L1 hit; no translated block makes so many */
+enum { ACCESS_MAX = 1024 };                      /* of loads, and of stores; what lies beyond is an L1 hit; hardly a translated block makes so many */
 struct access {
     uint64_t gpa;
     uint32_t latency;     /* cycles beyond an L1 hit's own, 0: L1 hit */
     uint16_t walk;        /* cycles of a TLB miss, which come before */
-    uint8_t size : 7, write : 1;
-    uint8_t cause;        /* who answered: CS_L1 .. CS_COHERENCE */
+    uint8_t size, cause;  /* who answered: CS_L1 .. CS_COHERENCE */
 };
-struct access_log { uint32_t n; struct access at[ACCESS_MAX]; };
+struct access_log { uint32_t n[2] /* loads, stores */; struct access *last /* the one under way */, at[2][ACCESS_MAX]; };
 
 struct block {            /* canonical record: one per (vCPU, va, size, code bytes, CPL); the first line is all that a timed block touches */
     uint64_t va; uint32_t size, flags; uint16_t ninsn;

@@ -52,15 +52,25 @@ static void step(struct values *s, const struct dop *d)
     if (d->stack) *rsp += d->store ? -8ull : 8;
 }
 
-static uint32_t log_block(struct values *s, const struct dop *d, uint32_t n, struct access *log, uint32_t max)
+static uint32_t add(struct access *log, uint32_t n, uint64_t address, uint32_t bytes)
 {
-    uint32_t k = 0;
+    do {
+        if (n < ACCESS_MAX) log[n++] = (struct access){ .gpa = address, .size = (uint8_t)(bytes < 8 ? bytes : 8), .cause = CS_L1 };
+        address += 8;
+        bytes = bytes > 8 ? bytes - 8 : 0;
+    } while (bytes);
+    return n;
+}
+
+static struct accesses log_block(struct values *s, const struct dop *d, uint32_t n, struct access log[2][ACCESS_MAX])
+{
+    uint32_t loads = 0, stores = 0;
     for (uint32_t i = 0; i < n; i++) {
-        if (d[i].load && k < max) log[k++] = (struct access){ .gpa = address_of(s, &d[i]), .size = d[i].bytes, .cause = CS_L1 };
-        if (d[i].store && k < max) log[k++] = (struct access){ .gpa = address_of(s, &d[i]), .size = d[i].bytes, .write = 1, .cause = CS_L1 };
+        if (d[i].load) loads = add(log[0], loads, address_of(s, &d[i]), d[i].bytes);
+        if (d[i].store) stores = add(log[1], stores, address_of(s, &d[i]), d[i].bytes);
         step(s, &d[i]);
     }
-    return k;
+    return (struct accesses){ log[0], log[0] + loads, log[1], log[1] + stores };
 }
 
 int cs_predict(cs_world *w, int machine, const uint8_t *code, uint32_t n, int mode, uint64_t fill, cs_prediction *out)
@@ -73,12 +83,12 @@ int cs_predict(cs_world *w, int machine, const uint8_t *code, uint32_t n, int mo
     uint64_t va = 0;
     if (decode_uops(m, code, n, 0, va, &b, &decoded)) return -1;
     struct window *win = aligned_alloc(64, (sizeof *win + 63) & ~(size_t)63);
-    struct access *log = calloc(ACCESS_MAX, sizeof *log);
+    struct access (*log)[ACCESS_MAX] = calloc(2, sizeof *log);
     d = malloc((b.ninsn ? b.ninsn : 1) * sizeof *d);
     if (!win || !log || !d) { free(win); free(log); free(d); uops_free(&b); return world_fail(w, "There is no memory for a prediction."); }
     memcpy(d, decoded, b.ninsn * sizeof *d);
     window_init(win, m->uarch);
-    win->front.cycle = win->front.decode = win->front.predecode = win->issue = win->retire = 16;
+    win->front.cycle = win->front.decode = win->front.predecode = win->now.issue = win->now.retire = 16;
     struct values s = { .memory = fill, .fresh = 1 };
     for (int i = 0; i < 17; i++) s.reg[i] = fill;
     s.reg[DREG_RSP - DREG_GPR] = fill + PAGE / 2;
@@ -89,15 +99,15 @@ int cs_predict(cs_world *w, int machine, const uint8_t *code, uint32_t n, int mo
     copies &= ~1u;
     uint64_t half = 0; int64_t spent[CS_NCAUSES];
     for (uint32_t c = 0; c < copies; c++) {
-        if (c == copies / 2) { half = win->retire; memcpy(spent, win->spent, sizeof spent); }
-        struct accesses a = { log, log_block(&s, d, b.ninsn, log, ACCESS_MAX), 0, 0 };
+        if (c == copies / 2) { half = win->now.retire; memcpy(spent, win->spent, sizeof spent); }
+        struct accesses a = log_block(&s, d, b.ninsn, log);
         bool legacy = mode == CS_PREDICT_UNROLLED;
         if (!legacy) win->front.left = 0;
-        window_place(win, &b, 0, b.ninsn, va, &a, legacy);
+        window_place(win, &b, 0, b.ninsn, va, a, legacy);
         if (mode == CS_PREDICT_UNROLLED) va += n;
     }
     out->copies = copies / 2;
-    out->cycles = win->retire - half;
+    out->cycles = win->now.retire - half;
     for (int i = 0; i < CS_NCAUSES; i++) out->slots_lost[i] = (uint64_t)(win->spent[i] - spent[i]);
     free(win); free(log); free(d); uops_free(&b);
     return 0;

@@ -48,6 +48,7 @@ static void address(struct uop *o, const struct dop *d)
 
 static uint16_t load_ports(const struct uarch *u) { return (uint16_t)u->row[UA_load_ports]; }
 
+static uint8_t entries(const struct dop *d) { return (uint8_t)(d->bytes > 8 ? (d->bytes + 7) / 8 : 1); }
 static bool indexed(const struct dop *d) { return d->naddr > 1 && d->addr[1] != DREG_NONE; }
 
 static void results(struct uop *o, const struct dop *d) { for (int i = 0; i < d->nwrites; i++) result(o, d->writes[i]); }
@@ -105,8 +106,8 @@ static void plain(struct maker *m, const struct dop *d, const struct dop *branch
         struct uop *o = add(m, load_ports(u), UOP_LOAD, load_cost(u, d));
         if (!o) return;
         address(o, d);
-        o->bytes = d->bytes;
-        if (!indexed(d) && !vector(d) && d->disp >= 0 && d->disp < 2048 && !n) o->flags |= UOP_CHASED;
+        o->entries = entries(d);
+        if (!indexed(d) && !vector(d) && d->disp >= 0 && d->disp < 2048 && !n && d->naddr) o->flags |= UOP_CHASED;
         if (n || d->store) { result(o, REG_LOADED); held = REG_LOADED; }
         else if (writes) {
             results(o, d);
@@ -134,10 +135,10 @@ static void plain(struct maker *m, const struct dop *d, const struct dop *branch
         struct uop *o = add(m, indexed(d) ? load_ports(u) : (uint16_t)u->row[UA_store_ports], UOP_STORE_ADDRESS, 1);
         if (!o) return;
         address(o, d);
-        o->bytes = d->bytes;
+        o->entries = entries(d);
         o = add(m, (uint16_t)u->row[UA_data_ports], UOP_STORE_DATA, 1);
         if (!o) return;
-        o->bytes = d->bytes;
+        o->entries = entries(d);
         if (n) source(o, REG_DATA);
         else if (held) source(o, held);
         else for (int i = 0; i < d->nreads; i++) if (d->nreads == 1 || (d->reads[i] != d->addr[0] && d->reads[i] != d->addr[1])) source(o, d->reads[i]);
@@ -167,7 +168,7 @@ static void serial(struct maker *m, const struct dop *d)
     if (d->load) o->flags |= UOP_LOAD;
     if (d->store) o->flags |= UOP_STORE_DATA;
     if (d->drains && !d->load && !d->store) o->flags |= UOP_REST;
-    o->bytes = d->bytes;
+    o->entries = entries(d);
 }
 
 /* Marks where 32-byte windows of code begin and how much of the micro-op cache each takes. */
@@ -217,7 +218,7 @@ int uops_make(const struct uarch *u, const struct dop *d, uint32_t n, uint64_t v
         case DOP_MOVE: no_port(&m, &d[i], UOP_MOVE); break;
         case DOP_NOP: no_port(&m, &d[i], 0); break;
         case DOP_SERIAL: serial(&m, &d[i]); break;
-        case DOP_REP: { struct uop *o = add(&m, 0, UOP_SLOT | UOP_REP, 0); if (o) { o->bytes = d[i].bytes; o->flags |= (uint16_t)((d[i].load ? UOP_LOAD : 0) | (d[i].store ? UOP_STORE_DATA : 0)); } break; }
+        case DOP_REP: { struct uop *o = add(&m, 0, UOP_SLOT | UOP_REP, 0); if (o) { o->flags |= (uint16_t)((d[i].load ? UOP_LOAD : 0) | (d[i].store ? UOP_STORE_DATA : 0)); } break; }
         default: plain(&m, &d[i], i + 1 < n && d[i].fused ? &d[i + 1] : NULL);
         }
         if (m.failed) break;
@@ -230,6 +231,11 @@ int uops_make(const struct uarch *u, const struct dop *d, uint32_t n, uint64_t v
         in->microcoded = in->slots > 4;
         in->complex = in->slots > 1;
         in->end = (uint16_t)out->n;
+    }
+    for (uint32_t i = 0; i < out->n; i++) {
+        struct uop *o = &out->at[i];
+        o->kind = o->flags & (UOP_SERIAL | UOP_LOCKED) ? KIND_SERIAL : o->flags & UOP_REP ? KIND_REP : !o->ports ? KIND_NONE : o->flags & UOP_LOAD ? KIND_LOAD
+            : o->flags & (UOP_STORE_ADDRESS | UOP_STORE_DATA) ? KIND_STORE : KIND_OP;
     }
     if (!m.failed && !windows(u, va, out)) return 0;
     uops_free(out);

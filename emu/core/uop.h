@@ -18,6 +18,8 @@ enum { UOP_LOAD = 1, UOP_STORE_ADDRESS = 2, UOP_STORE_DATA = 4,
 enum { REG_SINK = DREG_COUNT /* nobody reads it */, REG_LOADED, REG_CHAIN, REG_DATA, REG_COUNT };
 enum { UOP_SOURCES = 4, UOP_RESULTS = 4 };
 
+enum uop_kind { KIND_OP, KIND_LOAD, KIND_STORE, KIND_NONE /* no port */, KIND_SERIAL, KIND_REP };
+
 struct uop {
     uint8_t src[UOP_SOURCES];            /* registers; DREG_NONE is always ready */
     uint8_t dst[UOP_RESULTS];            /* REG_SINK where there is none */
@@ -25,7 +27,8 @@ struct uop {
     uint16_t flags;
     uint16_t cost;                       /* latency; a load's: the L1 hit's; UOP_SERIAL: the row's cycles */
     uint8_t hold;                        /* cycles its unit is busy beyond the first (dividers) */
-    uint8_t bytes;                       /* of memory accessed */
+    uint8_t kind;                        /* by ports and flags */
+    uint8_t entries;                     /* of the access log that it takes: 8 bytes each */
 };
 
 struct uop_insn {

@@ -1,180 +1,163 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* See window.h. A plain Python twin of this file and of frontend.c is the referee: tests/window_referee.py. */
+/* See window.h. A plain Python twin of this file and of frontend.c is the referee: tests/window_referee.py.
+ *
+ * This runs for every micro-op, so the state that each of them changes (struct now) lives in a local while a block is placed; what is rare
+ * (serialising and locked instructions, string iterations, the stack engine) is done out of line, on the state in memory.
+ */
 #include "window.h"
-#include <stdlib.h>
+#include <emmintrin.h>
 #include <string.h>
 
-static uint64_t lanes[256];              /* a mask of eight ports as eight bytes of one */
+#define INLINE static inline __attribute__((always_inline))
+#define RARE static __attribute__((noinline))
+static const struct access no_access = { .cause = CS_L1 };
+struct placed { uint64_t ready, dispatch, done; int port; };         /* a micro-op's cycles */
 
-static inline uint64_t later(uint64_t a, uint64_t b) { return a > b ? a : b; }
+INLINE uint64_t later(uint64_t a, uint64_t b) { return a > b ? a : b; }
 
 /* ---- time passes at issue ---- */
-static inline void issue_step(struct window *w)
+INLINE void issue_to(struct now *n, uint64_t cycle)
 {
-    uint64_t c = w->issue++;
-    uint16_t gone = w->busy[c & (HORIZON - 1)];
-    if (gone) {
-        w->waiting[0] -= lanes[gone & 255];
-        w->waiting[1] -= lanes[gone >> 8];
-        w->scheduled -= (uint32_t)__builtin_popcount(gone);
-        w->busy[c & (HORIZON - 1)] = 0;
-    }
-    if (UNLIKELY(!(w->issue & 63))) for (int p = 0; p < PORTS; p++) w->taken[p][(c >> 6) & (HORIZON / 64 - 1)] = 0;
-    w->seen[0] = w->waiting[0];
-    w->seen[1] = w->waiting[1];
-    w->issued = 0;
+    n->issued = cycle > n->issue ? 0 : n->issued;
+    n->issue = later(n->issue, cycle);
 }
 
-static void issue_to(struct window *w, uint64_t cycle)
+/* What was dispatched before the issue cycle has left the scheduler. Done now and then: `scheduled` is an upper bound in between. */
+RARE void sweep(const struct window *w, struct now *n)
 {
-    while (w->issue < cycle) {
-        if (!w->scheduled && cycle - w->issue > 64) {      /* nothing is booked: nothing to look at */
-            memset(w->taken, 0, sizeof w->taken);
-            w->issue = cycle;
-            w->issued = 0;
-            w->seen[0] = w->seen[1] = w->waiting[0] = w->waiting[1] = 0;
-            return;
-        }
-        issue_step(w);
-    }
+    uint64_t from = n->swept - w->base, to = later(n->issue, n->swept) - w->base;
+    if (to > BOOKED) to = BOOKED;
+    for (uint64_t c = from; c < to; c++) n->scheduled -= (uint32_t)__builtin_popcount(w->booked[c]);
+    n->swept = later(n->issue, n->swept);
 }
 
-/* ---- ports ---- */
-static inline uint32_t load_of(const struct window *w, int port) { return (uint32_t)(w->seen[port >> 3] >> (8 * (port & 7))) & 255; }
-
-/* The renamer binds a micro-op to a port by how many wait for each, as it was a cycle ago; the second and fourth slot of a cycle take the next
- * best one, unless it is three or more behind. Loads take turns. (Abel and Reineke, uiCA, published.) */
-static inline int choose_port(struct window *w, uint16_t ports)
+/* The past makes room. */
+RARE void rebase(struct window *w, struct now *n)
 {
-    if (!(ports & (ports - 1))) return __builtin_ctz(ports);
-    if (ports == w->limit.load_ports) {
-        w->toggle ^= 1;
-        return w->toggle ? __builtin_ctz(ports) : 31 - __builtin_clz(ports);
-    }
-    int best = -1, second = -1;
-    for (uint32_t left = ports; left;) {               /* from the highest port down: ties go to it */
-        int p = 31 - __builtin_clz(left);
-        left &= ~(1u << p);
-        if (best < 0 || load_of(w, p) < load_of(w, best)) { second = best; best = p; }
-        else if (second < 0 || load_of(w, p) < load_of(w, second)) second = p;
-    }
-    if (!(w->issued & 1) && load_of(w, second) < load_of(w, best) + 3) return second;
-    return best;
+    sweep(w, n);
+    uint64_t gone = n->issue - w->base, kept = gone < BOOKED ? BOOKED - gone : 0;
+    memmove(w->booked, w->booked + (BOOKED - kept), kept * sizeof *w->booked);
+    memset(w->booked + kept, 0, (BOOKED - kept) * sizeof *w->booked);
+    w->base = n->issue;
 }
 
-static inline uint64_t book(struct window *w, int port, uint64_t from)
+RARE void wait_for_scheduler(struct window *w, struct now *n)
 {
-    uint64_t c = from;
-    for (;;) {
-        uint64_t open = ~w->taken[port][(c >> 6) & (HORIZON / 64 - 1)] >> (c & 63);
-        if (LIKELY(open != 0)) { c += (uint64_t)__builtin_ctzll(open); break; }
-        c = (c | 63) + 1;
-    }
-    if (UNLIKELY(c - w->issue >= HORIZON - 64)) issue_to(w, c - (HORIZON - 128));
-    w->taken[port][(c >> 6) & (HORIZON / 64 - 1)] |= 1ull << (c & 63);
-    w->busy[c & (HORIZON - 1)] |= (uint16_t)(1u << port);
-    w->waiting[port >> 3] += 1ull << (8 * (port & 7));
-    w->scheduled++;
-    return c;
+    sweep(w, n);
+    while (n->scheduled >= w->limit.scheduler) { issue_to(n, n->issue + 1); sweep(w, n); }
+}
+
+/* The first cycle from `from` on at which one of the ports is free: eight cycles are looked at at a time. */
+INLINE uint64_t book(struct window *w, struct now *n, uint32_t ports, uint64_t from, int *port)
+{
+    if (UNLIKELY(from >= n->issue + HORIZON - 256)) issue_to(n, from - (HORIZON - 512));
+    if (UNLIKELY(n->issue - w->base >= HORIZON)) rebase(w, n);
+    uint64_t c = from - w->base;
+    const __m128i want = _mm_set1_epi16((short)ports), none = _mm_setzero_si128();
+    uint32_t full;
+    while (UNLIKELY((full = (uint32_t)_mm_movemask_epi8(_mm_cmpeq_epi16(_mm_andnot_si128(_mm_loadu_si128((const __m128i *)&w->booked[c]), want), none))) == 0xffff)) c += 8;
+    c += (uint32_t)__builtin_ctz(~full) / 2;
+    uint32_t taken = w->booked[c];
+    *port = 31 - __builtin_clz(ports & ~taken);
+    w->booked[c] = (uint16_t)(taken | 1u << *port);
+    n->scheduled++;
+    return w->base + c;
 }
 
 /* ---- retirement, and what its lost slots were lost to ---- */
-static void lose(struct window *w, uint64_t from, uint64_t to, int64_t lost)
+
+/* A slot's one cause, but for misses: by whether it loads, the front end held it up, it waited for operands, for a port, or for its own latency. */
+enum { WHY_LOAD = 1, WHY_FRONT = 2, WHY_WAITED = 4, WHY_PORT = 8, WHY_LONG = 16 };
+static uint8_t why[32];
+static void why_init(void)
 {
-    int64_t left = lost, rate = (int64_t)w->limit.retire_width, part;
-#define TAKE(cycles, cause) do { part = (int64_t)(cycles) * rate; if (part > left) part = left; w->spent[cause] += part; w->touched |= 1u << (cause); left -= part; } while (0)
-    (void)from; (void)to;
-    if (w->slot_cause == CS_SERIALISING) TAKE(to - from + 1, CS_SERIALISING);
-    TAKE(w->slot_miss, w->slot_cause);
-    TAKE(w->slot_walk, CS_TLB);
-    TAKE(w->slot_dispatch - w->slot_ready, CS_CORE_BOUND);
-    bool waited = w->slot_ready > w->slot_issue + 1;
-    if (w->slot_front && !waited) TAKE(to - from + 1, w->slot_front);
-    if (w->slot_cause == CS_L1) TAKE(w->slot_done - w->slot_dispatch - w->slot_miss - w->slot_walk, CS_L1);
-    TAKE(left, waited || w->slot_done > w->slot_issue + 1 ? CS_DEPENDENCY : CS_CORE_BOUND);
-#undef TAKE
+    for (int k = 0; k < 32; k++)
+        why[k] = k & WHY_PORT ? CS_CORE_BOUND : k & WHY_FRONT && !(k & WHY_WAITED) ? CS_FRONTEND : k & WHY_LOAD ? CS_L1 : k & (WHY_WAITED | WHY_LONG) ? CS_DEPENDENCY : CS_CORE_BOUND;
 }
 
-void window_finish_slot(struct window *w)
+RARE int64_t lose_to_memory(struct window *w, const struct now *n, int64_t lost)
 {
-    if (!w->slot_open) return;
-    w->slot_open = false;
-    uint64_t at = later(w->slot_done, w->retire);
-    if (at == w->retire && w->retired == w->limit.retire_width) at++;
-    if (at > w->retire) {
-        int64_t lost = (int64_t)((at - w->retire) * w->limit.retire_width) - w->retired;
-        if (lost) lose(w, w->retire, at, lost);
-        w->retire = at;
-        w->retired = 0;
-    }
-    w->retired++;
+    int64_t rate = (int64_t)w->limit.retire_width, part = n->cause == CS_SERIALISING ? lost : (int64_t)n->miss * rate;
+    if (part > lost) part = lost;
+    w->spent[n->cause] += part;
+    w->touched |= 1u << n->cause | 1u << CS_TLB;
+    lost -= part;
+    part = (int64_t)n->walk * rate;
+    if (part > lost) part = lost;
+    w->spent[CS_TLB] += part;
+    return lost - part;
+}
+
+RARE void commit_store(struct window *w, uint64_t retired, uint64_t earliest)
+{
+    w->store_commit = later(later(w->store_commit + w->limit.store_commit, retired), earliest);
+    w->store_free[(w->nstores - 1) & (BUFFER_MAX - 1)] = w->store_commit;
+    for (uint32_t i = w->forward_from; i != w->nforwards; i++) w->forward[i & (FORWARDS - 1)].commit = w->store_commit;
+}
+
+INLINE void close_slot(struct window *w, struct now *n)
+{
+    uint32_t width = w->limit.retire_width, k;
+    uint64_t full = n->retired == width, at = later(n->done, n->retire + full);
+    int64_t lost = (int64_t)((at - n->retire) * width) - n->retired;
+    lost = at > n->retire ? lost : 0;
+    n->retired = at > n->retire ? 1 : n->retired + 1;
+    n->retire = at;
+    w->rob[n->slot & (ROB_MAX - 1)] = at;
+    if (UNLIKELY(n->cause) && lost) lost = lose_to_memory(w, n, lost);
+    k = (n->load ? WHY_LOAD : 0) | (n->front ? WHY_FRONT : 0) | (n->ready > n->issued_at + 1 ? WHY_WAITED : 0) | (n->dispatch > n->ready ? WHY_PORT : 0)
+        | (n->done > n->dispatch + 1 ? WHY_LONG : 0);
+    w->spent[why[k] == CS_FRONTEND ? w->front_cause : why[k]] += lost;
     w->spent[CS_RETIRING]++;
-    w->touched |= 1u << CS_RETIRING;
-    w->rob[w->slot & (ROB_MAX - 1)] = at;
-    if (w->slot_load) { w->slot_load = false; w->load_slot[(w->nloads - 1) & (BUFFER_MAX - 1)] = at; }
-    if (w->slot_store) {
-        w->store_commit = later(later(w->store_commit + w->limit.store_commit, at), w->slot_store);
-        w->slot_store = 0;
-        w->store_slot[(w->nstores - 1) & (BUFFER_MAX - 1)] = w->store_commit;
-        for (uint32_t i = w->forward_from; i != w->nforwards; i++) w->forward[i & (FORWARDS - 1)].commit = w->store_commit;
-    }
-    w->slot++;
+    if (n->store) { commit_store(w, at, n->store); n->store = 0; }
+    n->slot++;
 }
 
-static inline void open_slot(struct window *w, uint32_t flags)
+INLINE void open_slot(struct window *w, struct now *n, uint32_t flags)
 {
-    window_finish_slot(w);
     struct frontend *f = &w->front;
-    if (flags & UOP_WINDOW || !f->left) { f->cycle++; f->left = f->rate; f->cycle = later(f->cycle, w->idq[(w->slot - w->limit.idq) & (IDQ_MAX - 1)]); }
-    f->left--;
-    uint64_t t = w->issue + (w->issued == w->limit.width);
-    t = later(t, later(w->rob[(w->slot - w->limit.rob) & (ROB_MAX - 1)], w->serial_from));
-    w->slot_front = f->cycle > t ? w->front_cause : 0;
-    if (f->cycle <= t) w->front_cause = CS_FRONTEND;
-    t = later(t, f->cycle);
-    if (t > w->issue) issue_to(w, t);
-    while (w->scheduled >= w->limit.scheduler) issue_step(w);
-    w->issued++;
-    w->idq[w->slot & (IDQ_MAX - 1)] = w->issue;
-    w->slot_open = true;
-    w->slot_issue = w->slot_done = w->slot_dispatch = w->slot_ready = w->issue;
-    w->slot_cause = 0;
-    w->slot_miss = 0;
-    w->slot_walk = 0;
+    bool group = (flags & UOP_WINDOW) || !f->left;
+    uint64_t next = later(f->cycle + 1, w->idq[(n->slot - w->limit.idq) & (IDQ_MAX - 1)]);
+    f->cycle = group ? next : f->cycle;
+    f->left = (group ? f->rate : f->left) - 1;
+    uint64_t t = n->issue + (n->issued == w->limit.width);
+    t = later(t, later(w->rob[(n->slot - w->limit.rob) & (ROB_MAX - 1)], w->serial_from));
+    n->front = f->cycle > t;
+    w->front_cause = n->front ? f->cause : w->front_cause;
+    f->cause = n->front ? f->cause : CS_FRONTEND;
+    issue_to(n, later(t, f->cycle));
+    if (UNLIKELY(n->scheduled >= w->limit.scheduler)) wait_for_scheduler(w, n);
+    n->issued++;
+    w->idq[n->slot & (IDQ_MAX - 1)] = n->issue;
+    n->open = true;
+    n->issued_at = n->done = n->dispatch = n->ready = n->issue;
+    n->cause = n->load = 0;
+    n->miss = n->walk = 0;
 }
 
 /* ---- memory ---- */
-static inline const struct access *take(struct accesses *a, bool write, uint32_t bytes)
-{
-    uint32_t *next = write ? &a->store : &a->load;
-    while (*next < a->n && a->at[*next].write != write) ++*next;
-    if (*next >= a->n) return NULL;
-    const struct access *found = &a->at[(*next)++];
-    for (uint32_t had = found->size; had && had < bytes; ) {          /* 16 bytes come as two accesses of 8 */
-        while (*next < a->n && a->at[*next].write != write) ++*next;
-        if (*next >= a->n || a->at[*next].gpa != found->gpa + had) break;
-        had += a->at[(*next)++].size;
-    }
-    return found;
-}
+static uint32_t filter_bit(uint64_t granule) { return (uint32_t)(granule ^ granule >> 8) & 255; }
 
-static void remember_store(struct window *w, uint64_t gpa, uint32_t bytes, uint64_t data)
+RARE void remember_store(struct window *w, uint64_t issue, uint64_t gpa, uint32_t bytes, uint64_t data)
 {
-    for (uint64_t g = gpa >> 3; bytes && g <= (gpa + bytes - 1) >> 3; g++) {
-        struct forward *f = &w->forward[w->nforwards++ & (FORWARDS - 1)];
+    for (uint64_t g = gpa >> 3; g <= (gpa + bytes - 1) >> 3; g++) {
         uint64_t low = g << 3;
-        f->granule = g + 1;
-        f->data = data;
-        f->commit = UINT64_MAX;
-        f->from = (uint8_t)(gpa > low ? gpa - low : 0);
-        f->to = (uint8_t)(gpa + bytes < low + 8 ? gpa + bytes - low : 8);
+        if (!(w->nforwards & 31)) {                        /* forget those that have left the store buffer */
+            memset(w->filter, 0, sizeof w->filter);
+            for (int i = 0; i < FORWARDS; i++)
+                if (w->forward[i].granule && w->forward[i].commit > issue) w->filter[filter_bit(w->forward[i].granule - 1) >> 6] |= 1ull << (filter_bit(w->forward[i].granule - 1) & 63);
+        }
+        w->forward[w->nforwards++ & (FORWARDS - 1)] = (struct forward){ g + 1, data, UINT64_MAX, (uint8_t)(gpa > low ? gpa - low : 0), (uint8_t)(gpa + bytes < low + 8 ? gpa + bytes - low : 8) };
+        w->filter[filter_bit(g) >> 6] |= 1ull << (filter_bit(g) & 63);
     }
 }
 
-/* When the load's data is there, if younger stores than the cache's hold it. */
-static uint64_t forwarded(const struct window *w, uint64_t gpa, uint32_t bytes, uint64_t dispatch, uint64_t done)
+INLINE bool may_forward(const struct window *w, uint64_t granule) { uint32_t b = filter_bit(granule); return w->filter[b >> 6] >> (b & 63) & 1; }
+
+/* When the load's data is there, if a store that has not left the store buffer holds some of it. */
+RARE uint64_t forwarded(const struct window *w, uint64_t gpa, uint32_t bytes, uint64_t dispatch, uint64_t done)
 {
-    for (uint64_t g = gpa >> 3; bytes && g <= (gpa + bytes - 1) >> 3; g++) {
+    for (uint64_t g = gpa >> 3; g <= (gpa + bytes - 1) >> 3; g++) {
         uint64_t low = g << 3;
         uint32_t from = (uint32_t)(gpa > low ? gpa - low : 0), to = (uint32_t)(gpa + bytes < low + 8 ? gpa + bytes - low : 8);
         for (uint32_t k = 1; k <= FORWARDS; k++) {
@@ -189,194 +172,248 @@ static uint64_t forwarded(const struct window *w, uint64_t gpa, uint32_t bytes, 
     return done;
 }
 
-static uint64_t in_flight(const struct window *w, uint64_t line, uint64_t done)      /* a hit on a line that is still under way */
+RARE uint64_t in_flight(const struct window *w, uint64_t line, uint64_t done)      /* a hit on a line that is still under way */
 {
     for (uint32_t i = 0; i < w->limit.fills; i++) if (w->fill_line[i] == line && w->fill[i] > done) done = w->fill[i];
     return done;
 }
 
-/* ---- one micro-op ---- */
-static inline void finish(struct window *w, const struct uop *u, uint64_t ready, uint64_t dispatch, uint64_t done, bool from_load)
+static void start_fill(struct window *w, uint64_t gpa, uint64_t done)
 {
-    for (int i = 0; i < UOP_RESULTS; i++) { w->ready[u->dst[i]] = done; w->loaded[u->dst[i]] = from_load; }
-    if (done >= w->slot_done) { w->slot_done = done; w->slot_ready = ready; w->slot_dispatch = dispatch; }
-    if (done > w->last_done) w->last_done = done;
+    w->fill[w->nfills % w->limit.fills] = done;
+    w->fill_line[w->nfills++ % w->limit.fills] = gpa >> 6;
+    w->last_fill = later(w->last_fill, done);
 }
 
-static void serial(struct window *w, const struct uop *u, struct accesses *a)
+/* An access of `entries` times 8 bytes: its place in the log, and the slowest of its parts. */
+INLINE const struct access *take(const struct access **at, const struct access *end, uint32_t entries, uint32_t *miss, uint32_t *walk)
 {
-    uint64_t from = w->issue + 1, miss = 0;
-    for (int i = 0; i < UOP_SOURCES; i++) from = later(from, w->ready[u->src[i]]);
-    if (u->flags & UOP_LOAD) { const struct access *x = take(a, false, u->bytes); if (x) miss = x->latency + x->walk; }
-    if (u->flags & UOP_STORE_DATA) { const struct access *x = take(a, true, u->bytes); if (x && x->latency + x->walk > miss) miss = x->latency + x->walk; }
+    const struct access *x = *at, *slowest = x;
+    if (UNLIKELY(x >= end)) { *miss = *walk = 0; return &no_access; }
+    *at = x + 1;
+    for (uint32_t i = 1; UNLIKELY(i < entries) && *at < end; i++, ++*at) if ((*at)->latency + (*at)->walk > slowest->latency + slowest->walk) slowest = *at;
+    *miss = slowest->latency;
+    *walk = slowest->walk;
+    return x;
+}
+
+/* ---- micro-ops ---- */
+INLINE uint64_t operands(const struct window *w, const struct uop *u, uint64_t from)       /* twice the cycle */
+{
+    uint64_t a = later(w->ready[u->src[0]], w->ready[u->src[1]]), b = later(w->ready[u->src[2]], w->ready[u->src[3]]);
+    return later(later(a, b), 2 * from);
+}
+
+INLINE void finish(struct window *w, struct now *n, const struct uop *u, uint64_t ready, uint64_t dispatch, uint64_t done, bool from_load)
+{
+    uint64_t value = 2 * done + from_load;
+    for (int i = 0; i < UOP_RESULTS; i++) w->ready[u->dst[i]] = value;
+    bool last = done >= n->done;
+    n->ready = last ? ready : n->ready;
+    n->dispatch = last ? dispatch : n->dispatch;
+    n->done = later(n->done, done);
+    n->last_done = later(n->last_done, done);
+}
+
+/* Waits for what is before it, or makes what is behind it wait, or both. */
+RARE void serial(struct window *w, struct now *n, const struct uop *u, struct accesses *a)
+{
+    uint64_t from = operands(w, u, n->issue + 1) >> 1;
+    uint32_t miss = 0, walk = 0, more, more_walk;
+    if (u->flags & UOP_LOAD) take(&a->load, a->load_end, u->entries, &miss, &walk);
+    if (u->flags & UOP_STORE_DATA) { take(&a->store, a->store_end, u->entries, &more, &more_walk); if (more + more_walk > miss + walk) { miss = more; walk = more_walk; } }
     if (u->flags & UOP_REST)              /* IRET and the like: whatever else was read */
-        for (const struct access *x; (x = take(a, false, 0));) miss += x->latency + x->walk;
-    if (u->flags & UOP_DRAIN) from = later(from, w->last_done);
+        while (a->load < a->load_end) { take(&a->load, a->load_end, 1, &more, &more_walk); miss += more; walk += more_walk; }
+    if (u->flags & UOP_DRAIN) from = later(from, n->last_done);
     if (u->flags & UOP_LOCKED) from = later(from, later(w->store_commit, w->loads_from));
-    uint64_t done = from + u->cost + miss;
+    uint64_t done = from + u->cost + miss + walk;
     if (u->flags & UOP_LOCKED) w->loads_from = w->store_commit = done;
-    else w->serial_from = u->flags & UOP_DRAIN ? done : w->issue + u->cost;
-    finish(w, u, from, from, done, false);
-    w->slot_cause = CS_SERIALISING;
+    else w->serial_from = u->flags & UOP_DRAIN ? done : n->issue + u->cost;
+    finish(w, n, u, from, from, done, false);
+    n->cause = CS_SERIALISING;
 }
 
 /* An iteration of a string instruction: its cycles are rows of the table (cache.c), its misses overlap as loads' and stores' do. */
-static void repeat(struct window *w, const struct uop *u, struct accesses *a)
+RARE void repeat(struct window *w, struct now *n, const struct uop *u, struct accesses *a)
 {
-    uint64_t from = later(w->issue + 1, w->loads_from);
-    const struct access *x = u->flags & UOP_LOAD ? take(a, false, u->bytes) : NULL, *y = u->flags & UOP_STORE_DATA ? take(a, true, u->bytes) : NULL;
-    if (x && x->latency) {
-        uint64_t *fill = &w->fill[w->nfills % w->limit.fills];
-        from = later(from, *fill);
-        *fill = from + x->walk + x->latency;
-        w->fill_line[w->nfills++ % w->limit.fills] = x->gpa >> 6;
-        w->last_fill = later(w->last_fill, *fill);
+    uint64_t from = later(n->issue + 1, w->loads_from);
+    uint32_t miss = 0, walk = 0, store_miss = 0, store_walk = 0;
+    const struct access *x = u->flags & UOP_LOAD ? take(&a->load, a->load_end, 1, &miss, &walk) : &no_access;
+    if (miss) {
+        from = later(from, w->fill[w->nfills % w->limit.fills]);
+        start_fill(w, x->gpa, from + walk + miss);
     }
-    uint64_t done = from + (x ? x->walk + x->latency : 0);
-    if (x && (x->latency || x->walk)) { w->slot_cause = x->cause; w->slot_miss = x->latency; w->slot_walk = x->walk; }
-    if (y) {
-        uint64_t free = w->store_slot[(w->nstores - w->limit.stores) & (BUFFER_MAX - 1)];
-        if (free > w->issue) issue_to(w, free);
-        w->nstores++;
-        w->slot_store = done + y->latency + y->walk;
-        w->forward_from = w->nforwards;
-    }
-    finish(w, u, from, from, done, false);
-}
-
-static inline void place(struct window *w, const struct uop *u, struct accesses *a)
-{
-    if (UNLIKELY(u->flags & (UOP_SERIAL | UOP_LOCKED))) { serial(w, u, a); return; }
-    if (UNLIKELY(u->flags & UOP_REP)) { repeat(w, u, a); return; }
-    if (!u->ports) {
-        uint64_t done = u->flags & UOP_MOVE ? w->ready[u->src[0]] : 0;
-        bool from_load = u->flags & UOP_MOVE && w->loaded[u->src[0]];
-        for (int i = 0; i < UOP_RESULTS; i++) { w->ready[u->dst[i]] = done; w->loaded[u->dst[i]] = from_load; }
-        return;
-    }
-    uint64_t ready = w->issue + 1, done;
-    for (int i = 0; i < UOP_SOURCES; i++) ready = later(ready, w->ready[u->src[i]]);
-    if (u->flags & UOP_LOAD) {
-        const struct access *x = take(a, false, u->bytes);
-        uint32_t miss = x ? x->latency : 0, walk = x ? x->walk : 0;
-        uint64_t free = w->load_slot[(w->nloads - w->limit.loads) & (BUFFER_MAX - 1)];
-        if (UNLIKELY(free > w->issue)) issue_to(w, free);
-        ready = later(ready, later(w->loads_from, w->issue + 1));
-        if (UNLIKELY(miss)) ready = later(ready, w->fill[w->nfills % w->limit.fills]);
-        uint32_t cost = u->cost + miss + walk;
-        if (u->flags & UOP_CHASED && w->loaded[u->src[0]] && u->src[1] == DREG_NONE && !miss) cost -= w->limit.load_latency - w->limit.chased;
-        uint64_t dispatch = book(w, choose_port(w, u->ports), ready);
-        done = dispatch + cost;
-        if (UNLIKELY(miss)) {
-            w->fill[w->nfills % w->limit.fills] = done;
-            w->fill_line[w->nfills++ % w->limit.fills] = x->gpa >> 6;
-            w->last_fill = later(w->last_fill, done);
-        } else if (x) {
-            if (UNLIKELY(w->last_fill > done)) done = in_flight(w, x->gpa >> 6, done);
-            done = forwarded(w, x->gpa, x->size > u->bytes ? x->size : u->bytes, dispatch, done);
-        }
-        w->nloads++;
-        w->slot_load = true;
-        w->slot_cause = miss ? x->cause : CS_L1;
-        w->slot_miss = miss;
-        w->slot_walk = (uint16_t)walk;
-        finish(w, u, ready, dispatch, done, true);
-        return;
-    }
-    if (u->flags & (UOP_STORE_ADDRESS | UOP_STORE_DATA)) {
-        uint64_t free = w->store_slot[(w->nstores - w->limit.stores) & (BUFFER_MAX - 1)];
-        if (UNLIKELY(free > w->issue)) issue_to(w, free);
-        ready = later(ready, w->issue + 1);
-    }
-    if (UNLIKELY(u->hold)) ready = later(ready, w->divider_free);
-    uint64_t dispatch = book(w, choose_port(w, u->ports), ready);
-    done = dispatch + u->cost;
-    if (UNLIKELY(u->hold)) w->divider_free = dispatch + 1 + u->hold;
-    if (u->flags & UOP_STORE_ADDRESS) w->address_done = done;
+    uint64_t done = from + walk + miss;
     if (u->flags & UOP_STORE_DATA) {
-        const struct access *x = take(a, true, u->bytes);
-        w->nstores++;
-        w->slot_store = later(done, w->address_done + (x ? x->latency + x->walk : 0));
+        take(&a->store, a->store_end, 1, &store_miss, &store_walk);
+        issue_to(n, w->store_free[(w->nstores++ - w->limit.stores) & (BUFFER_MAX - 1)]);
+        n->store = done + store_miss + store_walk;
         w->forward_from = w->nforwards;
-        if (x) remember_store(w, x->gpa, x->size > u->bytes ? x->size : u->bytes, done);
     }
-    finish(w, u, ready, dispatch, done, false);
-    if (u->flags & UOP_BRANCH) w->branch_done = done;
+    finish(w, n, u, from, from, done, false);
+    n->load = 1;
+    n->cause = miss | walk ? x->cause : 0;
+    n->miss = miss;
+    n->walk = walk;
 }
 
 /* The stack engine moves RSP without a micro-op; who names RSP then makes it catch up. */
-static inline void stack_engine(struct window *w, const struct uop *u)
+RARE void stack_sync(struct window *w, struct now *n)
 {
-    static const struct uop sync = { .src = { DREG_RSP }, .dst = { DREG_RSP, REG_SINK, REG_SINK, REG_SINK }, .ports = 0, .flags = UOP_SLOT, .cost = 1 };
-    if (u->flags & UOP_STACK) w->stack_moved = true;
-    else if (w->stack_moved) {
-        struct uop catch_up = sync;
-        catch_up.ports = w->limit.alu_ports;
-        w->stack_moved = false;
-        open_slot(w, 0);
-        place(w, &catch_up, NULL);
-    }
+    int port;
+    w->stack_moved = false;
+    if (n->open) close_slot(w, n);
+    open_slot(w, n, 0);
+    uint64_t ready = later(w->ready[DREG_RSP] >> 1, n->issue + 1), dispatch = book(w, n, w->limit.alu_ports, ready, &port);
+    w->ready[DREG_RSP] = 2 * (dispatch + 1);
+    n->done = dispatch + 1;
+    n->ready = ready;
+    n->dispatch = dispatch;
+    n->last_done = later(n->last_done, n->done);
 }
 
-void window_place(struct window *w, const struct uops *b, uint32_t from, uint32_t to, uint64_t va, struct accesses *a, bool legacy)
+INLINE void place_load(struct window *w, struct now *n, const struct uop *u, struct accesses *a, struct placed *p)
 {
-    uint32_t i = from ? b->insn[from - 1].end : 0, in = from;
-    uint64_t at = va;
-    if (legacy) for (uint32_t k = 0; k < from; k++) at += b->insn[k].length;
-    if (to > b->ninsn) to = b->ninsn;
-    uint32_t end = to ? b->insn[to - 1].end : 0;
-    if (legacy) {
-        for (; in < to; in++) {
-            const struct uop_insn *x = &b->insn[in];
-            frontend_decode(w, x, at);
-            at += x->length;
-            for (; i < x->end; i++) {
-                const struct uop *u = &b->at[i];
-                if (UNLIKELY(u->flags & (UOP_STACK | UOP_STACK_READ))) stack_engine(w, u);
-                if (u->flags & UOP_SLOT) open_slot(w, 0);
-                place(w, u, a);
-            }
-        }
-    } else {
-        for (; i < end; i++) {
-            const struct uop *u = &b->at[i];
-            if (UNLIKELY(u->flags & (UOP_STACK | UOP_STACK_READ))) stack_engine(w, u);
-            if (u->flags & UOP_SLOT) open_slot(w, u->flags);
-            place(w, u, a);
-        }
+    uint32_t miss, walk;
+    const struct access *x = take(&a->load, a->load_end, u->entries, &miss, &walk);
+    uint64_t oldest = w->load_slot[(w->nloads - w->limit.loads) & (BUFFER_MAX - 1)];
+    if (UNLIKELY(n->slot - oldest < w->limit.rob)) issue_to(n, w->rob[oldest & (ROB_MAX - 1)]);
+    w->load_slot[w->nloads++ & (BUFFER_MAX - 1)] = n->slot;
+    uint32_t cost = u->cost + miss + walk;
+    bool chased = (u->flags & UOP_CHASED) && (w->ready[u->src[0]] & 1) && !miss;
+    cost -= chased ? w->limit.load_latency - w->limit.chased : 0;
+    p->ready = operands(w, u, later(n->issue + 1, w->loads_from)) >> 1;
+    if (UNLIKELY(miss)) p->ready = later(p->ready, w->fill[w->nfills % w->limit.fills]);
+    p->dispatch = book(w, n, u->ports, p->ready, &p->port);
+    p->done = p->dispatch + cost;
+    if (UNLIKELY(miss)) start_fill(w, x->gpa, p->done);
+    else {
+        if (UNLIKELY(w->last_fill > p->done)) p->done = in_flight(w, x->gpa >> 6, p->done);
+        for (const struct access *y = x; y < a->load; y++)
+            if (may_forward(w, y->gpa >> 3) | may_forward(w, (y->gpa + y->size - 1) >> 3)) p->done = forwarded(w, y->gpa, y->size, p->dispatch, p->done);
     }
-    window_finish_slot(w);
+    n->load = 1;
+    n->cause = UNLIKELY(miss | walk) ? x->cause : n->cause;
+    n->miss = miss;
+    n->walk = walk;
+    finish(w, n, u, p->ready, p->dispatch, p->done, true);
+}
+
+INLINE void place_store(struct window *w, struct now *n, const struct uop *u, struct accesses *a, struct placed *p)
+{
+    issue_to(n, w->store_free[(w->nstores - w->limit.stores) & (BUFFER_MAX - 1)]);
+    p->ready = operands(w, u, n->issue + 1) >> 1;
+    p->dispatch = book(w, n, u->ports, p->ready, &p->port);
+    p->done = p->dispatch + u->cost;
+    finish(w, n, u, p->ready, p->dispatch, p->done, false);
+    if (u->flags & UOP_STORE_ADDRESS) { w->address_done = p->done; return; }
+    uint32_t miss, walk;
+    const struct access *x = take(&a->store, a->store_end, u->entries, &miss, &walk);
+    w->nstores++;
+    n->store = later(p->done, w->address_done + miss + walk);
+    w->forward_from = w->nforwards;
+    for (; x < a->store; x++) remember_store(w, n->issue, x->gpa, x->size, p->done);
+}
+
+INLINE void place_op(struct window *w, struct now *n, const struct uop *u, struct placed *p)
+{
+    p->ready = operands(w, u, n->issue + 1) >> 1;
+    if (UNLIKELY(u->hold)) p->ready = later(p->ready, w->divider_free);
+    p->dispatch = book(w, n, u->ports, p->ready, &p->port);
+    p->done = p->dispatch + u->cost;
+    finish(w, n, u, p->ready, p->dispatch, p->done, false);
+    if (UNLIKELY(u->hold)) w->divider_free = p->dispatch + 1 + u->hold;
+    if (u->flags & UOP_BRANCH) w->branch_done = p->done;
+}
+
+/* Eliminated: a move's result is its source's, any other's is there at once. */
+INLINE void place_none(struct window *w, const struct now *n, const struct uop *u, struct placed *p)
+{
+    uint64_t value = u->flags & UOP_MOVE ? w->ready[u->src[0]] : 0;
+    for (int k = 0; k < UOP_RESULTS; k++) w->ready[u->dst[k]] = value;
+    p->ready = p->dispatch = p->done = n->issue;
+}
+
+INLINE void place_all(struct window *w, const struct uops *b, uint32_t from, uint32_t to, uint64_t va, struct accesses *a, bool legacy, const struct witness *witness)
+{
+    struct now n = w->now;
+    uint32_t in = from, i = from ? b->insn[from - 1].end : 0, end = to ? b->insn[to - 1].end : 0, stop = end;
+    uint64_t at = va;
+    if (UNLIKELY(legacy)) for (uint32_t k = 0; k < from; k++) at += b->insn[k].length;
+    do {
+        if (UNLIKELY(legacy)) {                            /* instruction by instruction */
+            if (in == to) break;
+            const struct uop_insn *x = &b->insn[in++];
+            frontend_decode(w, x, at, n.slot + n.open);
+            at += x->length;
+            stop = x->end;
+        }
+        for (; i < stop; i++) {
+            const struct uop *u = &b->at[i];
+            struct placed p = { .port = -1 };
+            if (UNLIKELY(u->flags & (UOP_STACK | UOP_STACK_READ))) {
+                if (u->flags & UOP_STACK) w->stack_moved = true;
+                else if (w->stack_moved) { w->now = n; stack_sync(w, &w->now); n = w->now; }
+            }
+            if (u->flags & UOP_SLOT) {
+                if (n.open) { close_slot(w, &n); if (witness) witness->retired(witness->data, n.retire); }
+                open_slot(w, &n, u->flags);
+            }
+            switch (u->kind) {
+            case KIND_OP: place_op(w, &n, u, &p); break;
+            case KIND_LOAD: place_load(w, &n, u, a, &p); break;
+            case KIND_STORE: place_store(w, &n, u, a, &p); break;
+            case KIND_NONE: place_none(w, &n, u, &p); break;
+            default:
+                w->now = n;
+                if (u->kind == KIND_REP) repeat(w, &w->now, u, a);
+                else serial(w, &w->now, u, a);
+                n = w->now;
+                p.ready = p.dispatch = n.dispatch;
+                p.done = n.done;
+            }
+            if (witness) witness->micro_op(witness->data, i, w->front.cycle, n.issued_at, p.ready, p.dispatch, p.done, p.port);
+        }
+    } while (UNLIKELY(legacy));
+    if (n.open) { close_slot(w, &n); if (witness) witness->retired(witness->data, n.retire); n.open = false; }
+    w->now = n;
+}
+
+void window_place(struct window *w, const struct uops *b, uint32_t from, uint32_t to, uint64_t va, struct accesses a, bool legacy)
+{
+    if (to > b->ninsn) to = b->ninsn;
+    if (UNLIKELY(w->witness != NULL)) place_all(w, b, from, to, va, &a, legacy, w->witness);
+    else place_all(w, b, from, to, va, &a, legacy, NULL);
 }
 
 /* ---- life ---- */
 void window_init(struct window *w, const struct uarch *u)
 {
-    if (!lanes[1])
-        for (int m = 0; m < 256; m++) for (int p = 0; p < 8; p++) if (m >> p & 1) lanes[m] |= 1ull << (8 * p);
     memset(w, 0, sizeof *w);
 #define LIMIT(field, name) w->limit.field = (uint32_t)u->row[UA_##name];
     LIMIT(width, issue_width) LIMIT(retire_width, retire_width) LIMIT(rob, rob) LIMIT(scheduler, scheduler) LIMIT(loads, load_buffer) LIMIT(stores, store_buffer)
     LIMIT(idq, idq) LIMIT(iq, instruction_queue) LIMIT(fills, fill_buffers) LIMIT(predecode_width, predecode_width) LIMIT(decoders, decoders)
     LIMIT(decode_slots, decode_slots) LIMIT(lcp, lcp_stall) LIMIT(dsb_width, dsb_width) LIMIT(ms_switch, ms_switch) LIMIT(refetch, mispredict) LIMIT(forward, store_forward)
-    LIMIT(blocked, store_blocked) LIMIT(chased, load_latency_chased) LIMIT(load_latency, load_latency) LIMIT(store_commit, store_commit)
+    LIMIT(blocked, store_blocked) LIMIT(chased, load_latency_chased) LIMIT(load_latency, load_latency) LIMIT(store_commit, store_commit) LIMIT(alu_ports, alu_ports)
 #undef LIMIT
-    w->limit.load_ports = (uint16_t)u->row[UA_load_ports];
-    w->limit.alu_ports = (uint16_t)u->row[UA_alu_ports];
     w->front.dsb_sets = (uint32_t)u->row[UA_dsb_sets];
     w->front.dsb_ways = (uint32_t)u->row[UA_dsb_ways];
     w->front.rate = w->limit.dsb_width;
-    w->front_cause = CS_FRONTEND;
-    w->slot = ROB_MAX;                    /* the rings look back */
-    w->nloads = w->nstores = BUFFER_MAX;
+    w->front.cause = w->front_cause = CS_FRONTEND;
+    w->now.slot = 2 * ROB_MAX;            /* the rings look back */
+    w->now.swept = w->base = 0;
+    w->touched = 1u << CS_RETIRING | 1u << CS_CORE_BOUND | 1u << CS_DEPENDENCY | 1u << CS_L1 | 1u << CS_FRONTEND | 1u << CS_BADSPEC;
+    why_init();
 }
 
 void window_start(struct window *w, uint64_t clock)
 {
-    if (clock <= w->retire) return;
-    issue_to(w, clock);
-    w->spent[CS_RETIRING] -= w->retired;  /* of a cycle that is now somebody else's */
-    w->retire = clock;
-    w->retired = 0;
+    struct now *n = &w->now;
+    if (clock <= n->retire) return;
+    issue_to(n, clock);
+    w->spent[CS_RETIRING] -= n->retired;  /* of a cycle that is now somebody else's */
+    n->retire = clock;
+    n->retired = 0;
     if (w->front.cycle < clock) { w->front.cycle = clock; w->front.left = 0; }
     if (w->front.predecode < clock) w->front.predecode = w->front.decode = clock;
 }

@@ -86,7 +86,7 @@ bool frontend_enter(struct window *w, const struct uops *u, uint64_t va, uint32_
         f->left = 0;
         f->cause = CS_BADSPEC;
     }
-    f->cycle += late;
+    f->cycle = later(f->cycle, w->idq[(w->now.slot - w->limit.idq) & (IDQ_MAX - 1)]) + late;     /* it ran ahead until the queue was full */
     uint64_t window = va >> 5;
     for (uint32_t i = 0; i < u->nwindows; i++) legacy |= !cached(f, window + i, u->window[i]);
     if (!straight || window != f->last_window) f->left = 0;

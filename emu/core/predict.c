@@ -102,7 +102,7 @@ int cs_predict(cs_world *w, int machine, const uint8_t *code, uint32_t n, int mo
         if (c == copies / 2) { half = win->now.retire; memcpy(spent, win->spent, sizeof spent); }
         struct accesses a = log_block(&s, d, b.ninsn, log);
         bool legacy = mode == CS_PREDICT_UNROLLED;
-        if (!legacy) win->front.left = 0;
+        if (!legacy) frontend_enter(win, &b, va, n, false, 0);
         window_place(win, &b, 0, b.ninsn, va, a, legacy);
         if (mode == CS_PREDICT_UNROLLED) va += n;
     }

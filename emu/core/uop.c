@@ -232,8 +232,13 @@ int uops_make(const struct uarch *u, const struct dop *d, uint32_t n, uint64_t v
         in->complex = in->slots > 1;
         in->end = (uint16_t)out->n;
     }
+    out->roomy = true;
     for (uint32_t i = 0; i < out->n; i++) {
         struct uop *o = &out->at[i];
+        if (o->src[2] != DREG_NONE || o->dst[3] != REG_SINK) o->flags |= UOP_MORE;
+        out->loads += !!(o->flags & UOP_LOAD);
+        out->stores += !!(o->flags & UOP_STORE_DATA);
+        out->roomy = out->roomy && !(o->flags & (UOP_SERIAL | UOP_LOCKED | UOP_REP));
         o->kind = o->flags & (UOP_SERIAL | UOP_LOCKED) ? KIND_SERIAL : o->flags & UOP_REP ? KIND_REP : !o->ports ? KIND_NONE : o->flags & UOP_LOAD ? KIND_LOAD
             : o->flags & (UOP_STORE_ADDRESS | UOP_STORE_DATA) ? KIND_STORE : KIND_OP;
     }

@@ -14,7 +14,7 @@ enum { UOP_LOAD = 1, UOP_STORE_ADDRESS = 2, UOP_STORE_DATA = 4,
        UOP_STACK = 512,      /* PUSH, POP, CALL, RET: the stack engine moves RSP */
        UOP_STACK_READ = 1024 /* names RSP otherwise: costs a micro-op if the stack engine has moved it */,
        UOP_WINDOW = 2048 /* first of a 32-byte window of code: the micro-op cache delivers one a cycle */, UOP_REP = 4096,
-       UOP_DRAIN = 8192 /* UOP_SERIAL: waits for all before it */, UOP_REST = 16384 /* UOP_SERIAL: reads memory that its operands do not name */ };
+       UOP_DRAIN = 8192 /* UOP_SERIAL: waits for all before it */, UOP_MORE = 32768 /* uses its third and fourth source, or fourth result */, UOP_REST = 16384 /* UOP_SERIAL: reads memory that its operands do not name */ };
 enum { REG_SINK = DREG_COUNT /* nobody reads it */, REG_LOADED, REG_CHAIN, REG_DATA, REG_COUNT };
 enum { UOP_SOURCES = 4, UOP_RESULTS = 4 };
 
@@ -40,6 +40,7 @@ struct uop_insn {
 struct uops {
     uint32_t n, ninsn;
     struct uop *at; struct uop_insn *insn;
+    uint32_t loads, stores; bool roomy;  /* roomy: nothing in it can fill a buffer of the window that had room before it */
     uint32_t nwindows; uint8_t *window;  /* 32-byte windows of code it touches; ways of the micro-op cache each needs, 0: cannot be held */
 };
 

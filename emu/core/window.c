@@ -47,11 +47,16 @@ RARE void wait_for_scheduler(struct window *w, struct now *n)
     while (n->scheduled >= w->limit.scheduler) { issue_to(n, n->issue + 1); sweep(w, n); }
 }
 
+/* What is rare is done on the state in memory: so the rest can keep it in registers. */
+#define ASIDE(call) do { w->now = *n; call; *n = w->now; } while (0)
+
 /* The first cycle from `from` on at which one of the ports is free: eight cycles are looked at at a time. */
 INLINE uint64_t book(struct window *w, struct now *n, uint32_t ports, uint64_t from, int *port)
 {
-    if (UNLIKELY(from >= n->issue + HORIZON - 256)) issue_to(n, from - (HORIZON - 512));
-    if (UNLIKELY(n->issue - w->base >= HORIZON)) rebase(w, n);
+    if (UNLIKELY(from >= n->issue + HORIZON - 256)) {
+        issue_to(n, from - (HORIZON - 512));
+        if (n->issue - w->base >= HORIZON) ASIDE(rebase(w, &w->now));
+    }
     uint64_t c = from - w->base;
     const __m128i want = _mm_set1_epi16((short)ports), none = _mm_setzero_si128();
     uint32_t full;
@@ -65,27 +70,27 @@ INLINE uint64_t book(struct window *w, struct now *n, uint32_t ports, uint64_t f
 }
 
 /* ---- retirement, and what its lost slots were lost to ---- */
-
-/* A slot's one cause, but for misses: by whether it loads, the front end held it up, it waited for operands, for a port, or for its own latency. */
-enum { WHY_LOAD = 1, WHY_FRONT = 2, WHY_WAITED = 4, WHY_PORT = 8, WHY_LONG = 16 };
-static uint8_t why[32];
-static void why_init(void)
+RARE void lose_to_memory(struct window *w, int64_t lost, uint32_t cause, uint32_t miss, uint32_t walk)
 {
-    for (int k = 0; k < 32; k++)
-        why[k] = k & WHY_PORT ? CS_CORE_BOUND : k & WHY_FRONT && !(k & WHY_WAITED) ? CS_FRONTEND : k & WHY_LOAD ? CS_L1 : k & (WHY_WAITED | WHY_LONG) ? CS_DEPENDENCY : CS_CORE_BOUND;
-}
-
-RARE int64_t lose_to_memory(struct window *w, const struct now *n, int64_t lost)
-{
-    int64_t rate = (int64_t)w->limit.retire_width, part = n->cause == CS_SERIALISING ? lost : (int64_t)n->miss * rate;
+    int64_t rate = (int64_t)w->limit.retire_width, part = cause == CS_SERIALISING ? lost : (int64_t)miss * rate;
     if (part > lost) part = lost;
-    w->spent[n->cause] += part;
-    w->touched |= 1u << n->cause | 1u << CS_TLB;
+    w->spent[cause] += part;
+    w->touched |= 1u << cause | 1u << CS_TLB;
     lost -= part;
-    part = (int64_t)n->walk * rate;
+    part = (int64_t)walk * rate;
     if (part > lost) part = lost;
     w->spent[CS_TLB] += part;
-    return lost - part;
+    w->spent[CS_L1] += lost - part;
+}
+
+/* One cause a slot: it waited for a port; or the front end held it up, and nothing else did; or it loads; or it waited for operands, or for its own latency. */
+INLINE int why(const struct now *n)
+{
+    if (n->dispatch > n->ready) return CS_CORE_BOUND;
+    bool waited = n->ready > n->issued_at + 1;
+    if (n->front && !waited) return n->front;
+    if (n->load) return CS_L1;
+    return waited || n->done > n->dispatch + 1 ? CS_DEPENDENCY : CS_CORE_BOUND;
 }
 
 RARE void commit_store(struct window *w, uint64_t retired, uint64_t earliest)
@@ -97,42 +102,38 @@ RARE void commit_store(struct window *w, uint64_t retired, uint64_t earliest)
 
 INLINE void close_slot(struct window *w, struct now *n)
 {
-    uint32_t width = w->limit.retire_width, k;
-    uint64_t full = n->retired == width, at = later(n->done, n->retire + full);
-    int64_t lost = (int64_t)((at - n->retire) * width) - n->retired;
-    lost = at > n->retire ? lost : 0;
-    n->retired = at > n->retire ? 1 : n->retired + 1;
-    n->retire = at;
+    uint32_t width = w->limit.retire_width;
+    uint64_t at = later(n->done, n->retire + (n->retired == width));
+    if (at > n->retire) {
+        int64_t lost = (int64_t)((at - n->retire) * width) - n->retired;
+        if (UNLIKELY(n->cause)) lose_to_memory(w, lost, n->cause, n->miss, n->walk);
+        else w->spent[why(n)] += lost;
+        n->retire = at;
+        n->retired = 0;
+    }
+    n->retired++;
     w->rob[n->slot & (ROB_MAX - 1)] = at;
-    if (UNLIKELY(n->cause) && lost) lost = lose_to_memory(w, n, lost);
-    k = (n->load ? WHY_LOAD : 0) | (n->front ? WHY_FRONT : 0) | (n->ready > n->issued_at + 1 ? WHY_WAITED : 0) | (n->dispatch > n->ready ? WHY_PORT : 0)
-        | (n->done > n->dispatch + 1 ? WHY_LONG : 0);
-    w->spent[why[k] == CS_FRONTEND ? w->front_cause : why[k]] += lost;
-    w->spent[CS_RETIRING]++;
     if (n->store) { commit_store(w, at, n->store); n->store = 0; }
     n->slot++;
 }
 
-INLINE void open_slot(struct window *w, struct now *n, uint32_t flags)
+INLINE void open_slot(struct window *w, struct now *n, uint32_t flags, bool roomy)
 {
     struct frontend *f = &w->front;
-    bool group = (flags & UOP_WINDOW) || !f->left;
-    uint64_t next = later(f->cycle + 1, w->idq[(n->slot - w->limit.idq) & (IDQ_MAX - 1)]);
-    f->cycle = group ? next : f->cycle;
-    f->left = (group ? f->rate : f->left) - 1;
+    if (flags & UOP_WINDOW || !f->left) { f->cycle++; f->left = f->rate; }
+    f->left--;
     uint64_t t = n->issue + (n->issued == w->limit.width);
-    t = later(t, later(w->rob[(n->slot - w->limit.rob) & (ROB_MAX - 1)], w->serial_from));
-    n->front = f->cycle > t;
-    w->front_cause = n->front ? f->cause : w->front_cause;
-    f->cause = n->front ? f->cause : CS_FRONTEND;
-    issue_to(n, later(t, f->cycle));
-    if (UNLIKELY(n->scheduled >= w->limit.scheduler)) wait_for_scheduler(w, n);
+    if (!roomy) t = later(t, later(w->rob[(n->slot - w->limit.rob) & (ROB_MAX - 1)], w->serial_from));
+    n->front = 0;
+    if (f->cycle > t) { t = f->cycle; n->front = f->cause; }
+    else f->cause = CS_FRONTEND;
+    issue_to(n, t);
+    if (!roomy && UNLIKELY(n->scheduled >= w->limit.scheduler)) ASIDE(wait_for_scheduler(w, &w->now));
     n->issued++;
     w->idq[n->slot & (IDQ_MAX - 1)] = n->issue;
     n->open = true;
     n->issued_at = n->done = n->dispatch = n->ready = n->issue;
     n->cause = n->load = 0;
-    n->miss = n->walk = 0;
 }
 
 /* ---- memory ---- */
@@ -200,57 +201,64 @@ INLINE const struct access *take(const struct access **at, const struct access *
 /* ---- micro-ops ---- */
 INLINE uint64_t operands(const struct window *w, const struct uop *u, uint64_t from)       /* twice the cycle */
 {
-    uint64_t a = later(w->ready[u->src[0]], w->ready[u->src[1]]), b = later(w->ready[u->src[2]], w->ready[u->src[3]]);
-    return later(later(a, b), 2 * from);
+    uint64_t at = later(later(w->ready[u->src[0]], w->ready[u->src[1]]), 2 * from);
+    if (u->flags & UOP_MORE) at = later(at, later(w->ready[u->src[2]], w->ready[u->src[3]]));
+    return at;
 }
 
-INLINE void finish(struct window *w, struct now *n, const struct uop *u, uint64_t ready, uint64_t dispatch, uint64_t done, bool from_load)
+INLINE void finish(struct window *w, struct now *n, const struct uop *u, const struct placed *p, bool from_load)
 {
-    uint64_t value = 2 * done + from_load;
-    for (int i = 0; i < UOP_RESULTS; i++) w->ready[u->dst[i]] = value;
-    bool last = done >= n->done;
-    n->ready = last ? ready : n->ready;
-    n->dispatch = last ? dispatch : n->dispatch;
-    n->done = later(n->done, done);
-    n->last_done = later(n->last_done, done);
+    uint64_t value = 2 * p->done + from_load;
+    w->ready[u->dst[0]] = value;
+    w->ready[u->dst[1]] = value;
+    w->ready[u->dst[2]] = value;
+    if (u->flags & UOP_MORE) w->ready[u->dst[3]] = value;
+    n->ready = p->ready;
+    n->dispatch = p->dispatch;
+    n->done = later(n->done, p->done);
 }
 
 /* Waits for what is before it, or makes what is behind it wait, or both. */
-RARE void serial(struct window *w, struct now *n, const struct uop *u, struct accesses *a)
+RARE void serial(struct window *w, const struct uop *u, struct accesses *a)
 {
-    uint64_t from = operands(w, u, n->issue + 1) >> 1;
+    struct now *n = &w->now;
+    struct placed p = { .ready = operands(w, u, n->issue + 1) >> 1 };
     uint32_t miss = 0, walk = 0, more, more_walk;
     if (u->flags & UOP_LOAD) take(&a->load, a->load_end, u->entries, &miss, &walk);
     if (u->flags & UOP_STORE_DATA) { take(&a->store, a->store_end, u->entries, &more, &more_walk); if (more + more_walk > miss + walk) { miss = more; walk = more_walk; } }
     if (u->flags & UOP_REST)              /* IRET and the like: whatever else was read */
         while (a->load < a->load_end) { take(&a->load, a->load_end, 1, &more, &more_walk); miss += more; walk += more_walk; }
-    if (u->flags & UOP_DRAIN) from = later(from, n->last_done);
-    if (u->flags & UOP_LOCKED) from = later(from, later(w->store_commit, w->loads_from));
-    uint64_t done = from + u->cost + miss + walk;
-    if (u->flags & UOP_LOCKED) w->loads_from = w->store_commit = done;
-    else w->serial_from = u->flags & UOP_DRAIN ? done : n->issue + u->cost;
-    finish(w, n, u, from, from, done, false);
+    if (u->flags & UOP_DRAIN) p.ready = later(p.ready, later(n->retire, n->done));
+    if (u->flags & UOP_LOCKED) p.ready = later(p.ready, later(w->store_commit, w->loads_from));
+    p.dispatch = p.ready;
+    p.done = p.ready + u->cost + miss + walk;
+    if (u->flags & UOP_LOCKED) w->loads_from = w->store_commit = p.done;
+    else w->serial_from = u->flags & UOP_DRAIN ? p.done : n->issue + u->cost;
+    finish(w, n, u, &p, false);
     n->cause = CS_SERIALISING;
+    n->miss = n->walk = 0;
 }
 
 /* An iteration of a string instruction: its cycles are rows of the table (cache.c), its misses overlap as loads' and stores' do. */
-RARE void repeat(struct window *w, struct now *n, const struct uop *u, struct accesses *a)
+RARE void repeat(struct window *w, const struct uop *u, struct accesses *a)
 {
-    uint64_t from = later(n->issue + 1, w->loads_from);
+    struct now *n = &w->now;
+    struct placed p = { .ready = later(n->issue + 1, w->loads_from) };
     uint32_t miss = 0, walk = 0, store_miss = 0, store_walk = 0;
     const struct access *x = u->flags & UOP_LOAD ? take(&a->load, a->load_end, 1, &miss, &walk) : &no_access;
     if (miss) {
-        from = later(from, w->fill[w->nfills % w->limit.fills]);
-        start_fill(w, x->gpa, from + walk + miss);
+        p.ready = later(p.ready, w->fill[w->nfills % w->limit.fills]);
+        start_fill(w, x->gpa, p.ready + walk + miss);
     }
-    uint64_t done = from + walk + miss;
+    p.dispatch = p.ready;
+    p.done = p.ready + walk + miss;
     if (u->flags & UOP_STORE_DATA) {
         take(&a->store, a->store_end, 1, &store_miss, &store_walk);
         issue_to(n, w->store_free[(w->nstores++ - w->limit.stores) & (BUFFER_MAX - 1)]);
-        n->store = done + store_miss + store_walk;
+        n->store = p.done + store_miss + store_walk;
         w->forward_from = w->nforwards;
     }
-    finish(w, n, u, from, from, done, false);
+    finish(w, n, u, &p, false);
     n->load = 1;
     n->cause = miss | walk ? x->cause : 0;
     n->miss = miss;
@@ -258,30 +266,34 @@ RARE void repeat(struct window *w, struct now *n, const struct uop *u, struct ac
 }
 
 /* The stack engine moves RSP without a micro-op; who names RSP then makes it catch up. */
-RARE void stack_sync(struct window *w, struct now *n)
+RARE void stack_sync(struct window *w)
 {
-    int port;
+    struct now here = w->now, *n = &here;
+    struct placed p = { .port = -1 };
     w->stack_moved = false;
     if (n->open) close_slot(w, n);
-    open_slot(w, n, 0);
-    uint64_t ready = later(w->ready[DREG_RSP] >> 1, n->issue + 1), dispatch = book(w, n, w->limit.alu_ports, ready, &port);
-    w->ready[DREG_RSP] = 2 * (dispatch + 1);
-    n->done = dispatch + 1;
-    n->ready = ready;
-    n->dispatch = dispatch;
-    n->last_done = later(n->last_done, n->done);
+    open_slot(w, n, 0, false);
+    p.ready = later(w->ready[DREG_RSP] >> 1, n->issue + 1);
+    p.dispatch = book(w, n, w->limit.alu_ports, p.ready, &p.port);
+    p.done = p.dispatch + 1;
+    w->ready[DREG_RSP] = 2 * p.done;
+    n->done = p.done;
+    n->ready = p.ready;
+    n->dispatch = p.dispatch;
+    w->now = here;
 }
 
-INLINE void place_load(struct window *w, struct now *n, const struct uop *u, struct accesses *a, struct placed *p)
+INLINE void place_load(struct window *w, struct now *n, const struct uop *u, struct accesses *a, struct placed *p, bool roomy)
 {
     uint32_t miss, walk;
     const struct access *x = take(&a->load, a->load_end, u->entries, &miss, &walk);
-    uint64_t oldest = w->load_slot[(w->nloads - w->limit.loads) & (BUFFER_MAX - 1)];
-    if (UNLIKELY(n->slot - oldest < w->limit.rob)) issue_to(n, w->rob[oldest & (ROB_MAX - 1)]);
+    if (!roomy) {
+        uint64_t oldest = w->load_slot[(w->nloads - w->limit.loads) & (BUFFER_MAX - 1)];
+        if (n->slot - oldest < w->limit.rob) issue_to(n, w->rob[oldest & (ROB_MAX - 1)]);
+    }
     w->load_slot[w->nloads++ & (BUFFER_MAX - 1)] = n->slot;
     uint32_t cost = u->cost + miss + walk;
-    bool chased = (u->flags & UOP_CHASED) && (w->ready[u->src[0]] & 1) && !miss;
-    cost -= chased ? w->limit.load_latency - w->limit.chased : 0;
+    if (u->flags & UOP_CHASED) cost -= w->ready[u->src[0]] & 1 && !miss ? w->limit.load_latency - w->limit.chased : 0;
     p->ready = operands(w, u, later(n->issue + 1, w->loads_from)) >> 1;
     if (UNLIKELY(miss)) p->ready = later(p->ready, w->fill[w->nfills % w->limit.fills]);
     p->dispatch = book(w, n, u->ports, p->ready, &p->port);
@@ -290,22 +302,20 @@ INLINE void place_load(struct window *w, struct now *n, const struct uop *u, str
     else {
         if (UNLIKELY(w->last_fill > p->done)) p->done = in_flight(w, x->gpa >> 6, p->done);
         for (const struct access *y = x; y < a->load; y++)
-            if (may_forward(w, y->gpa >> 3) | may_forward(w, (y->gpa + y->size - 1) >> 3)) p->done = forwarded(w, y->gpa, y->size, p->dispatch, p->done);
+            if (UNLIKELY(may_forward(w, y->gpa >> 3) | may_forward(w, (y->gpa + y->size - 1) >> 3))) p->done = forwarded(w, y->gpa, y->size, p->dispatch, p->done);
     }
     n->load = 1;
-    n->cause = UNLIKELY(miss | walk) ? x->cause : n->cause;
-    n->miss = miss;
-    n->walk = walk;
-    finish(w, n, u, p->ready, p->dispatch, p->done, true);
+    if (UNLIKELY(miss | walk)) { n->cause = x->cause; n->miss = miss; n->walk = walk; }
+    finish(w, n, u, p, true);
 }
 
-INLINE void place_store(struct window *w, struct now *n, const struct uop *u, struct accesses *a, struct placed *p)
+INLINE void place_store(struct window *w, struct now *n, const struct uop *u, struct accesses *a, struct placed *p, bool roomy)
 {
-    issue_to(n, w->store_free[(w->nstores - w->limit.stores) & (BUFFER_MAX - 1)]);
+    if (!roomy) issue_to(n, w->store_free[(w->nstores - w->limit.stores) & (BUFFER_MAX - 1)]);
     p->ready = operands(w, u, n->issue + 1) >> 1;
     p->dispatch = book(w, n, u->ports, p->ready, &p->port);
     p->done = p->dispatch + u->cost;
-    finish(w, n, u, p->ready, p->dispatch, p->done, false);
+    finish(w, n, u, p, false);
     if (u->flags & UOP_STORE_ADDRESS) { w->address_done = p->done; return; }
     uint32_t miss, walk;
     const struct access *x = take(&a->store, a->store_end, u->entries, &miss, &walk);
@@ -321,7 +331,7 @@ INLINE void place_op(struct window *w, struct now *n, const struct uop *u, struc
     if (UNLIKELY(u->hold)) p->ready = later(p->ready, w->divider_free);
     p->dispatch = book(w, n, u->ports, p->ready, &p->port);
     p->done = p->dispatch + u->cost;
-    finish(w, n, u, p->ready, p->dispatch, p->done, false);
+    finish(w, n, u, p, false);
     if (UNLIKELY(u->hold)) w->divider_free = p->dispatch + 1 + u->hold;
     if (u->flags & UOP_BRANCH) w->branch_done = p->done;
 }
@@ -334,17 +344,18 @@ INLINE void place_none(struct window *w, const struct now *n, const struct uop *
     p->ready = p->dispatch = p->done = n->issue;
 }
 
-INLINE void place_all(struct window *w, const struct uops *b, uint32_t from, uint32_t to, uint64_t va, struct accesses *a, bool legacy, const struct witness *witness)
+/* `roomy`: no buffer can fill up before the last of these micro-ops, so none is looked at. */
+INLINE void place_all(struct window *w, const struct uops *b, uint32_t from, uint32_t to, uint64_t va, struct accesses *a, bool legacy, bool roomy, const struct witness *witness)
 {
-    struct now n = w->now;
+    struct now here = w->now, *n = &here;
     uint32_t in = from, i = from ? b->insn[from - 1].end : 0, end = to ? b->insn[to - 1].end : 0, stop = end;
     uint64_t at = va;
-    if (UNLIKELY(legacy)) for (uint32_t k = 0; k < from; k++) at += b->insn[k].length;
+    if (legacy) for (uint32_t k = 0; k < from; k++) at += b->insn[k].length;
     do {
-        if (UNLIKELY(legacy)) {                            /* instruction by instruction */
+        if (legacy) {                                      /* instruction by instruction */
             if (in == to) break;
             const struct uop_insn *x = &b->insn[in++];
-            frontend_decode(w, x, at, n.slot + n.open);
+            frontend_decode(w, x, at, n->slot + n->open);
             at += x->length;
             stop = x->end;
         }
@@ -353,37 +364,46 @@ INLINE void place_all(struct window *w, const struct uops *b, uint32_t from, uin
             struct placed p = { .port = -1 };
             if (UNLIKELY(u->flags & (UOP_STACK | UOP_STACK_READ))) {
                 if (u->flags & UOP_STACK) w->stack_moved = true;
-                else if (w->stack_moved) { w->now = n; stack_sync(w, &w->now); n = w->now; }
+                else if (w->stack_moved) ASIDE(stack_sync(w));
             }
             if (u->flags & UOP_SLOT) {
-                if (n.open) { close_slot(w, &n); if (witness) witness->retired(witness->data, n.retire); }
-                open_slot(w, &n, u->flags);
+                if (n->open) { close_slot(w, n); if (witness) witness->retired(witness->data, n->retire); }
+                open_slot(w, n, u->flags, roomy);
             }
             switch (u->kind) {
-            case KIND_OP: place_op(w, &n, u, &p); break;
-            case KIND_LOAD: place_load(w, &n, u, a, &p); break;
-            case KIND_STORE: place_store(w, &n, u, a, &p); break;
-            case KIND_NONE: place_none(w, &n, u, &p); break;
-            default:
-                w->now = n;
-                if (u->kind == KIND_REP) repeat(w, &w->now, u, a);
-                else serial(w, &w->now, u, a);
-                n = w->now;
-                p.ready = p.dispatch = n.dispatch;
-                p.done = n.done;
+            case KIND_OP: place_op(w, n, u, &p); break;
+            case KIND_LOAD: place_load(w, n, u, a, &p, roomy); break;
+            case KIND_STORE: place_store(w, n, u, a, &p, roomy); break;
+            case KIND_NONE: place_none(w, n, u, &p); break;
+            case KIND_REP: ASIDE(repeat(w, u, a)); p.ready = p.dispatch = n->dispatch; p.done = n->done; break;
+            default: ASIDE(serial(w, u, a)); p.ready = p.dispatch = n->dispatch; p.done = n->done;
             }
-            if (witness) witness->micro_op(witness->data, i, w->front.cycle, n.issued_at, p.ready, p.dispatch, p.done, p.port);
+            if (witness) witness->micro_op(witness->data, i, w->front.cycle, n->issued_at, p.ready, p.dispatch, p.done, p.port);
         }
-    } while (UNLIKELY(legacy));
-    if (n.open) { close_slot(w, &n); if (witness) witness->retired(witness->data, n.retire); n.open = false; }
-    w->now = n;
+    } while (legacy);
+    if (n->open) { close_slot(w, n); if (witness) witness->retired(witness->data, n->retire); n->open = false; }
+    w->now = here;
+}
+
+static bool room(const struct window *w, const struct uops *b, uint32_t nuops)
+{
+    const struct now *n = &w->now;
+    uint64_t oldest = w->load_slot[(w->nloads + b->loads - w->limit.loads) & (BUFFER_MAX - 1)];
+    return nuops < 32 && b->roomy && n->scheduled + nuops <= w->limit.scheduler && w->serial_from <= n->issue
+        && w->rob[(n->slot + nuops - w->limit.rob) & (ROB_MAX - 1)] <= n->issue && n->slot + nuops >= w->limit.rob
+        && (n->slot - oldest >= w->limit.rob || w->rob[oldest & (ROB_MAX - 1)] <= n->issue)
+        && w->store_free[(w->nstores + b->stores - w->limit.stores) & (BUFFER_MAX - 1)] <= n->issue;
 }
 
 void window_place(struct window *w, const struct uops *b, uint32_t from, uint32_t to, uint64_t va, struct accesses a, bool legacy)
 {
     if (to > b->ninsn) to = b->ninsn;
-    if (UNLIKELY(w->witness != NULL)) place_all(w, b, from, to, va, &a, legacy, w->witness);
-    else place_all(w, b, from, to, va, &a, legacy, NULL);
+    if (UNLIKELY(w->now.issue - w->base >= HORIZON / 2)) rebase(w, &w->now);
+    if (UNLIKELY(w->now.scheduled + b->n > w->limit.scheduler)) sweep(w, &w->now);
+    if (UNLIKELY(w->witness != NULL)) place_all(w, b, from, to, va, &a, legacy, false, w->witness);
+    else if (legacy) place_all(w, b, from, to, va, &a, true, false, NULL);
+    else if (room(w, b, b->n)) place_all(w, b, from, to, va, &a, false, true, NULL);
+    else place_all(w, b, from, to, va, &a, false, false, NULL);
 }
 
 /* ---- life ---- */
@@ -399,11 +419,10 @@ void window_init(struct window *w, const struct uarch *u)
     w->front.dsb_sets = (uint32_t)u->row[UA_dsb_sets];
     w->front.dsb_ways = (uint32_t)u->row[UA_dsb_ways];
     w->front.rate = w->limit.dsb_width;
-    w->front.cause = w->front_cause = CS_FRONTEND;
+    w->front.cause = CS_FRONTEND;
     w->now.slot = 2 * ROB_MAX;            /* the rings look back */
     w->now.swept = w->base = 0;
     w->touched = 1u << CS_RETIRING | 1u << CS_CORE_BOUND | 1u << CS_DEPENDENCY | 1u << CS_L1 | 1u << CS_FRONTEND | 1u << CS_BADSPEC;
-    why_init();
 }
 
 void window_start(struct window *w, uint64_t clock)
@@ -411,6 +430,7 @@ void window_start(struct window *w, uint64_t clock)
     struct now *n = &w->now;
     if (clock <= n->retire) return;
     issue_to(n, clock);
+    if (n->issue - w->base >= HORIZON) rebase(w, n);
     w->spent[CS_RETIRING] -= n->retired;  /* of a cycle that is now somebody else's */
     n->retire = clock;
     n->retired = 0;

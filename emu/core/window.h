@@ -43,11 +43,10 @@ struct now {                             /* what changes with every micro-op */
     uint32_t scheduled;                  /* micro-ops dispatched at cycle `swept` or later: the scheduler's entries in use, and some that are not any more */
     uint64_t swept;
     bool open;                           /* a slot is under way: */
-    uint8_t load, front;                 /* it loads; the front end held it up */
+    uint8_t load, front;                 /* it loads; why the front end held it up, or 0 */
     uint8_t cause;                       /* of its load's miss, or CS_SERIALISING; 0: neither */
-    uint32_t walk, miss;                 /* of its load */
-    uint64_t issued_at, done, ready, dispatch;           /* its own issue; the others of its micro-op that is done last */
-    uint64_t last_done;                  /* of all micro-ops */
+    uint32_t walk, miss;                 /* of its load, where there is a cause */
+    uint64_t issued_at, done, ready, dispatch;           /* its own issue; when the last of its micro-ops is done; the last one's own */
     uint64_t store;                      /* when its store could commit at the earliest, 0: none */
 };
 
@@ -67,7 +66,6 @@ struct window {
     uint64_t load_slot[BUFFER_MAX], store_free[BUFFER_MAX]; uint32_t nloads, nstores;    /* the slots of the last loads; when the entries of the last stores are free again */
     uint64_t fill[FILL_MAX], fill_line[FILL_MAX], last_fill; uint32_t nfills;        /* line fill buffers: when the line is there */
     uint64_t store_commit, loads_from, serial_from, divider_free, address_done, branch_done /* when the last branch was resolved */;
-    uint8_t front_cause;                 /* CS_FRONTEND or CS_BADSPEC: of the last slot that the front end held up */
     bool stack_moved, legacy /* the block under way comes from the decoders */;
     struct forward forward[FORWARDS]; uint32_t nforwards, forward_from; uint64_t filter[4];       /* filter: which granules may be among them */
     int64_t spent[CS_NCAUSES];           /* retire slots, not yet given to a block as cycles */

@@ -22,7 +22,7 @@
 #define ICR_STARTUP 0x600u
 #define LVT_MASKED 0x10000u
 #define SVR_ENABLE 0x100u
-#define DIVIDE_BY_16 3u
+#define DIVIDE_BY_16 3u /* APIC_TIMER_DIVISOR */
 
 static volatile u8 *lapic;
 static volatile u32 *ioapic;

@@ -64,6 +64,7 @@ void apic_eoi(void);
 void apic_send_ipi(u32 apic_id, u8 vector);
 void apic_send_init(u32 apic_id);
 void apic_send_sipi(u32 apic_id, u8 page);
+#define APIC_TIMER_DIVISOR 16
 void apic_timer_arm(u32 count);
 u32 apic_timer_count(void);
 void ioapic_route_isa(u32 irq, u8 vector, u32 apic_id);
@@ -89,6 +90,7 @@ void time_init(void);
 u64 time_ns(void);                     /* since boot */
 u64 time_realtime_ns(void);
 u64 time_tsc_hz(void);
+u64 time_crystal_hz(void); /* what CPUID says the LAPIC timer counts; 0: nothing */
 struct timer {
     struct list node;
     u64 expires;                       /* time_ns() */

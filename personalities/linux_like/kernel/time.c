@@ -6,7 +6,7 @@
 #define PIT_SAMPLE 11932ul /* 10 ms */
 #define DEFAULT_EPOCH 1577836800ul /* 2020-01-01: no clock chip is asked, so that runs repeat */
 
-static u64 tsc_hz, tsc_base, realtime_base;
+static u64 tsc_hz, crystal_hz, tsc_base, realtime_base;
 static u64 tsc_mult; /* ns = ticks * mult >> 32 */
 
 static u64 time_measure_pit(void)
@@ -28,8 +28,10 @@ void time_init(void)
     max = r[0];
     if (max >= 0x15) {
         cpuid(0x15, 0, r);
-        if (r[0] && r[1] && r[2])
+        if (r[0] && r[1] && r[2]) {
             tsc_hz = (u64)r[2] * r[1] / r[0];
+            crystal_hz = r[2];
+        }
     }
     if (!tsc_hz && max >= 0x16) {
         cpuid(0x16, 0, r);
@@ -46,5 +48,6 @@ void time_init(void)
 }
 
 u64 time_tsc_hz(void) { return tsc_hz; }
+u64 time_crystal_hz(void) { return crystal_hz; }
 u64 time_ns(void) { return (u64)((unsigned __int128)(rdtsc() - tsc_base) * tsc_mult >> 32); }
 u64 time_realtime_ns(void) { return realtime_base + time_ns(); }

@@ -34,8 +34,8 @@ static void timer_program(struct timer_base *b)
         return;
     }
     u64 now = time_ns(), delta = next > now ? next - now : 0;
-    u64 count = (u64)((unsigned __int128)delta * lapic_mult >> 32);
-    apic_timer_arm((u32)MIN(MAX(count, 1ul), 0xfffffffful));
+    u64 count = (u64)((unsigned __int128)delta * lapic_mult >> 32) + 1; /* never early: that would be an interrupt for nothing */
+    apic_timer_arm((u32)MIN(count, 0xfffffffful));
 }
 
 static void timer_interrupt(void *arg)
@@ -165,11 +165,17 @@ static u64 timer_measure(void)
     return (u64)(0xffffffff - left) * time_tsc_hz() / (end - start);
 }
 
-/* The best of three: a host that is busy elsewhere between the two readings spoils a sample downwards. */
+/*
+ * The best of three: a host that is busy elsewhere between the two readings spoils a sample downwards. The crystal's exact frequency, if it
+ * is what was measured: a millisecond is a few counts short of a whole one.
+ */
 static void timer_calibrate(void)
 {
     for (int i = 0; i < 3; i++)
         lapic_hz = MAX(lapic_hz, timer_measure());
+    u64 told = time_crystal_hz() / APIC_TIMER_DIVISOR;
+    if (told && MAX(told, lapic_hz) - MIN(told, lapic_hz) < told / 100)
+        lapic_hz = told;
     lapic_mult = (lapic_hz << 32) / 1000000000ul;
     if (!lapic_mult)
         panic("timer: the LAPIC timer does not count");

@@ -19,9 +19,10 @@ def judge_lines(run: GuestRun, table: UarchTable, cpus: int) -> list[Figure]:
     """A modified line's way to the other vCPU, and what sharing one costs."""
     transfer = row_bound(table, "transfer_latency")
     at = {name: value for (name, _), value in run.figures.items()}
+    more = table["upgrade_latency"].value + table["mispredict"].value
     hop = Bound(
-        low=transfer.low, high=(transfer.high or 0.0) + table["upgrade_latency"].value, grade=transfer.grade,
-        source=f"{transfer.source}; and upgrade_latency at most, for the store to a line just read",
+        low=transfer.low, high=(transfer.high or 0.0) + more, grade=transfer.grade,
+        source=f"{transfer.source}; upgrade_latency, for the store to a line just read; mispredict, to leave the waiting loop",
     )  # fmt: skip
     found = [
         _figure("lines", "load of a modified line", at["transfer"], transfer),

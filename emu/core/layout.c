@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Unicorn's private layout: where it keeps the processor's state, found and proven on throwaway engines when the library opens. Known
- * for 2.1.4 on LP64 are only the starting points (CPU_IN_UC, ENV_IN_CPU and struct env); the rest is found by writing
+ * for 2.1.4 on LP64 are only the starting points (CPU_IN_UC, ENV_IN_CPU, NO_EXIT_IN_UC and struct env); the rest is found by writing
  * through the public API and looking where it went. Any surprise refuses with a sentence.
  */
 #define _GNU_SOURCE
@@ -15,7 +15,7 @@
 struct unicorn_api unicorn;
 struct layout layout;
 
-enum { CPU_IN_UC = 440, ENV_IN_CPU = 296, ENV_SCAN = 6144, UC_SCAN = 14904 /* within their allocations */, CPU_SCAN_FROM = 32768, CPU_SCAN_TO = 34816,
+enum { CPU_IN_UC = 440, ENV_IN_CPU = 296, NO_EXIT_IN_UC = 2034, ENV_SCAN = 6144, UC_SCAN = 14904 /* within their allocations */, CPU_SCAN_FROM = 32768, CPU_SCAN_TO = 34816,
        HOOK_BYTES = 64, TRIAL_RAM = 1 << 20, TRIAL_MMIO = 0x200000, TRIAL_HIGH = 0x400000 };
 
 static const char *const not_ours = "This libunicorn is not the one whose private layout is known (2.1.4, x86-64 Linux)";
@@ -291,8 +291,8 @@ static int prove_mapping(struct trial *t, char *why, size_t n)
     return 0;
 }
 
-/* uc_struct's flag for "no stop behind a memory access" lies before the one that says it is initialized, the last to become true at the
- * first use. Proven: a stop asked for in the middle of a block lets the block's rest run with the flag, and not without it. */
+/* uc_struct's flag for "no stop behind a memory access" lies before the one that says it is initialized. Proven: a stop asked for in the
+ * middle of a block lets the block's rest run with the flag, and not without it. */
 static uint64_t stop_mmio(uc_engine *uc, uint64_t offset, unsigned size, void *data) { (void)offset; (void)size; (void)data; unicorn.uc_emu_stop(uc); return 0; }
 
 static int prove_stopping(struct trial *t, char *why, size_t n)
@@ -305,10 +305,8 @@ static int prove_stopping(struct trial *t, char *why, size_t n)
     unicorn.uc_reg_read(uc, UC_X86_REG_RIP, &rip);
     memcpy(t->after, uc, UC_SCAN);
     unicorn.uc_close(uc);
-    uint32_t last = 0;
-    for (uint32_t i = 0; i < UC_SCAN; i++) if (t->before[i] == 0 && t->after[i] == 1) last = i;
-    if (last < 1 || t->after[last - 1] != 0) REFUSE("the flag that stops behind a memory access is not to be found.");
-    layout.no_exit_in_uc = last - 1;
+    if (t->before[NO_EXIT_IN_UC + 1] != 0 || t->after[NO_EXIT_IN_UC + 1] != 1 || t->after[NO_EXIT_IN_UC] != 0) REFUSE("the flag that stops behind a memory access is not where it was.");
+    layout.no_exit_in_uc = NO_EXIT_IN_UC;
     struct env *e = layout_env(t->uc);
     memcpy(t->ram + 0x7000, code, sizeof code);
     if (unicorn.uc_mmio_map(t->uc, TRIAL_MMIO, 4096, stop_mmio, NULL, NULL, NULL)) REFUSE("a trial device is refused.");

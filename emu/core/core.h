@@ -90,6 +90,24 @@ enum cs_predict_mode { CS_PREDICT_UNROLLED, CS_PREDICT_LOOP };
 typedef struct { uint64_t cycles; uint32_t copies, instructions, slots /* fused micro-ops */, uncosted; uint64_t slots_lost[CS_NCAUSES]; } cs_prediction;
 CS_API int cs_predict(cs_world *, int machine, const uint8_t *code, uint32_t n, int mode, uint64_t fill, cs_prediction *out);
 
+/* The same, told in full: what was found out about each instruction, and each micro-op's way through the window, from the first copy on, as far as the
+ * buffers go. `lift` takes bounds away, for what-if questions; what is lifted costs nothing. */
+enum cs_lift { CS_LIFT_PREDECODE = 1, CS_LIFT_LCP = 2, CS_LIFT_DECODE = 4, CS_LIFT_UOP_CACHE = 8, CS_LIFT_ISSUE = 16 /* twice the width */, CS_LIFT_PORTS = 32, CS_LIFT_DIVIDER = 64,
+       CS_LIFT_REGISTERS = 128 /* values are always there */, CS_LIFT_FORWARDING = 256 /* no load meets a store */, CS_LIFT_WINDOW = 512 /* ROB, scheduler, buffers */, CS_LIFT_SERIAL = 1024 };
+enum cs_insn_flag { CS_INSN_FUSED = 1 /* with the branch behind it */, CS_INSN_JOINED = 2 /* that branch */, CS_INSN_MICRO_FUSED = 4, CS_INSN_UNLAMINATED = 8, CS_INSN_MOVE = 16 /* eliminated */,
+       CS_INSN_ZERO = 32, CS_INSN_NOP = 64, CS_INSN_SERIAL = 128, CS_INSN_LOCKED = 256, CS_INSN_REP = 512, CS_INSN_MICROCODED = 1024, CS_INSN_COMPLEX = 2048, CS_INSN_LCP = 4096,
+       CS_INSN_UNCOSTED = 8192 /* the table lacks its form */, CS_INSN_BRANCH = 16384, CS_INSN_LOAD = 32768, CS_INSN_STORE = 65536, CS_INSN_UNPIPELINED = 1 << 17 };
+typedef struct { char form[48] /* its name in the table, or empty */; uint32_t flags; uint16_t length, decoded /* fused micro-ops */, issued /* slots */, uops; } cs_insn_view;
+enum cs_uop_flag { CS_UOP_LOAD = 1, CS_UOP_STORE_ADDRESS = 2, CS_UOP_STORE_DATA = 4, CS_UOP_FUSED = 8 /* shares the slot of the one before */, CS_UOP_MOVE = 16, CS_UOP_SERIAL = 32,
+       CS_UOP_BRANCH = 64, CS_UOP_SYNC = 128 /* the stack engine's */, CS_UOP_BLOCKED = 256 /* its store cannot be forwarded from */, CS_UOP_UNPIPELINED = 512 };
+typedef struct {
+    uint64_t delivered /* by the front end */, issued, ready, dispatched, done, retired;   /* cycles */
+    int32_t from[4], store;   /* records whose results it needed, whose data it was forwarded; -1: none that is known */
+    uint32_t iteration; uint16_t instruction, index /* among its micro-ops */, ports, flags, latency; int16_t port /* -1: none */; uint32_t pad;
+} cs_uop_view;
+typedef struct { int32_t mode; uint32_t copies /* 0: enough */, lift, pad; uint64_t fill; cs_insn_view *insn; uint32_t ninsn, nuop; cs_uop_view *uop; } cs_predict_how;   /* in: the buffers' sizes; out: what they hold */
+CS_API int cs_predict_full(cs_world *, int machine, const uint8_t *code, uint32_t n, cs_predict_how *, cs_prediction *out);
+
 /* ---- symbols, components, ledger ---- */
 enum { CS_SYM_SPIN = 1, CS_SYM_IDLE = 2, CS_SYM_POLL = 4 };
 typedef struct { uint64_t start, end; uint32_t symbol; uint16_t component, flags; } cs_symbol;   /* [start, end), sorted, disjoint */

@@ -7,7 +7,8 @@
  * modulo a page, for all pages are one there.
  */
 #include "machine.h"
-#include "window.h"
+#include "recorder.h"
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -73,7 +74,30 @@ static struct accesses log_block(struct values *s, const struct dop *d, uint32_t
     return (struct accesses){ log[0], log[0] + loads, log[1], log[1] + stores };
 }
 
-int cs_predict(cs_world *w, int machine, const uint8_t *code, uint32_t n, int mode, uint64_t fill, cs_prediction *out)
+static void view(const struct dop *d, const struct uops *b, cs_predict_how *how)
+{
+    uint32_t first = 0;
+    if (how->ninsn > b->ninsn) how->ninsn = b->ninsn;
+    for (uint32_t i = 0; i < how->ninsn; first = b->insn[i++].end) {
+        const struct uop_insn *in = &b->insn[i];
+        cs_insn_view *v = &how->insn[i];
+        *v = (cs_insn_view){ .length = in->length, .decoded = in->joined ? 0 : in->slots };
+        if (d[i].form) snprintf(v->form, sizeof v->form, "%s", d[i].form->name);
+        bool serial = d[i].kind == DOP_SERIAL;
+        v->flags = (d[i].fused ? CS_INSN_FUSED : 0) | (in->joined ? CS_INSN_JOINED : 0) | (d[i].unlaminated ? CS_INSN_UNLAMINATED : 0) | (d[i].kind == DOP_MOVE ? CS_INSN_MOVE : 0)
+            | (d[i].kind == DOP_ZERO ? CS_INSN_ZERO : 0) | (d[i].kind == DOP_NOP ? CS_INSN_NOP : 0) | (serial && !d[i].locked ? CS_INSN_SERIAL : 0) | (d[i].locked ? CS_INSN_LOCKED : 0)
+            | (d[i].kind == DOP_REP ? CS_INSN_REP : 0) | (in->microcoded ? CS_INSN_MICROCODED : 0) | (in->complex && !in->microcoded ? CS_INSN_COMPLEX : 0) | (d[i].lcp ? CS_INSN_LCP : 0)
+            | (d[i].uncosted ? CS_INSN_UNCOSTED : 0) | (d[i].branch ? CS_INSN_BRANCH : 0) | (d[i].load ? CS_INSN_LOAD : 0) | (d[i].store ? CS_INSN_STORE : 0)
+            | (d[i].form && d[i].form->flags & FORM_UNPIPELINED ? CS_INSN_UNPIPELINED : 0);
+        for (uint32_t k = first; k < in->end; k++) {
+            v->issued += !!(b->at[k].flags & UOP_SLOT);
+            v->uops += b->at[k].ports != 0 || b->at[k].flags & UOP_LOCKED;
+            if (!(b->at[k].flags & UOP_SLOT)) v->flags |= CS_INSN_MICRO_FUSED;
+        }
+    }
+}
+
+int cs_predict_full(cs_world *w, int machine, const uint8_t *code, uint32_t n, cs_predict_how *how, cs_prediction *out)
 {
     struct machine *m = world_machine(w, machine);
     struct uops b;
@@ -84,31 +108,44 @@ int cs_predict(cs_world *w, int machine, const uint8_t *code, uint32_t n, int mo
     if (decode_uops(m, code, n, 0, va, &b, &decoded)) return -1;
     struct window *win = aligned_alloc(64, (sizeof *win + 63) & ~(size_t)63);
     struct access (*log)[ACCESS_MAX] = calloc(2, sizeof *log);
+    struct recorder *seen = how->nuop ? recorder_new(win, &b, how->uop, how->nuop) : NULL;
     d = malloc((b.ninsn ? b.ninsn : 1) * sizeof *d);
-    if (!win || !log || !d) { free(win); free(log); free(d); uops_free(&b); return world_fail(w, "There is no memory for a prediction."); }
+    if (!win || !log || !d || (how->nuop && !seen)) { free(win); free(log); free(d); recorder_free(seen); uops_free(&b); return world_fail(w, "There is no memory for a prediction."); }
     memcpy(d, decoded, b.ninsn * sizeof *d);
+    view(d, &b, how);
     window_init(win, m->uarch);
     win->front.cycle = win->front.decode = win->front.predecode = win->now.issue = win->now.retire = 16;
-    struct values s = { .memory = fill, .fresh = 1 };
-    for (int i = 0; i < 17; i++) s.reg[i] = fill;
-    s.reg[DREG_RSP - DREG_GPR] = fill + PAGE / 2;
+    struct values s = { .memory = how->fill, .fresh = 1 };
+    for (int i = 0; i < 17; i++) s.reg[i] = how->fill;
+    s.reg[DREG_RSP - DREG_GPR] = how->fill + PAGE / 2;
     *out = (cs_prediction){ .instructions = b.ninsn };
     for (uint32_t i = 0; i < b.ninsn; i++) { out->uncosted += d[i].uncosted; out->slots += b.insn[i].joined ? 0 : b.insn[i].slots; }
-    uint32_t copies = ENOUGH_INSNS / (b.ninsn ? b.ninsn : 1);
-    copies = copies < MIN_COPIES ? MIN_COPIES : copies > MAX_COPIES ? MAX_COPIES : copies;
-    copies &= ~1u;
+    uint32_t copies = how->copies ? how->copies : ENOUGH_INSNS / (b.ninsn ? b.ninsn : 1);
+    if (!how->copies) copies = copies < MIN_COPIES ? MIN_COPIES : copies > MAX_COPIES ? MAX_COPIES : copies;
+    copies = (copies + 1) & ~1u;
+    if (how->lift) predict_lift(win, &b, how->lift);
+    if (seen) recorder_attach(seen);
     uint64_t half = 0; int64_t spent[CS_NCAUSES];
     for (uint32_t c = 0; c < copies; c++) {
         if (c == copies / 2) { half = win->now.retire; memcpy(spent, win->spent, sizeof spent); }
         struct accesses a = log_block(&s, d, b.ninsn, log);
-        bool legacy = mode == CS_PREDICT_UNROLLED;
-        if (!legacy) frontend_enter(win, &b, va, n, false, 0);
+        if (how->lift & CS_LIFT_FORWARDING) a.load_end = a.load;           /* a load without an address hits */
+        bool unrolled = how->mode == CS_PREDICT_UNROLLED, cached = how->lift & CS_LIFT_UOP_CACHE;
+        bool legacy = unrolled || (!cached && frontend_enter(win, &b, va, n, false, 0));
+        if (seen) recorder_iteration(seen, c, &a);
         window_place(win, &b, 0, b.ninsn, va, a, legacy);
-        if (mode == CS_PREDICT_UNROLLED) va += n;
+        if (unrolled && !(how->lift & CS_LIFT_PREDECODE)) va += n;
     }
     out->copies = copies / 2;
     out->cycles = win->now.retire - half;
     for (int i = 0; i < CS_NCAUSES; i++) out->slots_lost[i] = (uint64_t)(win->spent[i] - spent[i]);
-    free(win); free(log); free(d); uops_free(&b);
+    how->nuop = seen ? recorder_count(seen) : 0;
+    free(win); free(log); free(d); recorder_free(seen); uops_free(&b);
     return 0;
+}
+
+int cs_predict(cs_world *w, int machine, const uint8_t *code, uint32_t n, int mode, uint64_t fill, cs_prediction *out)
+{
+    cs_predict_how how = { .mode = mode, .fill = fill };
+    return cs_predict_full(w, machine, code, n, &how, out);
 }

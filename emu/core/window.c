@@ -271,7 +271,7 @@ RARE void stack_sync(struct window *w)
     struct now here = w->now, *n = &here;
     struct placed p = { .port = -1 };
     w->stack_moved = false;
-    if (n->open) close_slot(w, n);
+    if (n->open) { close_slot(w, n); if (w->witness) w->witness->retired(w->witness->data, n->retire); }
     open_slot(w, n, 0, false);
     p.ready = later(w->ready[DREG_RSP] >> 1, n->issue + 1);
     p.dispatch = book(w, n, w->limit.alu_ports, p.ready, &p.port);
@@ -280,6 +280,7 @@ RARE void stack_sync(struct window *w)
     n->done = p.done;
     n->ready = p.ready;
     n->dispatch = p.dispatch;
+    if (w->witness) w->witness->micro_op(w->witness->data, (uint32_t)WITNESS_SYNC, w->front.cycle, n->issued_at, p.ready, p.dispatch, p.done, p.port);
     w->now = here;
 }
 

@@ -50,9 +50,10 @@ struct now {                             /* what changes with every micro-op */
     uint64_t store;                      /* when its store could commit at the earliest, 0: none */
 };
 
+enum { WITNESS_SYNC = -1 };
 struct witness {                         /* told of every micro-op and slot: for timelines */
     void *data;
-    void (*micro_op)(void *, uint32_t index, uint64_t delivered, uint64_t issued, uint64_t ready, uint64_t dispatched, uint64_t done, int port /* -1: none */);
+    void (*micro_op)(void *, uint32_t index /* WITNESS_SYNC: the stack engine's */, uint64_t delivered, uint64_t issued, uint64_t ready, uint64_t dispatched, uint64_t done, int port /* -1: none */);
     void (*retired)(void *, uint64_t cycle);             /* the slot before */
 };
 

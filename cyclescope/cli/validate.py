@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""`cyclescope validate`: how wrong the model is, figure by figure. Without a subcommand: everything there is."""
+"""`cyclescope validate`: how wrong the model is, figure by figure. Without a subcommand: all that needs no file."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from cyclescope.cli import validate_blocks
 from cyclescope.cli.options import (
     Json,
     Quiet,
@@ -35,6 +36,7 @@ Only = Annotated[str, typer.Option("--only", help="Names, joined by commas, of w
 Svg = Annotated[Path | None, typer.Option("--svg", help="Write the picture to this file.")]
 
 validate_app = typer.Typer(no_args_is_help=False, add_completion=False, rich_markup_mode=None)
+validate_blocks.add_to(validate_app)
 
 
 def add_to(app: typer.Typer) -> None:
@@ -43,7 +45,7 @@ def add_to(app: typer.Typer) -> None:
 
 @validate_app.callback(invoke_without_command=True)
 def everything(context: typer.Context) -> int:
-    """Hold the processor model against others' figures and the host's; without a subcommand, everything there is."""
+    """Hold the processor model against others' figures and the host's; without a subcommand, all that needs no file."""
     if context.invoked_subcommand is not None:
         return 0
     return max(micro(), kernels())

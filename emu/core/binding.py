@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from emu.errors import ConfigError, DmaFault, EmuBug, NotModelled
-from emu.ledger.calls import LedgerCalls
+from emu.ledger.calls import NCAUSES, LedgerCalls
 
 ABI_VERSION = 2
 NEVER_PS = (1 << 63) - 1
@@ -83,6 +83,17 @@ class CoreStop(NamedTuple):
     time_ps: int
 
 
+class Prediction(NamedTuple):
+    """A block's steady state: `cycles` for `copies` runs of it. Slots and the retire slots lost are of all those runs."""
+
+    cycles: int
+    copies: int
+    instructions: int  # of one run
+    slots: int  # fused micro-ops, of one run
+    uncosted: int  # instructions of one run that the table lacks
+    slots_lost: tuple[int, ...]  # by cause, in the order of emu.ledger.components.CAUSES
+
+
 class Callbacks(Protocol):
     """What the core asks of Python. `time_ps` is exact: the vCPU's clock at the accessing instruction."""
 
@@ -130,6 +141,13 @@ class _InsnCost(ctypes.Structure):
     )  # fmt: skip
 
 
+class _Prediction(ctypes.Structure):
+    _fields_ = (
+        ("cycles", ctypes.c_uint64), ("copies", ctypes.c_uint32), ("instructions", ctypes.c_uint32),
+        ("slots", ctypes.c_uint32), ("uncosted", ctypes.c_uint32), ("slots_lost", ctypes.c_uint64 * NCAUSES),
+    )  # fmt: skip
+
+
 _I, _U32, _U64, _I64, _P = ctypes.c_int, ctypes.c_uint32, ctypes.c_uint64, ctypes.c_int64, ctypes.c_void_p
 _READ = ctypes.CFUNCTYPE(_I, _I, _I, _U64, _U32, _I64, ctypes.POINTER(_U64))
 _WRITE = ctypes.CFUNCTYPE(_I, _I, _I, _U64, _U32, _I64, _U64)
@@ -174,6 +192,7 @@ _SIGNATURES: dict[str, tuple[Any, ...]] = {
     "cs_uarch": (_I, _P, _I, _P, _I),
     "cs_insn_table": (_I, _P, _I, _P, _I),
     "cs_block_cost": (_I, _P, _I, ctypes.c_char_p, _U32, _P, _P, _P),
+    "cs_predict": (_I, _P, _I, ctypes.c_char_p, _U32, _I, _U64, _P),
     "cs_counters": (_I, _P, _I, _I, _P),
 }
 
@@ -375,6 +394,16 @@ class Core:
             ctypes.addressof(cost), ctypes.addressof(instructions), ctypes.addressof(uncosted),
         )  # fmt: skip
         return cost.value, instructions.value, uncosted.value
+
+    def predict(self, machine: int, code: bytes, *, looped: bool = False, fill: int = 0x12345600) -> Prediction:
+        """A block's steady state under the detailed level's window model, without a guest.
+
+        Unrolled, copy behind copy, decoded each time; or `looped`, from the micro-op cache. General registers and memory hold
+        `fill` at first, all memory is one page, every access hits the L1. Raises EmuBug for more bytes than a block can hold.
+        """
+        out = _Prediction()
+        self._need("cs_predict", machine, code, len(code), int(looped), fill, ctypes.addressof(out))
+        return Prediction(out.cycles, out.copies, out.instructions, out.slots, out.uncosted, tuple(out.slots_lost))
 
     # ---- running
 

@@ -34,7 +34,7 @@ static uint32_t flow_bound16(const struct uarch *u, const struct dop *d, uint32_
     uint32_t ready[DREG_COUNT] = { 0 }, version[DREG_COUNT] = { 0 }, warm[DREG_COUNT] = { 0 }, nstores = 0, next_store = 0;
     uint32_t warm_store = 0, last_store = 0;
     struct flow_store stores[FLOW_STORES];
-    uint32_t load16 = (uint32_t)u->row[UA_load_latency] * 16, forward16 = (uint32_t)u->row[UA_store_forward] * 16;
+    uint32_t load16 = (uint32_t)u->row[UA_load_latency] * 16, forward16 = ((uint32_t)u->row[UA_store_forward] + 1) * 16;    /* 1: the store data micro-op */
     for (uint32_t run = 0; run < FLOW_RUNS; run++) {
         if (run == FLOW_WARM) { memcpy(warm, ready, sizeof warm); warm_store = last_store; }
         for (uint32_t i = 0; i < n; i++) {

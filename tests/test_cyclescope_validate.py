@@ -53,6 +53,22 @@ def test_a_line_changes_hands_at_the_stated_cost(timing: str) -> None:
     assert run.figures["sharing_locked_same", 2] > 1.2 * run.figures["sharing_locked_apart", 2]
     if timing == "detailed":
         assert run.figures["transfer", 256] == pytest.approx(transfer, rel=0.05)
+        assert run.figures["sharing_same", 2] > 1.5 * run.figures["sharing_apart", 2]
+
+
+def test_bandwidth_is_what_ports_and_microcode_move() -> None:
+    run = micro("micro_bandwidth", "16K", timing="detailed")
+    at = {name: value for (name, _), value in run.figures.items()}
+    assert 24.0 <= at["read"] <= 32.0
+    assert 12.0 <= at["write"] <= 16.0
+    assert 24.0 <= at["copy"] <= 32.0
+    moved = 2 * 64 * 16 / TABLE["rep_line16"].value  # read and written, a line after the other
+    assert 0.75 * moved <= at["rep_copy"] <= moved
+
+
+def test_misses_of_a_string_instruction_overlap() -> None:
+    alone = 2 * 64 / TABLE["dram_latency"].value
+    assert micro("micro_bandwidth", "8M", timing="detailed").figures["rep_copy", 8 << 20] > 2 * alone
 
 
 def test_a_load_of_two_stores_bytes_waits_for_the_cache() -> None:

@@ -308,14 +308,21 @@ static void code_line(struct vcpu *v, uint32_t key) {
     else if (latency > (uint32_t)c->fetch_hidden) charge(v, CS_FRONTEND, latency - (uint32_t)c->fetch_hidden);
 }
 
+/* The microcode of a string instruction: at its start, and for each line. At the detailed level its micro-ops come that much later, the cycle in
+ * which they come being one of it, so that misses overlap. */
+static void rep_cost(struct vcpu *v, uint64_t cycles) {
+    if (v->log) v->fetch_wait += (uint32_t)(cycles - !!cycles);
+    else charge(v, CS_CORE_BOUND, cycles);
+}
+
 static void rep_iteration(struct vcpu *v, const struct block *b, bool goes_on) {
     struct caches *c = v->caches;
-    if (!goes_on) { charge(v, CS_CORE_BOUND, (uint64_t)c->rep_startup); c->rep_bytes = 0; }
+    if (!goes_on) { rep_cost(v, (uint64_t)c->rep_startup); c->rep_bytes = 0; }
     c->rep_bytes += b->rep_bytes;
     if (c->rep_bytes < LINE) return;
     c->rep_bytes -= LINE;
     c->rep_acc16 += (uint32_t)c->rep_line16;
-    charge(v, CS_CORE_BOUND, c->rep_acc16 >> 4);
+    rep_cost(v, c->rep_acc16 >> 4);
     c->rep_acc16 &= 15;
 }
 

@@ -37,7 +37,7 @@ void detail_tables_free(struct machine *m)
 }
 
 /* ---- a vCPU enters and leaves the level ---- */
-struct detail { struct window window; struct access_log log; };
+struct detail { struct window window; struct access_log log; uint64_t rep_line[2] /* of the string instruction's last load and store */; };
 
 int detail_set(struct vcpu *v, bool on)
 {
@@ -45,6 +45,7 @@ int detail_set(struct vcpu *v, bool on)
         if (!(v->detail = aligned_alloc(64, (sizeof *v->detail + 63) & ~(size_t)63))) return world_fail(v->machine->world, "There is no memory for vCPU %d's window.", v->index);
         window_init(&v->detail->window, v->machine->uarch);
         v->detail->log.n[0] = v->detail->log.n[1] = 0;
+        v->detail->rep_line[0] = v->detail->rep_line[1] = 0;
     }
     if (on && !v->window) window_start(&v->detail->window, v->clock);
     v->window = on ? &v->detail->window : NULL;
@@ -83,12 +84,31 @@ static void give(struct vcpu *v, struct window *w, struct block *b)
     w->spent[CS_RETIRING] -= (int64_t)left * rate;
 }
 
+/* A string instruction moves lines, not elements: its microcode takes slots once a line, and rows of the table say how long that takes (cache.c).
+ * True: this iteration touches nothing but the lines of the one before it, and hits. */
+static bool same_lines(struct detail *d, const struct access_log *log)
+{
+    bool same = log->n[0] + log->n[1] > 0;
+    for (int k = 0; k < 2; k++)
+        for (uint32_t i = 0; i < log->n[k]; i++) {
+            const struct access *a = &log->at[k][i];
+            uint64_t line = (a->gpa >> 6) + 1;
+            if (line != d->rep_line[k] || a->latency + a->walk) same = false;
+            d->rep_line[k] = line;
+        }
+    return same;
+}
+
 void detail_block(struct vcpu *v, struct block *b, uint32_t from, uint32_t to)
 {
     struct window *w = v->window;
     struct access_log *log = v->log;
     const struct uops *u = b->uops;
     if (v->clock > w->now.retire) window_start(w, v->clock);
+    if (UNLIKELY(b->flags & BLK_REP) && b->rep_bytes && b->ninsn == 1 && same_lines(v->detail, log)) {
+        log->n[0] = log->n[1] = 0;
+        return;
+    }
     if (!from) {
         w->legacy = frontend_enter(w, u, b->va, b->size, v->refetch, v->fetch_wait + v->resteer);
         v->refetch = false;

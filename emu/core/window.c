@@ -173,6 +173,16 @@ RARE uint64_t forwarded(const struct window *w, uint64_t gpa, uint32_t bytes, ui
     return done;
 }
 
+/* When the youngest of our stores to a line has left the store buffer: another vCPU cannot have had the line before. */
+RARE uint64_t committed(const struct window *w, uint64_t line)
+{
+    for (uint32_t k = 1; k <= FORWARDS; k++) {
+        const struct forward *f = &w->forward[(w->nforwards - k) & (FORWARDS - 1)];
+        if (f->granule && (f->granule - 1) >> 3 == line && f->commit != UINT64_MAX) return f->commit;
+    }
+    return 0;
+}
+
 RARE uint64_t in_flight(const struct window *w, uint64_t line, uint64_t done)      /* a hit on a line that is still under way */
 {
     for (uint32_t i = 0; i < w->limit.fills; i++) if (w->fill_line[i] == line && w->fill[i] > done) done = w->fill[i];
@@ -297,6 +307,7 @@ INLINE void place_load(struct window *w, struct now *n, const struct uop *u, str
     if (u->flags & UOP_CHASED) cost -= w->ready[u->src[0]] & 1 && !miss ? w->limit.load_latency - w->limit.chased : 0;
     p->ready = operands(w, u, later(n->issue + 1, w->loads_from)) >> 1;
     if (UNLIKELY(miss)) p->ready = later(p->ready, w->fill[w->nfills % w->limit.fills]);
+    if (UNLIKELY(miss) && x->cause == CS_COHERENCE) p->ready = later(p->ready, committed(w, x->gpa >> 6));
     p->dispatch = book(w, n, u->ports, p->ready, &p->port);
     p->done = p->dispatch + cost;
     if (UNLIKELY(miss)) start_fill(w, x->gpa, p->done);

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emu.errors import EmuBug
+from emu.ledger.events import EventCost
 from nic.ports import Frame
 
 Int64 = NDArray[np.int64]
@@ -54,6 +55,7 @@ class Run:
     symbols: tuple[tuple[str, str, int, int], ...]
     unmapped: tuple[tuple[str, int], ...]
     flame: str
+    events: tuple[EventCost, ...] = ()
     notes: dict[str, dict[int, int]] = field(default_factory=dict)
     inputs: dict[str, str] = field(default_factory=dict)
 

@@ -422,11 +422,19 @@ def test_compare_prints_one_json_object(capsys: pytest.CaptureFixture[str]) -> N
         assert sum(run["cycles"].values()) == run["cycles_total"]
         assert run["instructions"] > 0
         assert run["mips"] > 0
+        events = {event["row"]: event for event in run["events"]}
+        assert all(event["cycles"] == event["count"] * event["each_cycles"] > 0 for event in run["events"])
+        counted = sum(vcpu["counters"]["interrupt"] for vcpu in run["vcpus"])
+        assert events["interrupt_entry"]["count"] == counted > 0
+        charged = sum(causes.get("event", 0) for causes in run["causes"].values())
+        exceptions = events.get("exception_entry", {"cycles": 0})
+        assert charged == pytest.approx(events["interrupt_entry"]["cycles"] + exceptions["cycles"], rel=0.02)  # some wait
 
 
 def test_compare_prints_one_table(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run_cli(["compare", "--cpus", "1", "--requests", "50", "--warmup", "0", "--closed", "1"]) == 0
+    assert run_cli(["compare", "--cpus", "1", "--requests", "50", "--warmup", "0", "--closed", "1", "--events"]) == 0
     printed = capsys.readouterr().out
+    assert all(text in printed for text in ("Events of libos, a request", "interrupt_entry", "published"))
     for text in ("Propagation delay", "Lock contention", "Application", "true end-to-end p99", "linux_like", "libos"):
         assert text in printed
 

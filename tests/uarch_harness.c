@@ -51,6 +51,7 @@ CS_API int u_decode(cs_world *w, const uint8_t *code, uint32_t n, uint16_t flags
     for (int i = 0; i < 7; i++) out[i] = values[i];
     for (int i = 0; i < b.ninsn && i < max; i++) { marks[2 * i] = b.marks[i].offset; marks[2 * i + 1] = b.marks[i].cost16; }
     free(b.marks);
+    free(b.rows);
     return b.ninsn;
 }
 

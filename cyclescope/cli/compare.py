@@ -15,6 +15,7 @@ from rich.console import Console
 from cyclescope.cli.options import (
     DEFAULT_NAMES,
     Cpus,
+    Events,
     Flows,
     Jobs,
     Json,
@@ -47,6 +48,7 @@ from cyclescope.config import Hardware, Load
 from cyclescope.experiments.compare import compare
 from cyclescope.experiments.seeds import Repetition, compare_seeds
 from cyclescope.report.document import comparison_document, with_host
+from cyclescope.report.events import print_events
 from cyclescope.report.replicated import print_replicated, replicated_document
 from cyclescope.report.rundir import check_output, write_run_directory, write_seeds_directory
 from cyclescope.report.terminal import print_comparison
@@ -85,6 +87,7 @@ def command(
         str | None, typer.Option("--seeds", help="Repeat with several seeds and give intervals: 5, 1..5 or 1,3,7.")
     ] = None,
     jobs: Jobs = 0,
+    events: Events = False,
     json: Json = None,
     out: Out = None,
     quiet: Quiet = False,
@@ -124,6 +127,10 @@ def command(
         write_json_option(json, with_host(document, [outcome.host for outcome in outcomes]))
     if json != "-":
         _print(digest, hardware, offered, timing, outcomes, out)
+    if events and json != "-":
+        for run in runs:
+            served = int(run.latency_ps.size)
+            print_events(Console(), f"Events of {run.personality}, a request, all vCPUs", run.events, served)
 
 
 def _deliver_seeds(config: dict[str, Any], repetitions: list[Repetition], json: str | None, out: Path | None) -> None:

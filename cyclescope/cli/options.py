@@ -39,6 +39,7 @@ DEFAULT_NAMES = "linux_like,libos"
 Jobs = Annotated[
     int, typer.Option("--jobs", help="Processes of the host to use; 0 is one a processor. Results do not depend on it.")
 ]
+Events = Annotated[bool, typer.Option("--events", help="List events: how often, at what each, charged to what.")]
 Json = Annotated[
     str | None, typer.Option("--json", help="Write the result as JSON to this file; - is standard output.")
 ]

@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import Console
 
-from cyclescope.cli.options import Cpus, Memory, Set, Timing, Uarch, changed_rows, memory_mib
+from cyclescope.cli.options import Cpus, Events, Memory, Set, Timing, Uarch, changed_rows, memory_mib
 from cyclescope.config import Hardware
 from cyclescope.experiments.run import RunResult, run_guest
+from cyclescope.report.events import print_events
 from emu.errors import ConfigError
 from emu.loader.boot import BootModule, BootSpec
 from personalities.base import get_personality
@@ -38,6 +40,7 @@ def command(
     uarch: Uarch = "skylake_sp",
     set_rows: Set = None,
     timing: Timing = "functional",
+    events: Events = False,
     limit: Annotated[
         float, typer.Option("--limit", help="End the run after this much guest time [s]; 0 is never.")
     ] = 0.0,
@@ -58,6 +61,8 @@ def command(
         manifest = spec.manifest or chosen.manifest_path
     result = run_guest(spec, hardware, timing=timing, limit_s=limit, manifest=manifest, console=_console)
     _tell(result)
+    if events:
+        print_events(Console(stderr=True), "Events, from power-on to the end, all vCPUs", result.events)
     return result.exit_code
 
 

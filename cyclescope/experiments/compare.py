@@ -15,11 +15,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from cyclescope.config import Hardware, Load, config_hash
+from cyclescope.experiments.machines import processor_table
 from cyclescope.experiments.testbed import Phase, Progress, Testbed, no_progress
 from cyclescope.experiments.workload import frames
 from cyclescope.result import Host, Outcome, Run
 from emu.errors import ConfigError, GuestError
 from emu.ledger.accounts import notes
+from emu.ledger.events import event_costs
 from emu.ledger.flame import collapsed
 from emu.uarch.table import HERE as TABLES
 from nic.memcached_udp import DEFAULT_PORT
@@ -85,7 +87,7 @@ class Contender:
         load, bed = self.load, self.bed
         if load.warmup:
             self._send(load.warmup, rate_rps, load.seed + 1, "warming up", progress)
-        before, counted = bed.snapshot(), bed.counters()
+        before, counted, happened = bed.snapshot(), bed.counters(), bed.events()
         begun, cpu, host_s, events = time.perf_counter(), time.process_time(), bed.host_s, bed.world.events
         if self.wire is not None:
             self.wire.on = True
@@ -123,6 +125,9 @@ class Contender:
             counters=_minus(bed.counters(), counted),
             symbols=accounts.by_symbol(),
             unmapped=accounts.unmapped(),
+            events=event_costs(
+                {row: count - happened[row] for row, count in bed.events().items()}, processor_table(self.hardware)
+            ),
             flame=collapsed(self.personality.name, accounts),
             notes=notes(bed.calls, bed.machine.index, bed.manifest),
             inputs=self._inputs(),

@@ -7,6 +7,7 @@ from cyclescope.config import Hardware
 from emu.core.binding import Level
 from emu.errors import ConfigError
 from emu.machine import Machine, MachineConfig
+from emu.uarch.table import UarchTable
 from emu.uarch.table import load as load_table
 from emu.world import World
 
@@ -22,10 +23,15 @@ def level_of(timing: str) -> Level:
     return LEVELS[timing]
 
 
+def processor_table(hardware: Hardware) -> UarchTable:
+    """Its processor, with the rows that were changed."""
+    return load_table(hardware.uarch).varied(hardware.rows)
+
+
 def add_machine(world: World, hardware: Hardware) -> Machine:
     """A machine of that shape, with its processor table applied; off until booted."""
     hardware.check()
-    table = load_table(hardware.uarch).varied(hardware.rows)
+    table = processor_table(hardware)
     config = MachineConfig(cpus=hardware.cpus, ram_bytes=hardware.memory_mib * MIB, hz=table.hz, uarch=hardware.uarch)
     machine = world.add_machine(config)
     world.core.uarch(machine.index, table.core_rows())

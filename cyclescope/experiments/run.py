@@ -3,13 +3,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from cyclescope.config import Hardware
-from cyclescope.experiments.machines import add_machine, level_of
+from cyclescope.experiments.machines import add_machine, level_of, processor_table
 from emu.ledger.accounts import notes
+from emu.ledger.events import EventCost, event_costs
 from emu.ledger.install import install, taxonomy_of
 from emu.ledger.manifest import load_manifest
 from emu.loader.boot import BootSpec
@@ -19,11 +21,12 @@ from emu.world import World
 
 @dataclass(frozen=True)
 class RunResult:
-    """Exit code for the command line, one sentence (or nothing), and what the manifest's `note` probes counted."""
+    """Exit code for the command line, one sentence (or nothing), the counts of `note` probes, and events."""
 
     exit_code: int
     message: str
     notes: dict[str, dict[int, int]] = field(default_factory=dict)
+    events: tuple[EventCost, ...] = ()
 
 
 def run_guest(
@@ -58,4 +61,7 @@ def run_guest(
         if parsed is not None:
             found = notes(calls, machine.index, parsed)
         ended = outcome(world, stop)
-        return RunResult(ended.exit_code, ended.message, found)
+        happened: Counter[str] = Counter()
+        for vcpu in range(hardware.cpus):
+            happened.update(world.core.events(machine.index, vcpu))
+        return RunResult(ended.exit_code, ended.message, found, event_costs(happened, processor_table(hardware)))

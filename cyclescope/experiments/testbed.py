@@ -212,6 +212,14 @@ class Testbed:
             for values in (self.world.core.counters(self.machine.index, vcpu) for vcpu in range(self.hardware.cpus))
         )
 
+    def events(self) -> dict[str, int]:
+        """How often everything with a row of its own happened, over all vCPUs since power-on."""
+        total: dict[str, int] = {}
+        for vcpu in range(self.hardware.cpus):
+            for row, count in self.world.core.events(self.machine.index, vcpu).items():
+                total[row] = total.get(row, 0) + count
+        return total
+
     def last_lines(self) -> str:
         """The console's last three lines, for a message."""
         lines = [line.strip() for line in self.machine.console.tail.splitlines() if line.strip()]

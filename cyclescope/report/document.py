@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from cyclescope.report.chronos import percentile_ns
+from cyclescope.report.events import events_document
 from cyclescope.result import Host, Run
 
 SCHEMA = 1
@@ -36,6 +37,7 @@ def run_document(run: Run) -> dict[str, Any]:
         "causes": {component: dict(causes) for component, causes in sorted(run.cycles.items())},
         "cycles_total": run.cycles_total,
         "instructions": run.instructions,
+        "events": events_document(run.events),
         "capacity_rps": run.capacity_rps or None,  # measured only where the load is a share of it
         "rate_rps": run.rate_rps,
         "vcpus": [

@@ -194,6 +194,8 @@ _SIGNATURES: dict[str, tuple[Any, ...]] = {
     "cs_block_cost": (_I, _P, _I, ctypes.c_char_p, _U32, _P, _P, _P),
     "cs_predict": (_I, _P, _I, ctypes.c_char_p, _U32, _I, _U64, _P),
     "cs_counters": (_I, _P, _I, _I, _P),
+    "cs_event_row": (ctypes.c_char_p, _I),
+    "cs_events": (_I, _P, _I, _I, _P, _I),
 }
 
 _HERE = Path(__file__).parent
@@ -486,6 +488,15 @@ class Core:
         out = (_U64 * N_COUNTERS)()
         self._need("cs_counters", machine, vcpu, ctypes.addressof(out))
         return list(out)
+
+    def events(self, machine: int, vcpu: int) -> dict[str, int]:
+        """How often everything that has a row of its own happened, by the name of its row in the processor table."""
+        names: list[str] = []
+        while (name := self._f["cs_event_row"](len(names))) is not None:
+            names.append(name.decode())
+        out = (_U64 * len(names))()
+        self._need("cs_events", machine, vcpu, ctypes.addressof(out), len(names))
+        return dict(zip(names, out, strict=True))
 
     def regs(self, machine: int, vcpu: int) -> list[int]:
         """RAX RCX RDX RBX RSP RBP RSI RDI R8..R15, RIP, RFLAGS, CR0, CR2, CR3, CR4, CPL, halted."""

@@ -7,6 +7,7 @@
 #include "detail.h"
 #include "follow.h"
 #include "machine.h"
+#include "uarch.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -37,6 +38,15 @@ void block_pay(struct vcpu *v, struct block *b)
     v->stall_total = v->event_cycles = 0;
 }
 
+/* of serial16, what its first n instructions hold */
+static uint32_t serial_to(const struct vcpu *v, const struct block *b, uint32_t n)
+{
+    if (n >= b->ninsn) return b->serial16;
+    uint32_t sum16 = 0;
+    for (int i = 0; i < b->nrows && b->rows[i].insn < n; i++) sum16 += 16 * (uint32_t)uarch_row(v->machine->uarch, EVENT_FIRST + b->rows[i].row);
+    return sum16;
+}
+
 /* a part of a block; the costs that are pending go with it */
 static void charge(struct vcpu *v, struct block *b, uint32_t part16, uint32_t insns)
 {
@@ -45,7 +55,8 @@ static void charge(struct vcpu *v, struct block *b, uint32_t part16, uint32_t in
     advance(v, part16);
     b->sum16 += part16;
     if (v->timed && total16) {
-        b->sum_serial16 += (uint64_t)b->serial16 * part16 / total16;
+        uint32_t serial16 = serial_to(v, b, v->cur_insns + insns) - serial_to(v, b, v->cur_insns);
+        b->sum_serial16 += serial16 < part16 ? serial16 : part16;
         b->sum_retire16 += (uint64_t)b->retire16 * part16 / total16;
     } else {
         b->sum_retire16 += part16;
@@ -156,6 +167,7 @@ void block_close_before(struct vcpu *v, uint64_t rip)
     if (n >= b->ninsn) { block_close(v); return; }
     charge_to(v, b, n);
     b->runs++;
+    event_block_cut(v, b, n);
     v->cur = NULL;
     v->cur_insns = v->cur_done16 = 0;
 }
@@ -290,6 +302,7 @@ void block_tables_free(struct vcpu *v)
         for (struct block *b = v->table[i], *next; b; b = next) {
             next = b->next;
             free(b->marks);
+            free(b->rows);
             free(b);
         }
     free(v->table);

@@ -119,6 +119,8 @@ enum { CS_N_SYSCALL, CS_N_INTERRUPT, CS_N_IPI, CS_N_PAGE_FAULT, CS_N_EXCEPTION, 
        CS_N_L1D_MISS, CS_N_L1I_MISS, CS_N_L2_MISS, CS_N_LLC_MISS, CS_N_TRANSFERS, CS_N_UPGRADES, CS_N_TLB_WALKS, CS_N_MISPREDICTS,
        CS_N_UNCOSTED /* instructions, in blocks first seen, that the table lacks */, CS_N_RESTEERS, CS_N_COUNTERS = 32 };
 CS_API int cs_counters(cs_world *, int machine, int vcpu, uint64_t out[CS_N_COUNTERS]);
+CS_API const char *cs_event_row(int index);                               /* the processor table's row that an event costs; NULL past the last */
+CS_API int cs_events(cs_world *, int machine, int vcpu, uint64_t *out, int n);   /* how often each happened, in that order; between runs */
 
 /* ---- probes and requests ---- */
 /* Fixed indices; emu/ledger/components.py holds the whole lists, in this order, and manifests add names behind them. */

@@ -359,6 +359,7 @@ static void decode_one(const struct uarch *u, csh h, const cs_insn *in, struct d
         d->kind = DOP_SERIAL; row = UA_lock;
         d->locked = true;
     }
+    d->row = (int16_t)row;
     if (row == UA_cr3_write) out->flags |= BLK_CR3;
     if (row == UA_pio_issue) out->port_io = true;
     if (rep) {
@@ -382,7 +383,7 @@ static uint32_t decode_all(const struct uarch *u, const uint8_t *code, uint32_t 
         struct dop *d = &ops[n];
         memset(d, 0, sizeof *d);
         if (!capstone.disasm_iter(h, &at, &left, &address, scratch)) {
-            d->length = (uint8_t)(left > 255 ? 255 : left); d->uncosted = true; n++;
+            d->length = (uint8_t)(left > 255 ? 255 : left); d->uncosted = true; d->row = -1; n++;
             break;
         }
         decode_one(u, h, scratch, d, out);
@@ -410,6 +411,17 @@ static int fill_marks(struct block *out, uint32_t n, uint32_t bytes, uint32_t sm
     return 0;
 }
 
+static int fill_rows(struct block *out, uint32_t n) {
+    uint16_t rows = 0;
+    for (uint32_t i = 0; i < n; i++) rows += ops[i].row >= 0;
+    if (!rows) return 0;
+    out->rows = malloc(rows * sizeof *out->rows);
+    if (!out->rows) return -1;
+    for (uint32_t i = 0; i < n; i++)
+        if (ops[i].row >= 0) out->rows[out->nrows++] = (struct own_row){ (uint16_t)i, (uint8_t)(ops[i].row - EVENT_FIRST) };
+    return 0;
+}
+
 int decode_block(struct machine *m, const uint8_t *code, uint32_t size, struct block *out) {
     if (!scratch) return world_fail(m->world, "cs_open has not been called");
     const struct uarch *u = m->uarch;
@@ -420,7 +432,7 @@ int decode_block(struct machine *m, const uint8_t *code, uint32_t size, struct b
     out->ninsn = (uint16_t)n; out->uncosted = (uint16_t)uncosted;
     out->cost16 = c.cost16; out->serial16 = c.serial16; out->retire16 = c.retire16;
     out->load_hidden = (uint8_t)(c.load_hidden > UINT8_MAX ? UINT8_MAX : c.load_hidden);
-    if (fill_marks(out, n, size, c.cost16 - c.serial16)) return world_fail(m->world, "out of memory for a block of %u instructions", n);
+    if (fill_marks(out, n, size, c.cost16 - c.serial16) || fill_rows(out, n)) return world_fail(m->world, "out of memory for a block of %u instructions", n);
     return 0;
 }
 
@@ -441,5 +453,6 @@ int cs_block_cost(cs_world *w, int machine, const uint8_t *code, uint32_t n, uin
     if (decode_block(w->machine[machine], code, n, &b)) return -1;
     *cost16 = b.cost16; *ninsn = b.ninsn; *uncosted = b.uncosted;
     free(b.marks);
+    free(b.rows);
     return 0;
 }

@@ -26,7 +26,7 @@ struct dop {
     uint8_t reads[DOP_REGS], writes[DOP_REGS], addr[3];
     uint8_t segment, scale; int64_t disp;  /* with addr[0] base and addr[1] index: the memory operand's name */
     uint8_t effect, writes_first; bool effect_narrow; int64_t effect_value;
-    uint32_t serial16;
+    uint32_t serial16; int16_t row;      /* its own row, -1: none */
 };
 
 struct block_cost { uint32_t cost16, serial16, retire16, load_hidden; };

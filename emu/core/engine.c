@@ -221,6 +221,7 @@ static void deliver_exception(struct vcpu *v, int vector)
     v->delivering = -1;
     v->counters[vector == 14 ? CS_N_PAGE_FAULT : CS_N_EXCEPTION]++;
     if (v->window) detail_event(v);
+    event_count(v, UA_exception_entry);
     v->event_cycles += event_row(v, UA_exception_entry);
     if (UNLIKELY(world(v)->trace != NULL)) {
         int64_t now = vcpu_ps(v, v->clock);
@@ -310,7 +311,8 @@ void device_access(struct vcpu *v, int counter, int row)
     v->slow = true;                                   /* the device may change who is followed */
     block_close_at(v, env_rip(v));
     v->counters[counter]++;
-    uint32_t cycles = row < 0 ? 0 : event_row(v, row);
+    event_count(v, row);
+    uint32_t cycles = event_row(v, row);
     v->stall[CS_DEVICE] += cycles;
     v->stall_total += cycles;
 }
@@ -408,6 +410,7 @@ bool vcpu_deliver(struct vcpu *v, int vector, bool nmi, uint64_t token)
     if (nmi) e->hflags2 |= HF2_NMI;
     if (v->timed) cache_diverted(v, true, env_rip(v));
     v->counters[CS_N_INTERRUPT]++;
+    event_count(v, UA_interrupt_entry);
     v->event_cycles += event_row(v, UA_interrupt_entry);
     if (UNLIKELY(world(v)->trace != NULL)) {
         int64_t now = vcpu_ps(v, v->clock);

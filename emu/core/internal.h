@@ -10,6 +10,7 @@
  *   detail.c   the detailed level's seam: blocks into window.c (placement) by way of frontend.c, as micro-ops (uop.c)      predict.c  a block alone
  *   decode.c   Capstone: a block's static cost, instruction marks, flags          uarch.c  processor table rows
  *   cache.c    L1I/L1D/L2 per vCPU, shared LLC with directory (MESI-class), DMA    tlb.c   TLBs     branch.c  branch predictors
+ *   event.c    how often everything that has a row of its own happened
  *   ledger.c   symbols, accounts      request.c  requests, tokens      follow.c, follow.h  threads, levels      probe.c  probes     trace.c  raw events
  */
 #ifndef CS_INTERNAL_H
@@ -34,6 +35,8 @@ enum block_flags {
     BLK_CODE16 = 16384, BLK_CODE32 = 32768 /* set by the caller of decode_block; neither: 64-bit code */,
     BLK_JUMP = 1 << 16    /* ends in a direct JMP */ };
 
+enum { EVENTS_MAX = 48 };        /* see uarch.h */
+struct own_row { uint16_t insn; uint8_t row; };   /* an instruction with a row of its own: its number in the block, its row less EVENT_FIRST */
 struct insn_mark { uint16_t offset, cost16; };   /* cost16: of the block up to and including this instruction */
 
 /* What the memory hooks saw while a block ran, at the detailed level: the window model takes it in order when the block closes. */
@@ -58,6 +61,7 @@ struct block {            /* canonical record: one per (vCPU, va, size, code byt
     uint8_t rep_bytes;    /* BLK_REP: bytes an iteration moves or stores (decode.c, for cache.c) */
     uint8_t load_hidden;  /* cycles of a load's latency that are no stall, by how many of its loads wait for other loads (decode.c, for cache.c) */
     struct insn_mark *marks;                     /* ninsn of them */
+    struct own_row *rows; uint16_t nrows;
     const struct uops *uops;                     /* at the detailed level (detail.c) */
     uint64_t code_hash; struct block *next;      /* hash chain */
     struct cell *own;                            /* for translations that have no cell of their own */
@@ -105,7 +109,7 @@ struct vcpu {
     uint8_t *nowhere;     /* a page */
     struct high *high;    /* MMIO mappings above 4 GiB (memory.c) */
     uint32_t cur_insns;   /* instructions of cur already charged by a part-way close */
-    uint64_t counters[CS_N_COUNTERS];
+    uint64_t counters[CS_N_COUNTERS], events[EVENTS_MAX];        /* events: what happened outside blocks, less what blocks that faulted did not get to (event.c) */
     uint64_t shared_lines, shared_clock;         /* lines exchanged with other vCPUs when last looked, and when that was (slice.c) */
     struct cell *fresh; struct cells *cells /* all of them */; uc_hook block_hook;
     struct lapic *lapic; struct caches *caches; struct tlb *tlb; struct follow *follow;   /* owned by lapic.c, cache.c, tlb.c, request.c */

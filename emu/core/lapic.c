@@ -133,8 +133,8 @@ uint64_t lapic_next(const struct vcpu *v)
     return next;
 }
 
-/* Something comes to v at a time of its own clock. Whoever runs now must not run far beyond it. */
-static int send(struct vcpu *v, uint64_t at, uint32_t mode, uint32_t vector, bool level, uint64_t token)
+/* Something comes to v at a time of its own clock, after the delay of that row (-1: none). Whoever runs now must not run far beyond it. */
+static int send(struct vcpu *v, int row, uint64_t at, uint32_t mode, uint32_t vector, bool level, uint64_t token)
 {
     struct lapic *l = v->lapic;
     cs_world *w = v->machine->world;
@@ -148,6 +148,7 @@ static int send(struct vcpu *v, uint64_t at, uint32_t mode, uint32_t vector, boo
     }
     int i = l->narrivals++;
     for (; i > 0 && l->arrivals[i - 1].at > at; i--) l->arrivals[i] = l->arrivals[i - 1];
+    if (row >= 0) event_count(v, row);
     l->arrivals[i] = (struct arrival){ at, token, (uint8_t)mode, (uint8_t)vector, level };
     if (v == w->running) {
         if (at < v->slice_limit) v->slice_limit = at;
@@ -172,17 +173,17 @@ static bool matches(const struct vcpu *v, uint32_t dest, bool logical)
     return id >> 4 == dest >> 4 && (id & dest & 0xf);
 }
 
-static int send_all(struct machine *m, uint32_t dest, bool logical, uint32_t mode, uint32_t vector, bool level, int64_t ps, uint64_t token)
+static int send_all(struct machine *m, int row, uint32_t dest, bool logical, uint32_t mode, uint32_t vector, bool level, int64_t ps, uint64_t token)
 {
     struct vcpu *chosen = NULL;
     int r = 0;
     for (int i = 0; i < m->ncpus; i++) {
         struct vcpu *v = m->vcpu[i];
         if (!matches(v, dest, logical)) continue;
-        if (mode != MODE_LOWEST) r |= send(v, vcpu_cycles_at(v, ps), mode, vector, level, token);
+        if (mode != MODE_LOWEST) r |= send(v, row, vcpu_cycles_at(v, ps), mode, vector, level, token);
         else if (!chosen || priority(v->lapic) < priority(chosen->lapic)) chosen = v;
     }
-    if (chosen) r = send(chosen, vcpu_cycles_at(chosen, ps), mode, vector, level, token);
+    if (chosen) r = send(chosen, row, vcpu_cycles_at(chosen, ps), mode, vector, level, token);
     return r ? -1 : 0;
 }
 
@@ -198,7 +199,7 @@ int cs_lapic_post(cs_world *w, int machine, uint32_t dest, uint32_t logical, uin
     if (!m) return -1;
     if (mode != MODE_FIXED && mode != MODE_LOWEST && mode != MODE_NMI) return world_fail(w, "Interrupt delivery mode %u is not modelled.", mode);
     if (vector > 255) return world_fail(w, "There is no vector %u.", vector);
-    return send_all(m, dest & 0xff, logical, mode, vector, level, time_ps + delivery_ps(m), token);
+    return send_all(m, UA_interrupt_delivery, dest & 0xff, logical, mode, vector, level, time_ps + delivery_ps(m), token);
 }
 
 int cs_msi(cs_world *w, int machine, uint64_t address, uint32_t data, int64_t time_ps, uint64_t token)
@@ -208,7 +209,7 @@ int cs_msi(cs_world *w, int machine, uint64_t address, uint32_t data, int64_t ti
     uint32_t mode = data >> 8 & 7;
     if ((address & ~0xfffffull) != LAPIC_BASE) return 0;                           /* a message to nobody, as on a PC */
     if (mode != MODE_FIXED && mode != MODE_LOWEST && mode != MODE_NMI) return 0;
-    return send_all(m, address >> 12 & 0xff, address & 4, mode, data & 0xff, false, time_ps + delivery_ps(m), token);
+    return send_all(m, UA_interrupt_delivery, address >> 12 & 0xff, address & 4, mode, data & 0xff, false, time_ps + delivery_ps(m), token);
 }
 
 static void icr_write(struct vcpu *v)
@@ -224,10 +225,10 @@ static void icr_write(struct vcpu *v)
     uint64_t wait = v->timed ? (uint64_t)uarch_row(m->uarch, UA_ipi_delivery) : IPI_FUNCTIONAL_CYCLES;
     int64_t then = vcpu_ps(v, v->clock + wait);
     int r = 0;
-    if (shorthand == 0) r = send_all(m, dest, icr & 1 << 11, mode, vector, false, then, 0);
-    if (shorthand == 1) r = send(v, v->clock, mode, vector, false, 0);
+    if (shorthand == 0) r = send_all(m, UA_ipi_delivery, dest, icr & 1 << 11, mode, vector, false, then, 0);
+    if (shorthand == 1) r = send(v, -1, v->clock, mode, vector, false, 0);
     for (int i = 0; shorthand >= 2 && i < m->ncpus; i++)
-        if (shorthand == 2 || m->vcpu[i] != v) r |= send(m->vcpu[i], vcpu_cycles_at(m->vcpu[i], then), mode, vector, false, 0);
+        if (shorthand == 2 || m->vcpu[i] != v) r |= send(m->vcpu[i], UA_ipi_delivery, vcpu_cycles_at(m->vcpu[i], then), mode, vector, false, 0);
     if (r) world_stop(m->world, CS_FAULT, v, 0);
 }
 

@@ -21,7 +21,7 @@ int vcpu_set_level(struct vcpu *, int level);
 bool vcpu_takes_interrupts(const struct vcpu *);          /* IF and no shadow */
 bool vcpu_deliver(struct vcpu *, int vector, bool nmi, uint64_t token);   /* false: the run is stopped (the stack is not there) */
 void vcpu_execute(struct vcpu *);                         /* runs until the block hook stops it or it halts */
-void device_access(struct vcpu *, int counter, int uarch_row);   /* closes the block up to RIP, counts, charges the row (-1: none) */
+void device_access(struct vcpu *, int counter, int uarch_row);   /* closes the block up to RIP, counts, charges the row */
 void vcpu_attention(struct vcpu *);                       /* the block hook looks at the next block */
 uint32_t vcpu_wake_cycles(const struct vcpu *);             /* leaving HLT */
 uint64_t vcpu_cycles_at(const struct vcpu *, int64_t ps); /* first clock value not before ps; NEVER for INT64_MAX */
@@ -82,6 +82,9 @@ void block_pay(struct vcpu *, struct block *);            /* stalls and events: 
 void block_tables_free(struct vcpu *);
 void block_finish(struct vcpu *, const struct block *);    /* what an IRET or CR3 write at its end means */
 void block_close_before(struct vcpu *, uint64_t rip);     /* a fault: charge what ran before the instruction at rip; v->cur = NULL */
+
+/* event.c */
+void event_block_cut(struct vcpu *, const struct block *, uint32_t ran);    /* it will be counted as run, but only so many of its instructions did */
 
 /* slice.c */
 void slice_pull(cs_world *, int64_t ps);                  /* something will happen then: the running slice must not go far beyond */

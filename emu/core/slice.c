@@ -7,6 +7,7 @@
  * a vCPU that exchanges lines with others runs ahead less, and the quantum of timed levels is a matter of speed alone.
  */
 #include "machine.h"
+#include "uarch.h"
 
 enum { SHARING_QUANTUM = 100, SHARING_CYCLES = 20000 };
 
@@ -63,6 +64,7 @@ static void take_interrupt(struct vcpu *v)
     uint64_t token = 0;
     if (pending == LAPIC_NOTHING || (pending == LAPIC_VECTOR && !vcpu_takes_interrupts(v))) return;
     bool wakes = v->halted && v->timed;
+    if (wakes) event_count(v, UA_hlt_exit);
     if (wakes) vcpu_idle_to(v, v->clock + vcpu_wake_cycles(v));
     v->halted = false;
     if (pending == LAPIC_NMI) {

@@ -10,6 +10,7 @@ static const char *const row_names[UA_NROWS] = {
 #undef R
 };
 
+const char *uarch_row_name(int row) { return row_names[row]; }
 int64_t uarch_row(const struct uarch *u, int row) { return u && row >= 0 && row < UA_NROWS ? u->row[row] : 0; }
 
 struct uarch *uarch_of(struct machine *m) {

@@ -37,6 +37,11 @@ enum uarch_row {
 #undef R
     UA_NROWS };
 
+/* What has a row of its own and is counted each time it happens (event.c), in the order of the rows. */
+enum { EVENT_FIRST = UA_lock, EVENT_LAST = UA_pio_write, EVENTS = EVENT_LAST - EVENT_FIRST + 1 };
+_Static_assert((int)EVENTS <= (int)EVENTS_MAX, "events");
+static inline void event_count(struct vcpu *v, int row) { v->events[row - EVENT_FIRST]++; }
+
 enum { FORM_MORE = 0x8000,        /* cs_insn_cost.flags: another port set of the form in the row before (uops16 of them, on ports) */
        FORM_UNPIPELINED = 1,      /* holds its unit (divider, microcode sequencer) for recip16 */
        FORM_MAX_SETS = 12 };
@@ -48,6 +53,7 @@ struct uarch {
     int64_t row[UA_NROWS]; bool have_rows;
     struct form *forms; uint32_t nforms; uint32_t *hash, hash_bits;     /* hash: index + 1 */
 };
+const char *uarch_row_name(int row);
 const struct form *uarch_form(const struct uarch *, const char *name);  /* exact name, or NULL */
 struct uarch *uarch_of(struct machine *);                                /* made on first use; NULL: no memory */
 #endif

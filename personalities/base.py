@@ -8,8 +8,10 @@ Subclass `Personality`, give the class attributes, and implement `prepare`. Expo
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
+from types import MappingProxyType
 from typing import ClassVar
 
 from emu.errors import ConfigError
@@ -18,7 +20,9 @@ from emu.loader.boot import BootModule, BootSpec
 __all__ = [
     "BootModule",
     "BootSpec",
+    "Knob",
     "Personality",
+    "Tuned",
     "all_personalities",
     "boot_words",
     "get_personality",
@@ -47,13 +51,23 @@ def boot_words(keys: Mapping[str, str], words: Sequence[str], *, quotes: bool = 
     return f"{line} -- {' '.join(words)}".strip() if words else line
 
 
+@dataclass(frozen=True, slots=True)
+class Knob:
+    """A feature of a kernel that can be taken away or added at boot."""
+
+    title: str
+    keys: Mapping[str, str] = field(default_factory=dict)  # for the kernel's command line
+    words: tuple[str, ...] = ()  # for the program, where it must take part
+
+
 class Personality(ABC):
     """One operating system, as an experiment sees it."""
 
-    name: ClassVar[str]  # as in --personality
-    title: ClassVar[str]  # for a heading
-    kind: ClassVar[str]  # "symmetric" or "asymmetric": whether every vCPU may run all of it
-    folder: ClassVar[Path]  # where manifest.toml is, and the images when installed
+    name: str  # as in --personality
+    title: str  # for a heading
+    kind: str  # "symmetric" or "asymmetric": whether every vCPU may run all of it
+    folder: Path  # where manifest.toml is, and the images when installed
+    knobs: ClassVar[Mapping[str, Knob]] = MappingProxyType({})  # features to take away or add: `--personality NAME+KNOB`
 
     @property
     def manifest_path(self) -> Path:
@@ -104,13 +118,51 @@ class Personality(ABC):
         return []
 
 
+class Tuned(Personality):
+    """Another personality with some of its knobs turned."""
+
+    def __init__(self, base: Personality, turned: Sequence[str]) -> None:
+        self.base, self.turned = base, [base.knobs[knob] for knob in turned]
+        self.name = "+".join([base.name, *turned])
+        self.title = ", ".join([base.title, *(knob.title for knob in self.turned)])
+        self.kind, self.folder = base.kind, base.folder
+
+    @property
+    def manifest_path(self) -> Path:
+        return self.base.manifest_path
+
+    def prepare(
+        self,
+        program: str | Path = "kvd",
+        arguments: Sequence[str] = (),
+        *,
+        keys: Mapping[str, str] | None = None,
+    ) -> BootSpec:
+        """As the base's; the knobs' keys give way to `keys`."""
+        turned = {key: value for knob in self.turned for key, value in knob.keys.items()}
+        return self.base.prepare(program, arguments, keys={**turned, **(keys or {})})
+
+    def arguments_for(self, program: str, cpus: int, port: int) -> list[str]:
+        """The base's, with the knobs' words where it knows the program."""
+        usual = self.base.arguments_for(program, cpus, port)
+        return [*usual, *(word for knob in self.turned for word in knob.words)] if usual else usual
+
+
 def personality_names() -> list[str]:
     """Names of all personalities, ours first."""
     return list(dict.fromkeys([*BUILT_IN, *sorted(point.name for point in entry_points(group=GROUP))]))
 
 
 def get_personality(name: str) -> Personality:
-    """A personality by name. Raises ConfigError when there is none, or its package is broken."""
+    """A personality by name, or NAME+KNOB+KNOB. Raises ConfigError when there is none, or its package is broken."""
+    name, *turned = name.split("+")
+    if turned:
+        base = get_personality(name)
+        for number, knob in enumerate(turned):
+            if knob not in base.knobs or knob in turned[:number]:
+                there = f"there are: {', '.join(base.knobs)}" if base.knobs else "it has none"
+                raise ConfigError(f"--personality: {name} has no knob {knob!r}, or it is given twice; {there}.")
+        return Tuned(base, turned)
     if name in BUILT_IN:
         point = EntryPoint(name, f"personalities.{name}.personality:PERSONALITY", GROUP)
     else:

@@ -2,9 +2,13 @@
 /*
  * kvd as a Linux program: as many threads as asked for, all waiting in recvfrom() on one UDP socket, as memcached's do.
  * System calls: mmap, clone, futex, socket, bind, recvfrom, sendto, write, clock_gettime, exit_group.
+ * With --pin on each thread stays on a CPU of its own, with a socket of its own for the packets that arrive there
+ * (setsockopt, sched_setaffinity). With --zero-copy on the kernel lends its buffers (mmap of the socket, ioctl).
  */
 #include "kvd.h"
 #include "runtime.h"
+
+#include <stdbool.h>
 
 #define KVD_PORT 11211
 #define KVD_MEGABYTES 64
@@ -16,11 +20,20 @@ struct kvd_options {
     long threads, port, megabytes;
     uint32_t address; /* network byte order; 0: any */
     unsigned stripes;
+    bool pinned, zero_copy;
+};
+
+/* What MSG_ZEROCOPY passes on linux_like instead of bytes (its kernel/net.h): addresses in the mapping of its packet buffers. */
+struct kvd_loan {
+    uint64_t data;  /* to the kernel: the datagram that is done with; from it: the datagram */
+    uint64_t spare; /* where an answer may be written; 0: asks for one */
 };
 
 struct kvd_thread {
     struct kvd *kvd;
     int socket;
+    bool pinned, zero_copy;
+    struct kvd_loan loan;
     unsigned worker;
     struct rt_address client;
     uint8_t answer[KVD_UDP_PAYLOAD];
@@ -69,36 +82,64 @@ static _Noreturn void kvd_die(int status, const char *what, const char *detail)
     rt_exit(status);
 }
 
+#define KVD_POOL_GET 0x6b01 /* ioctl of linux_like: one more empty buffer */
+
+/* Only the datagrams after an answer's first have to ask. */
+static uint8_t *kvd_port_spare(struct kvd_thread *thread)
+{
+    if (thread->loan.spare == 0 &&
+        rt_syscall(RT_NR_IOCTL, thread->socket, KVD_POOL_GET, (long)&thread->loan.spare, 0, 0, 0) < 0)
+        return NULL;
+    return (uint8_t *)thread->loan.spare;
+}
+
 static uint8_t *kvd_port_begin(void *ctx, size_t *cap)
 {
     struct kvd_thread *thread = ctx;
     *cap = sizeof thread->answer;
-    return thread->answer;
+    return thread->zero_copy ? kvd_port_spare(thread) : thread->answer;
 }
 
 /* UDP: an answer that cannot be sent is lost. */
 static void kvd_port_end(void *ctx, uint8_t *buffer, size_t length)
 {
     struct kvd_thread *thread = ctx;
-    rt_syscall(RT_NR_SENDTO, thread->socket, (long)buffer, (long)length, 0, (long)&thread->client, sizeof thread->client);
+    int flags = thread->zero_copy ? RT_MSG_ZEROCOPY : 0;
+    long sent = rt_syscall(RT_NR_SENDTO, thread->socket, (long)buffer, (long)length, flags, (long)&thread->client,
+                           sizeof thread->client);
+    if (thread->zero_copy && sent >= 0)
+        thread->loan.spare = 0;
+}
+
+/* The calling thread runs on CPU `worker` and nowhere else. */
+static void kvd_port_pin(unsigned worker)
+{
+    uint64_t mask = 1ul << worker; /* KVD_MAX_WORKERS is 64 */
+    if (rt_syscall(RT_NR_SCHED_SETAFFINITY, 0, sizeof mask, (long)&mask, 0, 0, 0) < 0)
+        kvd_die(1, "--pin: there are fewer CPUs than threads; take fewer with -t", "");
 }
 
 static _Noreturn void kvd_port_serve(void *argument)
 {
     struct kvd_thread *thread = argument;
     struct kvd_sink sink = {kvd_port_begin, kvd_port_end, thread};
+    if (thread->pinned)
+        kvd_port_pin(thread->worker);
     for (;;) {
         uint32_t client_size = sizeof thread->client;
-        long length = rt_syscall(RT_NR_RECVFROM, thread->socket, (long)thread->datagram, sizeof thread->datagram, 0,
-                                 (long)&thread->client, (long)&client_size);
+        void *into = thread->zero_copy ? (void *)&thread->loan : thread->datagram;
+        size_t room = thread->zero_copy ? sizeof thread->loan : sizeof thread->datagram;
+        long length = rt_syscall(RT_NR_RECVFROM, thread->socket, (long)into, (long)room,
+                                 thread->zero_copy ? RT_MSG_ZEROCOPY : 0, (long)&thread->client, (long)&client_size);
+        const uint8_t *datagram = thread->zero_copy ? (const uint8_t *)thread->loan.data : thread->datagram;
         if (length >= 0)
-            kvd_serve(thread->kvd, thread->worker, thread->datagram, (size_t)length, &sink);
+            kvd_serve(thread->kvd, thread->worker, datagram, (size_t)length, &sink);
         else if (length != -RT_EINTR && length != -RT_EAGAIN)
             kvd_die(1, "cannot receive from the socket", "");
     }
 }
 
-static int kvd_port_listen(const struct kvd_options *options)
+static int kvd_port_listen(const struct kvd_options *options, uint32_t worker)
 {
     struct rt_address here = {
         .family = RT_AF_INET,
@@ -108,6 +149,11 @@ static int kvd_port_listen(const struct kvd_options *options)
     long fd = rt_syscall(RT_NR_SOCKET, RT_AF_INET, RT_SOCK_DGRAM, 0, 0, 0, 0);
     if (fd < 0)
         kvd_die(1, "cannot make a UDP socket", "");
+    uint32_t shared = 1;
+    if (options->pinned &&
+        (rt_syscall(RT_NR_SETSOCKOPT, fd, RT_SOL_SOCKET, RT_SO_REUSEPORT, (long)&shared, sizeof shared, 0) < 0 ||
+         rt_syscall(RT_NR_SETSOCKOPT, fd, RT_SOL_SOCKET, RT_SO_INCOMING_CPU, (long)&worker, sizeof worker, 0) < 0))
+        kvd_die(1, "--pin: this system has no sockets for a CPU of their own", "");
     long error = rt_syscall(RT_NR_BIND, fd, (long)&here, sizeof here, 0, 0, 0);
     if (error < 0) {
         rt_print(2, "kvd: cannot listen on UDP port ");
@@ -124,13 +170,16 @@ static int kvd_port_listen(const struct kvd_options *options)
 /* --- the program --- */
 
 static const char kvd_usage[] =
-    "usage: kvd [-t THREADS] [-p PORT] [-l ADDRESS] [-m MEGABYTES] [--locks striped|global]\n"
+    "usage: kvd [-t THREADS] [-p PORT] [-l ADDRESS] [-m MEGABYTES] [--locks striped|global] [--pin on|off]\n"
+    "           [--zero-copy on|off]\n"
     "memcached's ASCII protocol over UDP.\n"
     "  -t THREADS     1 to 64 (4)\n"
     "  -p PORT        UDP port; -U is the same (11211)\n"
     "  -l ADDRESS     IPv4 address to listen on (0.0.0.0: all)\n"
     "  -m MEGABYTES   memory for items, 1 to 65536 (64)\n"
-    "  --locks KIND   striped: many locks, by key; global: one (striped)\n";
+    "  --locks KIND   striped: many locks, by key; global: one (striped)\n"
+    "  --pin on       each thread on a CPU of its own, with a socket of its own for what arrives there (off)\n"
+    "  --zero-copy on  datagrams stay in the kernel's buffers (off; linux_like alone, with pool=)\n";
 
 /* A dotted quad, in network byte order. */
 static uint32_t kvd_address(const char *text)
@@ -153,6 +202,16 @@ static uint32_t kvd_address(const char *text)
     kvd_die(2, "-l takes an IPv4 address like 127.0.0.1, not ", text);
 }
 
+static bool kvd_switch(const char *name, const char *value)
+{
+    if (!rt_same(value, "on") && !rt_same(value, "off")) {
+        rt_print(2, "kvd: ");
+        rt_print(2, name);
+        kvd_die(2, " takes on or off, not ", value);
+    }
+    return rt_same(value, "on");
+}
+
 static void kvd_option(struct kvd_options *options, const char *name, const char *value)
 {
     if (rt_same(name, "-t")) {
@@ -166,6 +225,10 @@ static void kvd_option(struct kvd_options *options, const char *name, const char
             kvd_die(2, "-m takes megabytes from 1 to 65536, not ", value);
     } else if (rt_same(name, "-l")) {
         options->address = kvd_address(value);
+    } else if (rt_same(name, "--pin")) {
+        options->pinned = kvd_switch(name, value);
+    } else if (rt_same(name, "--zero-copy")) {
+        options->zero_copy = kvd_switch(name, value);
     } else if (rt_same(value, "global")) {
         options->stripes = 1;
     } else if (rt_same(value, "striped")) {
@@ -177,7 +240,7 @@ static void kvd_option(struct kvd_options *options, const char *name, const char
 
 static void kvd_parse_options(struct kvd_options *options, char **arguments)
 {
-    static const char *const known[] = {"-t", "-p", "-U", "-m", "-l", "--locks"};
+    static const char *const known[] = {"-t", "-p", "-U", "-m", "-l", "--locks", "--pin", "--zero-copy"};
     for (; *arguments != NULL; arguments += 2) {
         size_t i = 0;
         if (rt_same(*arguments, "-h") || rt_same(*arguments, "--help")) {
@@ -214,10 +277,20 @@ int main(int argc, char **argv)
         kvd_die(1, "not enough memory: take less with -m", "");
 
     struct kvd *kvd = kvd_create(arena, size, &config);
-    int fd = kvd_port_listen(&options);
+    int fd = options.pinned ? -1 : kvd_port_listen(&options, 0);
+    if (options.zero_copy) {
+        int socket = options.pinned ? kvd_port_listen(&options, 0) : fd;
+        long at = rt_syscall(RT_NR_MMAP, 0, 0, RT_PROT_READ_WRITE, RT_MAP_SHARED, socket, 0);
+        if (at < 0 && at > -4096)
+            kvd_die(1, "--zero-copy: this system has no packet buffers to share", "");
+        if (options.pinned)
+            rt_syscall(RT_NR_CLOSE, socket, 0, 0, 0, 0, 0);
+    }
     for (long i = options.threads; i-- > 0;) {
         threads[i].kvd = kvd;
-        threads[i].socket = fd;
+        threads[i].socket = options.pinned ? kvd_port_listen(&options, (uint32_t)i) : fd;
+        threads[i].pinned = options.pinned;
+        threads[i].zero_copy = options.zero_copy;
         threads[i].worker = (unsigned)i;
         if (i > 0 && rt_thread_start(kvd_port_serve, &threads[i], KVD_STACK) != 0)
             kvd_die(1, "cannot start another thread", "");

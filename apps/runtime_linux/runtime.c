@@ -3,13 +3,14 @@
 
 #define RT_PAGE 4096ul
 #define RT_PROT_NONE 0
-#define RT_PROT_READ_WRITE 3
 #define RT_MAP_PRIVATE 0x02
 #define RT_MAP_FIXED 0x10
 #define RT_MAP_ANONYMOUS 0x20
 #define RT_FUTEX_WAIT_PRIVATE 128
 #define RT_FUTEX_WAKE_PRIVATE 129
 #define RT_CLONE_THREAD 0x00050F00ul /* VM, FS, FILES, SIGHAND, THREAD, SYSVSEM */
+
+long (*rt_kernel)(long, long, long, long, long, long, long);
 
 long rt_thread_clone(unsigned long flags, void *stack_top, void (*entry)(void *), void *argument);
 

@@ -13,12 +13,16 @@
 /* Numbers and constants of the x86-64 system call interface (Linux UAPI headers). */
 enum {
     RT_NR_WRITE = 1,
+    RT_NR_CLOSE = 3,
     RT_NR_MMAP = 9,
+    RT_NR_IOCTL = 16,
     RT_NR_SOCKET = 41,
     RT_NR_SENDTO = 44,
     RT_NR_RECVFROM = 45,
     RT_NR_BIND = 49,
+    RT_NR_SETSOCKOPT = 54,
     RT_NR_FUTEX = 202,
+    RT_NR_SCHED_SETAFFINITY = 203,
     RT_NR_CLOCK_GETTIME = 228,
     RT_NR_EXIT_GROUP = 231,
 
@@ -30,6 +34,12 @@ enum {
 
     RT_AF_INET = 2,
     RT_SOCK_DGRAM = 2,
+    RT_MSG_ZEROCOPY = 0x4000000,
+    RT_PROT_READ_WRITE = 3,
+    RT_MAP_SHARED = 1,
+    RT_SOL_SOCKET = 1,
+    RT_SO_REUSEPORT = 15,
+    RT_SO_INCOMING_CPU = 49,
     RT_CLOCK_REALTIME = 0,
     RT_CLOCK_MONOTONIC = 1,
 };
@@ -47,8 +57,13 @@ struct rt_address {
     uint8_t zero[8];
 };
 
+/* Where the kernel is a function (AT_SYSINFO), with the arguments of rt_syscall; NULL: it is entered by SYSCALL. */
+extern long (*rt_kernel)(long number, long a, long b, long c, long d, long e, long f);
+
 static inline long rt_syscall(long number, long a, long b, long c, long d, long e, long f)
 {
+    if (rt_kernel != NULL)
+        return rt_kernel(number, a, b, c, d, e, f);
     register long r10 __asm__("r10") = d;
     register long r8 __asm__("r8") = e;
     register long r9 __asm__("r9") = f;

@@ -10,6 +10,18 @@ _start:
         xorl    %ebp, %ebp
         movl    (%rsp), %edi
         leaq    8(%rsp), %rsi
+        leaq    16(%rsp,%rdi,8), %rdx   # environment, behind argv and its NULL
+1:      addq    $8, %rdx
+        cmpq    $0, -8(%rdx)
+        jne     1b
+2:      movq    (%rdx), %rax            # auxiliary vector: type, value
+        addq    $16, %rdx
+        cmpq    $32, %rax               # AT_SYSINFO
+        jne     3f
+        movq    -8(%rdx), %rcx
+        movq    %rcx, rt_kernel(%rip)
+3:      testq   %rax, %rax
+        jnz     2b
         andq    $-16, %rsp
         call    main
         movl    %eax, %edi
@@ -28,6 +40,8 @@ rt_thread_clone:
         xorl    %edx, %edx
         xorl    %r10d, %r10d
         xorl    %r8d, %r8d
+        cmpq    $0, rt_kernel(%rip)
+        jne     3f
         movl    $56, %eax               # clone
         syscall
         testq   %rax, %rax
@@ -38,4 +52,16 @@ rt_thread_clone:
         popq    %rdi
         call    *%rax
         ud2
+3:      subq    $16, %rsp               # and aligned: the return address was pushed
+        movq    $0, (%rsp)              # f
+        movq    %rsi, %rdx              # number, flags, stack, 0, 0, 0, 0
+        movq    %rdi, %rsi
+        movl    $56, %edi
+        xorl    %ecx, %ecx
+        xorl    %r9d, %r9d
+        call    *rt_kernel(%rip)
+        testq   %rax, %rax
+        jz      1b
+        addq    $16, %rsp
+        ret
         .size rt_thread_clone, . - rt_thread_clone

@@ -45,14 +45,17 @@ from cyclescope.cli.options import (
 from cyclescope.cli.progress import shown
 from cyclescope.cli.seeds import parse_seeds
 from cyclescope.config import Hardware, Load
+from cyclescope.experiments.ablation import ablate
 from cyclescope.experiments.compare import compare
 from cyclescope.experiments.seeds import Repetition, compare_seeds
+from cyclescope.report.ablations import print_ablation
 from cyclescope.report.document import comparison_document, with_host
 from cyclescope.report.events import print_events
 from cyclescope.report.replicated import print_replicated, replicated_document
 from cyclescope.report.rundir import check_output, write_run_directory, write_seeds_directory
 from cyclescope.report.terminal import print_comparison
 from cyclescope.result import Outcome
+from emu.errors import ConfigError
 
 
 def add_to(app: typer.Typer) -> None:
@@ -86,6 +89,9 @@ def command(
     seeds: Annotated[
         str | None, typer.Option("--seeds", help="Repeat with several seeds and give intervals: 5, 1..5 or 1,3,7.")
     ] = None,
+    ablated: Annotated[
+        bool, typer.Option("--ablate", help="Each personality also with its knobs turned, one by one and all.")
+    ] = False,
     jobs: Jobs = 0,
     events: Events = False,
     json: Json = None,
@@ -106,6 +112,20 @@ def command(
     if out is not None:
         check_output(out)
     config = {"hardware": msgspec.to_builtins(hardware), "load": msgspec.to_builtins(offered), "timing": timing}
+    if ablated:
+        if seeds is not None:
+            raise ConfigError("--ablate and --seeds exclude each other: give one of them")
+        with shown(quiet) as progress:
+            digest, outcomes = ablate(
+                contenders, hardware, offered, timing=timing, keep_wire=out is not None, jobs=job_count(jobs),
+                progress=progress,
+            )  # fmt: skip
+        _deliver(config, digest, outcomes, json, out)
+        if json != "-":
+            _print_ablation(digest, hardware, offered, timing, outcomes, out)
+            if events:
+                _print_events(outcomes)
+        return
     if seeds is not None:
         wanted = parse_seeds(seeds, seed)
         with shown(quiet) as progress:
@@ -119,18 +139,40 @@ def command(
         digest, outcomes = compare(
             contenders, hardware, offered, timing=timing, keep_wire=out is not None, progress=progress
         )
-    runs = [outcome.run for outcome in outcomes]
-    document = comparison_document(config, digest, runs)
+    _deliver(config, digest, outcomes, json, out)
+    if json != "-":
+        _print(digest, hardware, offered, timing, outcomes, out)
+        if events:
+            _print_events(outcomes)
+
+
+def _deliver(config: dict[str, Any], digest: str, outcomes: list[Outcome], json: str | None, out: Path | None) -> None:
+    document = comparison_document(config, digest, [outcome.run for outcome in outcomes])
     if out is not None:
         write_run_directory(out, document, outcomes)
     if json is not None:
         write_json_option(json, with_host(document, [outcome.host for outcome in outcomes]))
-    if json != "-":
-        _print(digest, hardware, offered, timing, outcomes, out)
-    if events and json != "-":
-        for run in runs:
-            served = int(run.latency_ps.size)
-            print_events(Console(), f"Events of {run.personality}, a request, all vCPUs", run.events, served)
+
+
+def _print_events(outcomes: list[Outcome]) -> None:
+    for run in (outcome.run for outcome in outcomes):
+        served = int(run.latency_ps.size)
+        print_events(Console(), f"Events of {run.personality}, a request, all vCPUs", run.events, served)
+
+
+def _print_ablation(
+    digest: str, hardware: Hardware, load: Load, timing: str, outcomes: list[Outcome], out: Path | None
+) -> None:
+    console = Console(width=None if sys.stdout.isatty() else 160)
+    print_ablation(
+        console,
+        [outcome.run for outcome in outcomes],
+        f"Modifying an existing OS: {hardware.cpus} vCPUs ({hardware.uarch}, {timing}), seed {load.seed}, "
+        f"configuration {digest}",
+    )
+    _remarks(console, hardware.uarch, hardware.rows, timing)
+    if out is not None:
+        console.print(f"Written to {out}", highlight=False)
 
 
 def _deliver_seeds(config: dict[str, Any], repetitions: list[Repetition], json: str | None, out: Path | None) -> None:

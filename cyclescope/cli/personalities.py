@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""`cyclescope personalities`: which there are, and where each comes from."""
+"""`cyclescope personalities`: which there are, and the knobs they have."""
 
 from __future__ import annotations
 
@@ -21,4 +21,7 @@ def personalities() -> None:
         table.add_column(heading, no_wrap=heading != "Title")
     for personality in all_personalities():
         table.add_row(personality.name, personality.kind, personality.title)
+    for personality in all_personalities():
+        for name, knob in personality.knobs.items():
+            table.add_row(f"{personality.name}+{name}", "", knob.title)
     Console().print(table)

@@ -109,7 +109,9 @@ class Testbed:
         self.taxonomy = taxonomy_of([self.manifest])
         self.calls = world.core.ledger_calls()
         program = next((p for p in self.spec.programs if p.read_bytes()[:4] == b"\x7fELF"), None)
-        self.names = install(self.calls, machine.index, self.manifest, Path(self.spec.image), self.taxonomy, program)
+        self.names = install(
+            self.calls, machine.index, self.manifest, Path(self.spec.image), self.taxonomy, program, self.spec.program_cpl
+        )
         self.requests = RequestLog(self.calls, self.taxonomy)
         requests = self.requests.machine(machine.index)
         link = LinkConfig(hardware.link_bps, hardware.propagation_ns * 1000)

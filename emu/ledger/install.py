@@ -45,11 +45,12 @@ def install(
     image: Path,
     taxonomy: Taxonomy,
     program: Path | None = None,
+    program_cpl: int = 3,
 ) -> SymbolNames:
-    """Give the core the symbols and probes of `manifest` for `image` and, at CPL 3, `program`.
+    """Give the core the symbols and probes of `manifest` for `image` and, at CPL 3 or 0, `program`.
 
     Raises ConfigError when an image has no readable symbols or lacks one that a probe needs. A program without symbols is all
-    of the manifest's default component.
+    of the manifest's default component; at CPL 0 it is the kernel's.
     """
     functions = read_functions(image)
     program_functions: tuple[Function, ...] = ()
@@ -63,6 +64,8 @@ def install(
     components: list[str] = []
     probes: list[tuple[object, ...]] = []
     program_from = 0
+    kernel_rows: list[tuple[int, int, int, int, int]] = []
+    kernel_unknown = (0, 0)
     for user, patterns, found in ((False, manifest.kernel, functions), (True, manifest.program, program_functions)):
         program_from = len(names)
         of = [patterns.component(*f.names) for f in found]
@@ -72,13 +75,19 @@ def install(
         ]
         names += [f.name for f in found]
         components += of
+        if not user:
+            kernel_rows, kernel_unknown = rows, (len(names), taxonomy.component_index[patterns.default])
         calls.symbols(machine, user, empty_rows(SYMBOL, rows), len(names), taxonomy.component_index[patterns.default])
+        if user and program_cpl == 0:  # one table for both: addresses tell them apart
+            calls.symbols(machine, False, empty_rows(SYMBOL, sorted(kernel_rows + rows)), *kernel_unknown)
         names += ["[program]"] if user else ["[unknown]", "[halted]"]
         components += [patterns.default] if user else [patterns.default, "idle"]
         for probe in manifest.probes:
             if probe.program == user:
                 where = program if user else image
-                probes += [_row(probe, address, taxonomy) for address in _addresses(probe, found, where, manifest)]
+                at_user = user and program_cpl == 3
+                addresses = _addresses(probe, found, where, manifest)
+                probes += [_row(probe, address, at_user, taxonomy) for address in addresses]
     calls.probes(machine, empty_rows(PROBE, probes))
     return SymbolNames(tuple(names), tuple(components), program_from)
 
@@ -108,7 +117,7 @@ def _addresses(probe: Probe, functions: Sequence[Function], image: Path | None, 
     return sorted(set(entries))
 
 
-def _row(probe: Probe, address: int, taxonomy: Taxonomy) -> tuple[object, ...]:
+def _row(probe: Probe, address: int, user: bool, taxonomy: Taxonomy) -> tuple[object, ...]:
     key, to = ((a.load, a.source, 0, a.offset) for a in (probe.key or _NOWHERE, probe.to or _NOWHERE))
     reason = taxonomy.reason_index[probe.reason] if probe.reason else 0
-    return address, probe.program, probe.at_return, list(ACTIONS).index(probe.do), reason, probe.id, key, to
+    return address, user, probe.at_return, list(ACTIONS).index(probe.do), reason, probe.id, key, to

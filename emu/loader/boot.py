@@ -36,7 +36,8 @@ class BootSpec:
     cmdline: str = ""
     modules: tuple[BootModule, ...] = ()
     manifest: Path | None = None  # components and probes, for the ledger
-    programs: tuple[Path, ...] = field(default=())  # ELF files whose symbols name ring 3 code
+    programs: tuple[Path, ...] = field(default=())  # ELF files whose symbols name the programs' code
+    program_cpl: int = 3  # at which programs run: 0, beside their kernel, or 3
 
 
 @dataclass(frozen=True, slots=True)

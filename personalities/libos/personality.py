@@ -3,8 +3,9 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
-from personalities.base import BootSpec, Personality, boot_words
+from personalities.base import BootSpec, Knob, Personality, boot_words
 
 
 class LibOS(Personality):
@@ -14,6 +15,7 @@ class LibOS(Personality):
     title = "libos (asymmetric)"
     kind = "asymmetric"
     folder = Path(__file__).resolve().parent
+    knobs = MappingProxyType({"poll": Knob("polling", {"poll_us": "100000"})})
 
     def prepare(
         self,

@@ -3,10 +3,11 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 from emu.errors import ConfigError
 from emu.loader.program import check_program
-from personalities.base import BootModule, BootSpec, Personality, boot_words
+from personalities.base import BootModule, BootSpec, Knob, Personality, boot_words
 
 MAX_CMDLINE = 1023  # kernel/main.c
 
@@ -18,6 +19,14 @@ class LinuxLike(Personality):
     title = "Linux-like (symmetric)"
     kind = "symmetric"
     folder = Path(__file__).resolve().parent
+    knobs = MappingProxyType(
+        {
+            "ring0": Knob("no ring crossing", {"ring": "0"}),
+            "nocopy": Knob("no copy", {"pool": "8192"}, ("--zero-copy", "on")),
+            "poll": Knob("polling", {"poll": "1"}),
+            "pin": Knob("pinned threads", words=("--pin", "on")),
+        }
+    )
 
     def prepare(
         self,
@@ -41,6 +50,7 @@ class LinuxLike(Personality):
             modules=(BootModule(path, path.name),),
             manifest=self.manifest_path,
             programs=(path,),
+            program_cpl=0 if (keys or {}).get("ring") == "0" else 3,
         )
 
     def arguments_for(self, program: str, cpus: int, port: int) -> list[str]:

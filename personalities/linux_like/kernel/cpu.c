@@ -20,6 +20,7 @@ struct cpu cpus[MAX_CPUS];
 u32 ncpus = 1;
 static struct tss tsses[MAX_CPUS] cacheline_aligned;
 static struct gdt gdts[MAX_CPUS];
+static u8 ring0_stacks[MAX_CPUS][256] __attribute__((aligned(64))); /* a frame's first place, ring0.S */
 static u8 df_stacks[MAX_CPUS][PAGE_SIZE] __attribute__((aligned(16)));
 
 void trap_load_idt(void);
@@ -29,6 +30,7 @@ void cpu_init(struct cpu *c)
     struct tss *t = &tsses[c->id];
     struct gdt *g = &gdts[c->id];
     t->ist[0] = (u64)df_stacks[c->id] + PAGE_SIZE;
+    t->ist[1] = (u64)ring0_stacks[c->id] + sizeof ring0_stacks[0];
     t->iomap = sizeof *t;
     u64 base = (u64)t;
     g->entry[KERNEL_CS >> 3] = 0x00af9b000000ffff;
@@ -48,7 +50,7 @@ void cpu_init(struct cpu *c)
     trap_load_idt();
     u32 r[4];
     cpuid(7, 0, r);
-    if (r[1] & 1u << 7)
+    if (r[1] & 1u << 7 && !knobs.ring0)
         write_cr4(read_cr4() | 1ul << 20); /* SMEP */
     syscall_init_cpu();
 }

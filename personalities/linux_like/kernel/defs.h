@@ -34,6 +34,14 @@ extern char boot_cmdline[1024];
 bool cmdline_get(const char *key, char *buf, size_t n);
 u64 cmdline_get_u64(const char *key, u64 def);
 
+/* knobs.c */
+extern struct knobs {
+    bool ring0;              /* ring=0: programs run at CPL 0 and call the kernel as a function */
+    bool polling;            /* poll=1: no receive interrupts; idle vCPUs and waiting readers look at the rings */
+    u32 pool_buffers;        /* pool=N: packet buffers that programs may map; 0: none */
+} knobs;
+void knobs_read(void);
+
 /* acpi.c */
 struct acpi_info {
     u32 ncpus;
@@ -114,6 +122,10 @@ void idle_loop(void);
 void syscall_init_cpu(void);
 bool syscall_exit_to_user(struct pt_regs *regs);
 bool syscall_dispatch(struct pt_regs *regs);
+
+/* ring0.c, ring0.S: programs at CPL 0 */
+void ring0_init(void);                 /* on the first vCPU, before the others start */
+long syscall_gate(long nr, long a, long b, long c, long d, long e, long f);
 
 /* futex.c */
 void futex_init(void);

@@ -82,12 +82,15 @@ syscall_entry:                  /* interrupts are off: FMASK */
     sysretq
     .size syscall_entry, . - syscall_entry
 
+    .globl syscall_exit_iret
     .type syscall_exit_iret, @function
 syscall_exit_iret:
     POP_REGS
     add $8, %rsp
+    testb $3, 8(%rsp)           /* CS: with ring=0 GS stays */
+    jz 1f
     swapgs
-    iretq
+1:  iretq
     .size syscall_exit_iret, . - syscall_exit_iret
 
     /* One stub a vector: make the frame uniform, push the vector, go on. */
@@ -142,6 +145,7 @@ irq_stubs:
     jmp irq_return
     .endm
 
+    .globl trap_common, irq_common  /* ring0.S comes here too */
     .type trap_common, @function
 trap_common:
     COMMON trap_handle

@@ -10,7 +10,7 @@ enum { PT_LOAD = 1, PT_INTERP = 3 };
 enum { ET_EXEC = 2, ET_DYN = 3, EM_X86_64 = 62 };
 enum { AT_PHDR = 3, AT_PHENT = 4, AT_PHNUM = 5, AT_PAGESZ = 6, AT_BASE = 7, AT_FLAGS = 8, AT_ENTRY = 9, AT_UID = 11,
        AT_EUID = 12, AT_GID = 13, AT_EGID = 14, AT_PLATFORM = 15, AT_HWCAP = 16, AT_CLKTCK = 17, AT_SECURE = 23,
-       AT_RANDOM = 25, AT_EXECFN = 31 };
+       AT_RANDOM = 25, AT_EXECFN = 31, AT_SYSINFO = 32, AT_IGNORE = 1 };
 
 struct ehdr { u8 ident[16]; u16 type, machine; u32 version; u64 entry, phoff, shoff; u32 flags;
               u16 ehsize, phentsize, phnum, shentsize, shnum, shstrndx; };
@@ -97,7 +97,7 @@ static u64 exec_build_stack(const char *path, char **argv, char **envp, const st
         argc++;
     while (envp[envc])
         envc++;
-    u64 words = 1 + argc + 1 + envc + 1 + 2 * 18, *v = kmalloc(words * 8);
+    u64 words = 1 + argc + 1 + envc + 1 + 2 * 19, *v = kmalloc(words * 8);
     if (!v)
         return 0;
     u64 fn = exec_push(&sp, path, strlen(path) + 1), platform = exec_push(&sp, "x86_64", 7);
@@ -114,8 +114,9 @@ static u64 exec_build_stack(const char *path, char **argv, char **envp, const st
     u64 aux[][2] = { { AT_HWCAP, r[3] }, { AT_PAGESZ, PAGE_SIZE }, { AT_CLKTCK, 100 }, { AT_PHDR, im->phdr },
         { AT_PHENT, sizeof(struct phdr) }, { AT_PHNUM, im->phnum }, { AT_BASE, 0 }, { AT_FLAGS, 0 }, { AT_ENTRY, im->entry },
         { AT_UID, 0 }, { AT_EUID, 0 }, { AT_GID, 0 }, { AT_EGID, 0 }, { AT_SECURE, 0 }, { AT_RANDOM, bytes },
-        { AT_EXECFN, fn }, { AT_PLATFORM, platform }, { 0, 0 } };
-    _Static_assert(sizeof aux == 18 * 16, "words above");
+        { AT_EXECFN, fn }, { AT_PLATFORM, platform },
+        { knobs.ring0 ? AT_SYSINFO : AT_IGNORE, knobs.ring0 ? (u64)syscall_gate : 0 }, { 0, 0 } };
+    _Static_assert(sizeof aux == 19 * 16, "words above");
     memcpy(v + n, aux, sizeof aux);
     n += sizeof aux / 8;
     sp = ALIGN_DOWN(sp, 16);
@@ -184,7 +185,7 @@ long exec_load(const char *path, char **argv, char **envp, struct pt_regs *regs)
     if (!sp)
         exit_group(SIGKILL);
     memset(regs, 0, sizeof *regs);
-    *regs = (struct pt_regs){ .ip = im.entry, .cs = USER_CS, .flags = FLAGS_IF | 2, .sp = sp, .ss = USER_DS, .orig_ax = ~0ul };
+    *regs = (struct pt_regs){ .ip = im.entry, .cs = program_cs, .flags = FLAGS_IF | 2, .sp = sp, .ss = program_ds, .orig_ax = ~0ul };
     return 0;
 }
 

@@ -19,6 +19,7 @@ struct file_ops {
     ssize_t (*write)(struct file *f, u64 buf, u64 n, u64 *pos);
     u32 (*poll)(struct file *f, struct poll_table *pt);
     long (*ioctl)(struct file *f, u32 cmd, u64 arg);
+    long (*mmap)(struct file *f, u32 prot); /* address, or -errno; the whole of it */
     void (*release)(struct file *f);
 };
 

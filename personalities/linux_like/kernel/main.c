@@ -122,6 +122,9 @@ static void main_read_start_info(u64 phys)
     if (si->cmdline_paddr)
         strlcpy(boot_cmdline, (const char *)si->cmdline_paddr, sizeof boot_cmdline);
     page_early_init(si);
+    knobs_read();
+    if (knobs.ring0)
+        ring0_init();
 }
 
 noreturn void kernel_main(u64 start_info)
@@ -132,6 +135,7 @@ noreturn void kernel_main(u64 start_info)
     console_init();
     main_read_start_info(start_info);
     u64 rsdp = si->rsdp_paddr;
+    pool_init();
     pgtable_init();
     page_alloc_init();
     slab_init();

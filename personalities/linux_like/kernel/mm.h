@@ -96,6 +96,7 @@ struct mm {
     u32 users;           /* tasks that live here: the mappings' lifetime */
     u32 refs;            /* users (together one) and vCPUs that still have it in CR3: the tables' lifetime */
     u32 cpu_mask;        /* vCPUs that have it in CR3 */
+    u64 pool_at;         /* where it maps the packet pool, 0: nowhere */
     u64 tlb_gen;         /* flushes asked for so far, tlb.c */
     struct rwsem lock;   /* the vma list */
     struct spinlock table_lock; /* the page tables' contents */
@@ -108,6 +109,7 @@ void mm_leave(struct mm *mm);         /* one user less */
 void mm_put(struct mm *mm);
 void mm_switch(struct cpu *c, struct mm *next);
 struct vma *mm_find_vma(struct mm *mm, u64 addr); /* the first that ends above addr */
+long mm_map_pages(struct mm *mm, struct page *first, u64 n, u32 prot);
 long mm_map(struct mm *mm, u64 addr, u64 len, u32 prot, u32 flags, struct file *f, u64 offset);
 long mm_unmap(struct mm *mm, u64 addr, u64 len);
 bool mm_fault(struct mm *mm, u64 addr, bool write, bool exec); /* false: not mapped so */

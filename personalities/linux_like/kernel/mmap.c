@@ -2,6 +2,7 @@
 /* Address spaces: the sorted list of mappings, and mmap, munmap, mprotect, brk on it. */
 #include "defs.h"
 #include "fs.h"
+#include "net.h"
 #include "task.h"
 #include "vma.h"
 
@@ -118,6 +119,7 @@ void mm_leave(struct mm *mm)
         vma_free(v);
     }
     mm->vmas = NULL;
+    pool_reclaim(mm);
     mm_flush_tables(mm); /* nobody walks what we free now */
     pgtable_free_user(mm->pml4);
     mm_put(mm);
@@ -252,6 +254,30 @@ out:
     return r;
 }
 
+/* n pages that stay the kernel's, shared and kept mapped: each gets a reference for the mapping and one that nobody gives back. */
+long mm_map_pages(struct mm *mm, struct page *first, u64 n, u32 prot)
+{
+    struct shm *shm = shm_new(n);
+    if (!shm)
+        return -ENOMEM;
+    for (u64 i = 0; i < n; i++) {
+        shm->pages[i] = first + i;
+        atomic_add(&first[i].refs, 2);
+    }
+    down_write(&mm->lock);
+    u64 addr = find_gap(mm, n << PAGE_SHIFT);
+    struct vma *v = addr ? vma_new(addr, addr + (n << PAGE_SHIFT), prot) : NULL;
+    if (v) {
+        v->shared = true;
+        v->shm = shm;
+        vma_insert(mm, v);
+    }
+    up_write(&mm->lock);
+    if (!v)
+        kfree(shm);
+    return v ? (long)addr : -ENOMEM;
+}
+
 long mm_unmap(struct mm *mm, u64 addr, u64 len)
 {
     len = ALIGN_UP(len, PAGE_SIZE);
@@ -272,6 +298,11 @@ long sys_mmap(u64 addr, u64 len, u32 prot, u32 flags, int fd, u64 offset)
         f = file_get(fd);
         if (!f)
             return -EBADF;
+        if (f->ops->mmap) {
+            long at = f->ops->mmap(f, prot & 7);
+            file_put(f);
+            return at;
+        }
         if (!f->inode || (f->inode->mode & S_IFMT) != S_IFREG) {
             file_put(f);
             return -ENODEV;

@@ -45,6 +45,18 @@ void skb_free(struct skb *skb);
 static inline void *skb_push(struct skb *s, u32 n) { s->data -= n; s->len += n; return s->data; }
 static inline void *skb_pull(struct skb *s, u32 n) { s->data += n; s->len -= n; return s->data; }
 
+/* pool.c: packet buffers shared with programs; none without pool= */
+void pool_init(void);
+bool pool_holds(const void *p);
+void *pool_alloc(void);                          /* RX_BUFFER_SIZE bytes, or NULL */
+void pool_free(void *p);
+long pool_map(u32 prot);
+void pool_reclaim(struct mm *mm);
+u64 pool_lend(struct mm *mm, void *p);
+bool pool_take(struct mm *mm, u64 at, void **p, bool free);
+struct skb *skb_take(void *data, u32 len);       /* a packet in a pool buffer, as a program wrote it; NULL: no memory */
+void skb_give_up(struct skb *skb);               /* frees the head alone: the buffer is somebody's */
+
 /* checksum.c: ones' complement sums, 32-bit accumulators */
 u32 csum_partial(const void *p, u32 n, u32 sum);
 u16 csum_fold(u32 sum);
@@ -62,6 +74,8 @@ struct net_device {
     u32 mtu;
     u32 addr, mask, gateway;
     bool tx_csum;
+    bool (*rx_pending)(void);    /* whether this vCPU's receive ring has a packet */
+    void (*rx_poll)(void);       /* schedules this vCPU's instance, as its interrupt would */
     int (*xmit)(struct net_device *dev, struct skb *skb); /* 0, or -EBUSY: the skb stays the caller's */
     u64 rx_packets, tx_packets, tx_dropped;
 };
@@ -72,6 +86,11 @@ void napi_complete(struct napi *n);
 void net_rx_action(void);
 void netif_receive_skb(struct skb *skb);
 void dev_queue_xmit(struct skb *skb);
+/* poll=1: without receive interrupts these look. False / nothing where there is no device. */
+bool netdev_poll(void);              /* takes what this vCPU's ring holds; true: there was something */
+void netdev_poll_tick(void);         /* the same from a timer, for a vCPU whose program neither waits nor idles */
+void busy_wait(struct list *queue, u64 until); /* until the ring or the queue (NULL: none) has a packet, current has a flag to
+                                      * look at, or time_ns() is beyond `until` (0: never) */
 int netif_rx(struct skb *skb);       /* loopback: to this vCPU's backlog */
 
 /* arp.c */
@@ -100,7 +119,13 @@ struct sock {
     s32 err;
     u32 sndbuf;
     u64 rcvtimeo;                  /* ns, 0: for ever */
+    u32 incoming_cpu;              /* preferred for packets that arrive there; MAX_CPUS: none */
     bool reuseaddr, reuseport, nonblock, broadcast;
+};
+/* What MSG_ZEROCOPY passes instead of bytes: the program's addresses in its mapping of the pool. */
+struct loan {
+    u64 data;                      /* recv, in: the datagram that is done with, or 0; out: the datagram */
+    u64 spare;                     /* recv, in: 0 asks for an empty buffer; out: where to write an answer */
 };
 struct msg {
     struct sockaddr_in *name;      /* kernel memory, or NULL */
@@ -110,6 +135,7 @@ struct msg {
     u64 size;
     u32 flags;
     u32 out_flags;
+    struct loan *loan;             /* MSG_ZEROCOPY on receive */
 };
 void socket_init(void);
 void udp_init(void);

@@ -108,6 +108,32 @@ void net_rx_action(void)
     }
 }
 
+/* ---- polling instead of interrupts ---- */
+
+bool netdev_poll(void)
+{
+    if (!eth_dev || !eth_dev->rx_pending())
+        return false;
+    local_bh_disable();
+    eth_dev->rx_poll();
+    local_bh_enable(); /* runs the softirq */
+    return true;
+}
+
+void netdev_poll_tick(void)
+{
+    if (eth_dev && eth_dev->rx_pending())
+        eth_dev->rx_poll();
+}
+
+/* Time spent here is waiting, not work (manifest.toml). */
+noinline void busy_wait(struct list *queue, u64 until)
+{
+    while (!(READ_ONCE(current->tif) & (TIF_NEED_RESCHED | TIF_SIGPENDING)) && (!eth_dev || !eth_dev->rx_pending()) &&
+           (!queue || READ_ONCE(queue->next) == queue) && (!until || time_ns() < until))
+        cpu_pause();
+}
+
 /* data at the Ethernet header. */
 void netif_receive_skb(struct skb *skb)
 {

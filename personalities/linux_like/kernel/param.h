@@ -12,3 +12,4 @@
 #define SOCK_RCVBUF 212992            /* bytes of buffers a socket may hold, Linux's default */
 #define MAX_ARG_BYTES (128u << 10)    /* argv and envp of execve */
 #define PATH_MAX 512
+#define POOL_MAX 32768                /* packet buffers that programs can share */

@@ -5,6 +5,7 @@
  * way back to ring 3, and where they sleep.
  */
 #include "defs.h"
+#include "net.h"
 #include "task.h"
 
 #define SLICE_NS 3000000ul           /* run at least this long while others wait */
@@ -32,7 +33,7 @@ static void sched_resched(u32 cpu)
     if (READ_ONCE(curr->tif) & TIF_NEED_RESCHED)
         return;
     atomic_or(&curr->tif, TIF_NEED_RESCHED);
-    if (cpu != cpu_id())
+    if (cpu != cpu_id() && !(knobs.polling && curr->is_idle)) /* one that polls looks by itself */
         smp_send_resched(cpu);
 }
 
@@ -189,6 +190,8 @@ static bool sched_pull(u32 here, u32 min_nr)
 void sched_tick(void)
 {
     u32 here = cpu_id();
+    if (knobs.polling)
+        netdev_poll_tick();
     struct rq *rq = &rqs[here];
     spin_lock(&rq->lock);
     sched_update_curr(rq);

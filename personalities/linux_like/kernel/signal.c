@@ -129,7 +129,7 @@ static bool signal_setup_frame(struct pt_regs *r, int sig, const struct k_sigact
         .ret = sa->restorer,
         .uc = { .stack = t->altstack, .mask = t->restore_sigmask ? t->saved_sigmask : t->sigmask,
                 .mc = { r->r8, r->r9, r->r10, r->r11, r->r12, r->r13, r->r14, r->r15, r->di, r->si, r->bp, r->bx, r->dx,
-                        r->ax, r->cx, r->sp, r->ip, r->flags, USER_CS, 0, 0, USER_DS, 0, 0, t->sigmask, t->fault_addr, fp, { 0 } } },
+                        r->ax, r->cx, r->sp, r->ip, r->flags, program_cs, 0, 0, program_ds, 0, 0, t->sigmask, t->fault_addr, fp, { 0 } } },
         .info = { .signo = sig, .code = sig == SIGSEGV ? 1 : 0, .addr = t->fault_addr },
     };
     if (!(sa->flags & SA_RESTORER) || copy_to_user(sp, &fr, sizeof fr))
@@ -211,7 +211,7 @@ long sys_rt_sigreturn(struct pt_regs *r)
         exit_group(SIGSEGV);
     *r = (struct pt_regs){ .r8 = m->r8, .r9 = m->r9, .r10 = m->r10, .r11 = m->r11, .r12 = m->r12, .r13 = m->r13, .r14 = m->r14,
         .r15 = m->r15, .di = m->di, .si = m->si, .bp = m->bp, .bx = m->bx, .dx = m->dx, .ax = m->ax, .cx = m->cx, .sp = m->sp,
-        .ip = m->ip, .flags = (m->flags & FLAGS_USER) | FLAGS_IF | 2, .cs = USER_CS, .ss = USER_DS, .orig_ax = ~0ul };
+        .ip = m->ip, .flags = (m->flags & FLAGS_USER) | FLAGS_IF | 2, .cs = program_cs, .ss = program_ds, .orig_ax = ~0ul };
     t->sigmask = uc.mask & ~UNBLOCKABLE;
     signal_recalc(t);
     return (long)r->ax;

@@ -7,8 +7,20 @@ static struct kmem_cache *skb_cache;
 
 void skb_init(void) { skb_cache = kmem_cache_create("skb", sizeof(struct skb)); }
 
-void *skb_buffer_alloc(void) { return kmalloc(RX_BUFFER_SIZE); }
-void skb_buffer_free(void *buffer) { kfree(buffer); }
+/* From the pool while it lasts; without pool=, it holds nothing. */
+void *skb_buffer_alloc(void)
+{
+    void *p = knobs.pool_buffers ? pool_alloc() : NULL;
+    return p ? p : kmalloc(RX_BUFFER_SIZE);
+}
+
+void skb_buffer_free(void *buffer)
+{
+    if (pool_holds(buffer))
+        pool_free(buffer);
+    else
+        kfree(buffer);
+}
 
 static struct skb *skb_head(void *buffer, u32 buffer_size)
 {
@@ -49,6 +61,18 @@ struct skb *skb_alloc(u32 size, u32 headroom)
 
 void skb_free(struct skb *s)
 {
-    kfree(s->head);
+    skb_buffer_free(s->head);
     kmem_cache_free(skb_cache, s);
+}
+
+void skb_give_up(struct skb *s) { kmem_cache_free(skb_cache, s); }
+
+struct skb *skb_take(void *data, u32 len)
+{
+    struct skb *s = skb_head((u8 *)data - (u64)data % RX_BUFFER_SIZE, RX_BUFFER_SIZE); /* buffers are aligned to their size */
+    if (s) {
+        s->data = data;
+        s->len = len;
+    }
+    return s;
 }

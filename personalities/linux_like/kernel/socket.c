@@ -39,10 +39,23 @@ static ssize_t socket_write(struct file *f, u64 buf, u64 n, u64 *pos)
 static u32 socket_poll(struct file *f, struct poll_table *pt) { return udp_poll(f, f->priv, pt); }
 static void socket_release(struct file *f) { udp_sock_release(f->priv); }
 
+static long socket_spare(struct loan *l)
+{
+    u8 *spare = current->mm->pool_at ? pool_alloc() : NULL;
+    if (!spare)
+        return -ENOBUFS;
+    l->spare = pool_lend(current->mm, spare + TX_HEADROOM);
+    return 0;
+}
+
 static long socket_ioctl(struct file *f, u32 cmd, u64 arg)
 {
-    enum { FIONREAD = 0x541b };
+    enum { FIONREAD = 0x541b, POOL_GET = 0x6b01 };
     struct sock *sk = f->priv;
+    if (cmd == POOL_GET) {
+        struct loan l = { 0 };
+        return socket_spare(&l) ? -ENOBUFS : put_user64(arg, l.spare);
+    }
     if (cmd != FIONREAD)
         return -ENOTTY;
     spin_lock_bh(&sk->lock);
@@ -51,7 +64,9 @@ static long socket_ioctl(struct file *f, u32 cmd, u64 arg)
     return put_user32(arg, n);
 }
 
-static const struct file_ops socket_ops = { .read = socket_read, .write = socket_write, .poll = socket_poll,
+static long socket_mmap(struct file *f, u32 prot) { return pool_map(prot); }
+
+static const struct file_ops socket_ops = { .mmap = socket_mmap, .read = socket_read, .write = socket_write, .poll = socket_poll,
                                             .ioctl = socket_ioctl, .release = socket_release };
 
 static struct file *socket_get(int fd, long *err)
@@ -152,7 +167,7 @@ long sys_getpeername(int fd, u64 uaddr, u64 ulen) { return socket_name(fd, uaddr
 
 enum { SOL_SOCKET = 1, SO_REUSEADDR = 2, SO_TYPE = 3, SO_ERROR = 4, SO_BROADCAST = 6, SO_SNDBUF = 7, SO_RCVBUF = 8,
        SO_REUSEPORT = 15, SO_RCVTIMEO = 20, SO_SNDTIMEO = 21, SO_SNDBUFFORCE = 32, SO_RCVBUFFORCE = 33, SO_PROTOCOL = 38,
-       SO_DOMAIN = 39 };
+       SO_DOMAIN = 39, SO_INCOMING_CPU = 49 };
 
 long sys_setsockopt(int fd, u32 level, u32 name, u64 val, u32 len)
 {
@@ -178,6 +193,7 @@ long sys_setsockopt(int fd, u32 level, u32 name, u64 val, u32 len)
             else
                 sk->rcvtimeo = (u64)tv.sec * 1000000000ul + (u64)tv.usec * 1000ul;
             break;
+        case SO_INCOMING_CPU: sk->incoming_cpu = MIN(v, (u32)MAX_CPUS); break;
         case SO_SNDTIMEO: break; /* sending does not block */
         default: r = -ENOPROTOOPT;
         }
@@ -208,6 +224,7 @@ long sys_getsockopt(int fd, u32 level, u32 name, u64 val, u64 ulen)
         case SO_RCVBUF: v = sk->rcvbuf; break;
         case SO_PROTOCOL: v = IPPROTO_UDP; break;
         case SO_DOMAIN: v = AF_INET; break;
+        case SO_INCOMING_CPU: v = sk->incoming_cpu < MAX_CPUS ? sk->incoming_cpu : ~0u; break;
         default: r = -ENOPROTOOPT;
         }
         if (!r)
@@ -234,17 +251,40 @@ long sys_sendto(int fd, u64 buf, u64 n, u32 flags, u64 uaddr, u32 alen)
     return r;
 }
 
+/* MSG_ZEROCOPY: takes back what the caller is done with, and sees that it has a buffer for an answer. */
+static long socket_loan(struct loan *l, u64 ubuf, u64 n)
+{
+    struct mm *mm = current->mm;
+    if (!mm->pool_at || n != sizeof *l)
+        return -EINVAL;
+    if (copy_from_user(l, ubuf, sizeof *l) || (l->data && !pool_take(mm, l->data, NULL, true)))
+        return -EFAULT;
+    l->data = 0;
+    if (!l->spare && socket_spare(l))
+        return -ENOBUFS;
+    return copy_to_user(ubuf, l, sizeof *l) ? -EFAULT : 0; /* before it sleeps: a signal may end the call */
+}
+
 long sys_recvfrom(int fd, u64 buf, u64 n, u32 flags, u64 uaddr, u64 ulen)
 {
     struct sockaddr_in a;
     struct msg m;
     struct iovec v;
+    struct loan loan;
     long r;
     struct file *f = socket_get(fd, &r);
     if (!f)
         return r;
     socket_message(&m, &v, buf, n, uaddr ? &a : NULL, flags | (f->flags & O_NONBLOCK ? MSG_DONTWAIT : 0));
-    r = udp_recvmsg(f->priv, &m);
+    r = 0;
+    if (flags & MSG_ZEROCOPY) {
+        r = socket_loan(&loan, buf, n);
+        m.loan = &loan;
+    }
+    if (r >= 0)
+        r = udp_recvmsg(f->priv, &m);
+    if (r >= 0 && m.loan && put_user64(buf + offsetof(struct loan, data), loan.data))
+        r = -EFAULT;
     if (r >= 0 && uaddr && socket_put_address(&a, uaddr, ulen))
         r = -EFAULT;
     file_put(f);

@@ -10,7 +10,8 @@ extern void syscall_entry(void);
 void syscall_init_cpu(void)
 {
     wrmsr(MSR_STAR, 0x23ul << 48 | (u64)KERNEL_CS << 32);
-    wrmsr(MSR_LSTAR, (u64)syscall_entry);
+    extern void ring0_syscall_entry(void);
+    wrmsr(MSR_LSTAR, (u64)(knobs.ring0 ? ring0_syscall_entry : syscall_entry));
     wrmsr(MSR_FMASK, FLAGS_IF | FLAGS_DF | FLAGS_TF | FLAGS_NT | FLAGS_AC);
 }
 
@@ -58,7 +59,8 @@ probed static long sys_ni_syscall(u64 nr) { return -ENOSYS; }
 CALLS(DECLARE)
 
 #define ENTRY(nr, fn) [nr] = (syscall_fn)fn,
-static const syscall_fn syscall_table[] = { CALLS(ENTRY) };
+const syscall_fn syscall_table[] = { CALLS(ENTRY) };
+const u64 syscall_count = ARRAY_SIZE(syscall_table); /* ring0.S */
 #pragma GCC diagnostic pop
 
 enum { NR_RT_SIGRETURN = 15, NR_CLONE = 56, NR_FORK = 57, NR_VFORK = 58, NR_EXECVE = 59 };
@@ -96,7 +98,7 @@ bool syscall_exit_to_user(struct pt_regs *regs)
             fpu_restore_current();
         }
     }
-    return regs->cx == regs->ip && regs->r11 == regs->flags && regs->ip < USER_TOP && regs->cs == USER_CS;
+    return regs->cx == regs->ip && regs->r11 == regs->flags && regs->ip < USER_TOP && regs->cs == USER_CS; /* not with ring=0 */
 }
 
 bool syscall_dispatch(struct pt_regs *regs)

@@ -40,6 +40,7 @@ struct process {
 
 struct task {
     u64 ksp;                         /* entry.S */
+    u32 tif;                         /* ring0.S */
     struct process *proc;
     struct mm *mm;                   /* NULL: kernel thread */
     struct files *files;
@@ -49,7 +50,6 @@ struct task {
     u32 refs;
 
     volatile int state;
-    u32 tif;
     u32 cpu;
     bool on_rq;                      /* queued or running */
     volatile bool on_cpu;

@@ -7,7 +7,7 @@
 struct gate { u16 lo; u16 sel; u8 ist; u8 type; u16 mid; u32 hi; u32 zero; } __attribute__((packed));
 struct fixup { u64 at, to; };
 
-extern const u8 irq_stubs[];
+extern const u8 irq_stubs[], ring0_stubs[];
 extern const struct fixup _extable_start[], _extable_end[];
 static struct gate idt[256] __attribute__((aligned(4096)));
 
@@ -17,9 +17,10 @@ enum { TRAP_DE = 0, TRAP_DB = 1, TRAP_BP = 3, TRAP_OF = 4, TRAP_BR = 5, TRAP_UD 
 void trap_init(void)
 {
     for (u32 v = 0; v < 256; v++) {
-        u64 a = (u64)irq_stubs + 16 * v;
+        u64 a = (u64)(knobs.ring0 ? ring0_stubs : irq_stubs) + 16 * v;
+        u8 ist = v == TRAP_DF ? 1 : knobs.ring0 ? 2 : 0;
         u8 dpl = v == TRAP_BP || v == TRAP_OF ? 0x60 : 0;
-        idt[v] = (struct gate){ (u16)a, KERNEL_CS, v == TRAP_DF ? 1 : 0, (u8)(0x8e | dpl), (u16)(a >> 16), (u32)(a >> 32), 0 };
+        idt[v] = (struct gate){ (u16)a, KERNEL_CS, ist, (u8)(0x8e | dpl), (u16)(a >> 16), (u32)(a >> 32), 0 };
     }
 }
 

@@ -105,6 +105,7 @@ struct timeval { s64 sec, usec; };
 #define MSG_TRUNC 0x20
 #define MSG_DONTWAIT 0x40
 #define MSG_WAITFORONE 0x10000
+#define MSG_ZEROCOPY 0x4000000
 struct sockaddr_in { u16 family, port; u32 addr; u8 zero[8]; };
 struct user_msghdr { u64 name; s32 namelen; u32 pad; u64 iov, iovlen, control, controllen; u32 flags, pad2; };
 struct mmsghdr { struct user_msghdr hdr; u32 len, pad; };

@@ -26,6 +26,7 @@ struct sock *udp_sock_new(void)
         return NULL;
     memset(sk, 0, sizeof *sk);
     sk->rcvbuf = sk->sndbuf = SOCK_RCVBUF;
+    sk->incoming_cpu = MAX_CPUS;
     list_init(&sk->queue);
     wait_queue_init(&sk->wq);
     return sk;
@@ -100,17 +101,18 @@ long udp_connect(struct sock *sk, u32 addr, u16 port)
     return 0;
 }
 
-/* The best match: connected over address over any. Several equal ones (SO_REUSEPORT): by the sender's hash. */
+/* The best match: connected over address over any, and there the one for this vCPU. Several equal ones (SO_REUSEPORT): by the
+ * sender's hash. */
 static struct sock *udp_lookup(u32 saddr, u16 sport, u32 daddr, u16 dport)
 {
     struct sock *best = NULL;
     int best_score = 0;
-    u32 same = 0, hash = (saddr ^ (u32)sport << 16 ^ dport) * 0x9e3779b1u >> 8;
+    u32 here = cpu_id(), same = 0, hash = (saddr ^ (u32)sport << 16 ^ dport) * 0x9e3779b1u >> 8;
     for (struct sock *sk = READ_ONCE(buckets[udp_bucket(dport)].first); sk; sk = READ_ONCE(sk->next)) {
         if (sk->lport != dport || (sk->laddr && sk->laddr != daddr) ||
             (sk->rport && (sk->rport != sport || sk->raddr != saddr)))
             continue;
-        int score = 1 + (sk->laddr != 0) + 2 * (sk->rport != 0);
+        int score = 2 + 2 * (sk->laddr != 0) + 4 * (sk->rport != 0) + (sk->incoming_cpu == here);
         if (score > best_score) {
             best = sk;
             best_score = score;
@@ -223,6 +225,22 @@ noinline static struct skb *udp_wait(struct sock *sk, s64 *err)
     return s;
 }
 
+/* poll=1: the reader looks at its vCPU's ring instead of sleeping. NULL: it has a signal, or its time is up. */
+noinline static struct skb *udp_poll_wait(struct sock *sk)
+{
+    u64 until = sk->rcvtimeo ? time_ns() + sk->rcvtimeo : 0;
+    while (!signal_pending(current) && (!until || time_ns() < until)) {
+        struct skb *s = list_empty(&sk->queue) ? NULL : udp_dequeue(sk);
+        if (s)
+            return s;
+        if (READ_ONCE(current->tif) & TIF_NEED_RESCHED)
+            schedule();
+        else if (!netdev_poll())
+            busy_wait(&sk->queue, until);
+    }
+    return NULL;
+}
+
 /* The datagram's bytes into the caller's buffers; what does not fit is lost, as recvmsg says. */
 probed ssize_t udp_copy_datagram(struct skb *skb, struct msg *m)
 {
@@ -242,6 +260,29 @@ probed ssize_t udp_copy_datagram(struct skb *skb, struct msg *m)
     return m->flags & MSG_TRUNC ? (ssize_t)skb->len : (ssize_t)n;
 }
 
+/* MSG_ZEROCOPY: the caller gets the datagram where it lies. One from the loopback, or that found the pool empty, moves into it. */
+probed ssize_t udp_lend_datagram(struct skb *skb, struct msg *m)
+{
+    u8 *data = skb->data;
+    if (!pool_holds(skb->head)) {
+        u8 *buffer = skb->len <= RX_BUFFER_SIZE ? pool_alloc() : NULL;
+        if (!buffer) {
+            skb_free(skb);
+            return -ENOBUFS;
+        }
+        data = memcpy(buffer, skb->data, skb->len);
+        skb_buffer_free(skb->head);
+    }
+    m->loan->data = pool_lend(current->mm, data);
+    if (m->name) {
+        *m->name = (struct sockaddr_in){ AF_INET, skb->sport, skb->saddr, { 0 } };
+        m->has_name = true;
+    }
+    ssize_t n = (ssize_t)skb->len;
+    skb_give_up(skb);
+    return n;
+}
+
 /* At its entry the calling thread is done with the datagram it had before. */
 probed ssize_t udp_recvmsg(struct sock *sk, struct msg *m)
 {
@@ -254,10 +295,15 @@ probed ssize_t udp_recvmsg(struct sock *sk, struct msg *m)
     if (!s) {
         if (sk->nonblock || m->flags & MSG_DONTWAIT)
             return -EAGAIN;
-        s = udp_wait(sk, &err);
+        if (knobs.polling)
+            s = udp_poll_wait(sk);
+        if (!s)
+            s = udp_wait(sk, &err);
         if (!s)
             return err;
     }
+    if (m->loan)
+        return udp_lend_datagram(s, m);
     ssize_t r = udp_copy_datagram(s, m);
     if (m->flags & MSG_PEEK)
         udp_requeue(sk, s);
@@ -279,6 +325,21 @@ static void udp_checksum_out(struct skb *skb, struct udp_hdr *h, struct net_devi
     h->csum = c ? c : 0xffff;
 }
 
+/* MSG_ZEROCOPY: the bytes stay where the caller wrote them, in a buffer lent to it, behind room for the headers. It gives the
+ * buffer away. NULL: it is not the caller's, or the bytes do not fit. */
+static struct skb *udp_take_buffer(struct msg *m)
+{
+    struct mm *mm = current->mm;
+    u64 at = m->iov[0].base, in = (at - mm->pool_at) % RX_BUFFER_SIZE;
+    void *data;
+    if (m->niov != 1 || in < TX_HEADROOM || in + m->size > RX_BUFFER_SIZE || !pool_take(mm, at, &data, false))
+        return NULL;
+    struct skb *skb = skb_take(data, (u32)m->size);
+    if (!skb)
+        pool_free(data);
+    return skb;
+}
+
 ssize_t udp_sendmsg(struct sock *sk, struct msg *m)
 {
     u32 daddr = m->name ? m->name->addr : sk->raddr, saddr, hop;
@@ -298,10 +359,10 @@ ssize_t udp_sendmsg(struct sock *sk, struct msg *m)
         saddr = sk->laddr;
     if (m->size + UDP_HEADERS > dev->mtu || m->size > 65507)
         return -EMSGSIZE;
-    struct skb *skb = skb_alloc((u32)m->size, TX_HEADROOM);
+    struct skb *skb = m->flags & MSG_ZEROCOPY ? udp_take_buffer(m) : skb_alloc((u32)m->size, TX_HEADROOM);
     if (!skb)
-        return -ENOBUFS;
-    for (u32 i = 0; i < m->niov; i++) {
+        return m->flags & MSG_ZEROCOPY ? -EFAULT : -ENOBUFS;
+    for (u32 i = 0; i < m->niov && !(m->flags & MSG_ZEROCOPY); i++) {
         if (copy_from_user(skb->data + skb->len, m->iov[i].base, m->iov[i].len)) {
             skb_free(skb);
             return -EFAULT;

@@ -92,7 +92,7 @@ static int virtio_net_poll_rx(struct napi *n, int budget)
         return budget; /* no memory for a single buffer: stay, as no interrupt would call us again */
     if (done < budget) {
         napi_complete(n);
-        if (!virtio_ring_enable_irq(&p->rx)) {
+        if (!knobs.polling && !virtio_ring_enable_irq(&p->rx)) {
             virtio_ring_disable_irq(&p->rx);
             napi_schedule(n);
         }
@@ -105,6 +105,21 @@ static void virtio_net_rx_interrupt(void *arg)
     struct pair *p = arg;
     virtio_ring_disable_irq(&p->rx);
     napi_schedule(&p->rx_napi);
+}
+
+static struct pair *virtio_net_own_pair(void) { return cpu_id() < npairs ? pairs[cpu_id()] : NULL; }
+
+static bool virtio_net_rx_pending(void)
+{
+    struct pair *p = virtio_net_own_pair();
+    return p && p->rx.last_used != READ_ONCE(p->rx.used->idx);
+}
+
+static void virtio_net_rx_poll(void)
+{
+    struct pair *p = virtio_net_own_pair();
+    if (p)
+        napi_schedule(&p->rx_napi);
 }
 
 static void virtio_net_tx_interrupt(void *arg)
@@ -267,6 +282,8 @@ static void virtio_net_setup_pair(u32 i)
     virtio_net_setup_queue(&p->rx, (u16)(2 * i), (u16)(2 * i));
     virtio_net_setup_queue(&p->tx, (u16)(2 * i + 1), (u16)(2 * i + 1));
     virtio_ring_disable_irq(&p->tx);
+    if (knobs.polling)
+        virtio_ring_disable_irq(&p->rx);
 }
 
 /* Tells the device how many pairs to spread packets over. Once, while booting: so the answer is polled for. */
@@ -302,7 +319,8 @@ void virtio_net_init(void)
     npairs = MIN(MIN(max_pairs, ncpus), msix_entries / 2);
     if (!npairs)
         panic("virtio_net: the device has %u MSI-X vectors", msix_entries);
-    vnet_dev = (struct net_device){ .name = "eth0", .mtu = 1500, .tx_csum = has(F_CSUM), .xmit = virtio_net_xmit };
+    vnet_dev = (struct net_device){ .name = "eth0", .mtu = 1500, .tx_csum = has(F_CSUM), .rx_pending = virtio_net_rx_pending,
+        .rx_poll = virtio_net_rx_poll, .xmit = virtio_net_xmit };
     for (int i = 0; i < 6; i++)
         vnet_dev.mac[i] = has(F_MAC) ? config->mac[i] : (u8)(0x52 + i);
     common->msix_config = NO_VECTOR;

@@ -28,7 +28,9 @@
 struct pt_regs {
     u64 r15, r14, r13, r12, bp, bx, r11, r10, r9, r8, ax, cx, dx, si, di, orig_ax, ip, cs, flags, sp, ss;
 };
-static inline bool user_mode(const struct pt_regs *r) { return r->cs & 3; }
+/* Whether a program was interrupted: at CPL 3, or with ring=0 at an address of a program's. */
+extern u16 program_cs, program_ds; /* the selectors programs run with */
+static inline bool user_mode(const struct pt_regs *r) { return (r->cs & 3) || (program_cs == KERNEL_CS && (s64)r->ip >= 0); }
 
 static inline void outb(u16 port, u8 v) { __asm__ volatile("outb %0,%1" ::"a"(v), "Nd"(port)); }
 static inline void outw(u16 port, u16 v) { __asm__ volatile("outw %0,%1" ::"a"(v), "Nd"(port)); }

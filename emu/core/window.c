@@ -60,10 +60,8 @@ RARE void wait_for_scheduler(struct window *w, struct now *n)
 /* The first cycle from `from` on at which one of the ports is free: eight cycles are looked at at a time. */
 INLINE uint64_t book(struct window *w, struct now *n, uint32_t ports, uint64_t from, int *port)
 {
-    if (UNLIKELY(from >= n->issue + HORIZON - 256)) {
-        issue_to(n, from - (HORIZON - 512));
-        if (n->issue - w->base >= HORIZON) ASIDE(rebase(w, &w->now));
-    }
+    if (UNLIKELY(from >= n->issue + HORIZON - 256)) issue_to(n, from - (HORIZON - 512));
+    if (UNLIKELY(from - w->base >= BOOKED - 256)) ASIDE(rebase(w, &w->now));     /* a long block comes far within itself */
     uint64_t c = from - w->base;
     const __m128i want = _mm_set1_epi16((short)ports), none = _mm_setzero_si128();
     uint32_t full;

@@ -45,7 +45,9 @@ static void step(struct values *s, const struct dop *d)
     if (d->effect == EFFECT_LEA) result = (uint64_t)d->disp + value(s, d->addr[0]) + (d->naddr > 1 ? value(s, d->addr[1]) * d->scale : 0);
     if (d->effect == EFFECT_LOAD) result = s->memory;
     if (d->effect == EFFECT_CHOOSE) {
-        uint64_t other = d->load ? s->memory : value(s, d->reads[0] == d->writes_first ? d->reads[1] : d->reads[0]);
+        uint64_t other = d->load ? s->memory : value(s, d->writes_first);
+        for (int i = 0; i < d->nreads && !d->load; i++)
+            if (d->reads[i] != d->writes_first && d->reads[i] < DREG_CARRY) other = value(s, d->reads[i]);
         result = other == value(s, d->writes_first) ? other : fresh(s);
     }
     if (d->effect_narrow) result &= 0xffffffff;

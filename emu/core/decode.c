@@ -304,28 +304,50 @@ static uint32_t how_it_ends(const cs_insn *in) {
     return has_group(in, X86_GRP_JUMP) ? BLK_COND : 0;
 }
 
-/* What it does to its destination, where the sum can be followed without running it. */
+static bool high_byte(unsigned r) { return r == X86_REG_AH || r == X86_REG_BH || r == X86_REG_CH || r == X86_REG_DH; }
+
+static uint8_t effect_of(const cs_insn *in) {
+    switch (in->id) {
+    case X86_INS_MOV: case X86_INS_MOVABS: case X86_INS_MOVZX: case X86_INS_PUSH: case X86_INS_POP: return EFFECT_MOVE;
+    case X86_INS_MOVSX: case X86_INS_MOVSXD: return EFFECT_SIGN;
+    case X86_INS_LEA: return EFFECT_LEA;
+    case X86_INS_ADD: case X86_INS_INC: return EFFECT_ADD;
+    case X86_INS_SUB: case X86_INS_DEC: return EFFECT_SUB;
+    case X86_INS_AND: return EFFECT_AND;
+    case X86_INS_OR: return EFFECT_OR;
+    case X86_INS_XOR: return EFFECT_XOR;
+    case X86_INS_SHL: case X86_INS_SAL: return EFFECT_SHL;
+    case X86_INS_SHR: return EFFECT_SHR;
+    case X86_INS_SAR: return EFFECT_SAR;
+    case X86_INS_IMUL: return in->detail->x86.op_count > 1 ? EFFECT_IMUL : EFFECT_NONE;
+    case X86_INS_NEG: return EFFECT_NEG;
+    case X86_INS_NOT: return EFFECT_NOT;
+    }
+    return has_group(in, X86_GRP_CMOV) ? EFFECT_CHOOSE : EFFECT_NONE;
+}
+
+/* What it does to its first operand, where general registers, memory and numbers are all there is. */
 static void effect(const cs_insn *in, struct dop *d) {
     const cs_x86 *x = &in->detail->x86;
-    if (!x->op_count || x->operands[0].type != X86_OP_REG || !is_gpr(x->operands[0].reg) || x->operands[0].size < 4) return;
-    bool immediate = x->op_count == 2 && x->operands[1].type == X86_OP_IMM, from = x->op_count == 2 && x->operands[1].type == X86_OP_REG && is_gpr(x->operands[1].reg);
-    d->writes_first = reg_number(x->operands[0].reg);
-    d->effect_narrow = x->operands[0].size == 4;
-    if (d->kind == DOP_ZERO) { d->effect = EFFECT_SET; d->effect_value = 0; return; }
-    switch (in->id) {
-    case X86_INS_MOV: case X86_INS_MOVABS:
-        if (immediate) { d->effect = EFFECT_SET; d->effect_value = x->operands[1].imm; }
-        else if (from && x->operands[1].size == x->operands[0].size && d->nreads == 1) d->effect = EFFECT_MOVE;
-        else if (d->load) d->effect = EFFECT_LOAD;
-        return;
-    case X86_INS_POP: d->effect = EFFECT_LOAD; return;
-    case X86_INS_ADD: case X86_INS_SUB:
-        if (immediate) { d->effect = EFFECT_ADD; d->effect_value = in->id == X86_INS_ADD ? x->operands[1].imm : -x->operands[1].imm; }
-        return;
-    case X86_INS_INC: case X86_INS_DEC: d->effect = EFFECT_ADD; d->effect_value = in->id == X86_INS_INC ? 1 : -1; return;
-    case X86_INS_LEA: d->effect = EFFECT_LEA; return;
-    }
-    if (has_group(in, X86_GRP_CMOV)) d->effect = EFFECT_CHOOSE;
+    const cs_x86_op *to = &x->operands[0], *from = &x->operands[x->op_count > 1 ? 1 : 0];
+    uint8_t kind = effect_of(in);
+    bool push = in->id == X86_INS_PUSH;
+    if (!kind || !x->op_count) return;
+    for (int i = 0; i < x->op_count; i++)
+        if (x->operands[i].type == X86_OP_REG && (!is_gpr(x->operands[i].reg) || high_byte(x->operands[i].reg))) return;
+    if (push && to->type == X86_OP_MEM) return;
+    d->effect = d->kind == DOP_ZERO ? EFFECT_ZERO : kind;
+    d->effect_bytes = push ? 8 : to->size;
+    d->effect_to = !push && to->type == X86_OP_REG ? reg_number(to->reg) : DREG_NONE;
+    if (x->op_count == 3) { d->effect_left = from->type == X86_OP_REG ? reg_number(from->reg) : DREG_NONE; from = &x->operands[2]; }
+    if (x->op_count == 3 && !d->effect_left) { d->effect = EFFECT_NONE; return; }
+    d->effect_from_bytes = from->type == X86_OP_IMM ? d->effect_bytes : from->size;
+    if (in->id == X86_INS_INC || in->id == X86_INS_DEC) { d->effect_value = 1; d->effect_from_bytes = 1; }
+    else if (in->id == X86_INS_POP) { d->effect_from_memory = true; d->effect_from_bytes = 8; }
+    else if (from->type == X86_OP_IMM) d->effect_value = from->imm;
+    else if (from->type == X86_OP_MEM) d->effect_from_memory = in->id != X86_INS_LEA;
+    else d->effect_from = reg_number(from->reg);
+    if (kind >= EFFECT_SHL && kind <= EFFECT_SAR && x->op_count == 1) d->effect = EFFECT_NONE;     /* by one, spelled otherwise */
 }
 
 /* Micro-fused pairs that part at issue because their address has an index: those that also have a destination of their own (three inputs would
@@ -338,7 +360,7 @@ static uint8_t unlaminated(const cs_insn *in, const struct dop *d) {
     if (unfused <= d->form->uops16 / 16u) return 0;
     if (d->store) return 1;
     const cs_x86_op *o = &x->operands[0];
-    bool reads_it = o->type == X86_OP_REG && o->access & CS_AC_READ;
+    bool reads_it = o->type == X86_OP_REG && o->access & CS_AC_READ && o->access & CS_AC_WRITE;
     return x->op_count > 2 || !reads_it ? 1 : 0;
 }
 
@@ -390,6 +412,7 @@ static uint32_t decode_all(const struct uarch *u, const uint8_t *code, uint32_t 
         ends = how_it_ends(scratch);
         if (n && ends == BLK_COND && ops[n - 1].kind == DOP_PLAIN) ops[n - 1].fused = fuses(class, scratch->id);
         class = fuse_class(scratch);
+        d->fusible = class != FUSE_NEVER;
         n++;
     }
     out->flags |= ends;

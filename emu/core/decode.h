@@ -15,17 +15,19 @@ enum dop_kind {
     DOP_SERIAL,           /* charged by a row alone */
     DOP_REP };            /* REP string iteration: charged by line elsewhere */
 
-enum dop_effect { EFFECT_NONE, EFFECT_MOVE, EFFECT_ADD, EFFECT_SET, EFFECT_LEA, EFFECT_LOAD, EFFECT_CHOOSE };    /* on its first destination, where that is simple (predict.c) */
+enum dop_effect { EFFECT_NONE, EFFECT_MOVE, EFFECT_SIGN, EFFECT_ZERO, EFFECT_LEA, EFFECT_ADD, EFFECT_SUB, EFFECT_AND, EFFECT_OR, EFFECT_XOR, EFFECT_SHL, EFFECT_SHR, EFFECT_SAR,
+    EFFECT_IMUL, EFFECT_NEG, EFFECT_NOT, EFFECT_CHOOSE };    /* on its first operand (values.c) */
 
 struct dop {
     const struct form *form;             /* NULL: the default rows (uncosted), or kind SERIAL/REP */
     uint8_t kind, length, nreads, nwrites, naddr, opcode /* offset of its opcode byte */, unlaminated /* slots more than decoded */;
     uint16_t bytes;                      /* of its memory operand */
     bool branch, locked, drains /* SERIAL: waits for all before it */, stack /* moves RSP implicitly */, stack_read /* names RSP otherwise */;
-    bool load, store, fused /* with the branch behind it */, uncosted, lcp /* a prefix that changes its length: the legacy decoder stalls */;
+    bool load, store, fused /* with the branch behind it */, fusible /* it would, with some branch */, uncosted, lcp /* a prefix that changes its length: the legacy decoder stalls */;
     uint8_t reads[DOP_REGS], writes[DOP_REGS], addr[3];
     uint8_t segment, scale; int64_t disp;  /* with addr[0] base and addr[1] index: the memory operand's name */
-    uint8_t effect, writes_first; bool effect_narrow; int64_t effect_value;
+    uint8_t effect, effect_bytes, effect_to /* DREG_NONE: its memory operand */, effect_left /* other than `to`, if any */, effect_from /* DREG_NONE: memory or effect_value */, effect_from_bytes;
+    bool effect_from_memory; int64_t effect_value;
     uint32_t serial16; int16_t row;      /* its own row, -1: none */
 };
 

@@ -4,7 +4,8 @@
  *
  * Legacy decode (Abel and Reineke, uiCA; Intel's optimisation manual): code is predecoded by aligned 16 bytes, up to predecode_width instructions a
  * cycle; an instruction counts where its last byte lies. A length-changing prefix stalls. Of the decoders only the first takes instructions of more
- * than one micro-op; more than four come from the microcode sequencer, alone.
+ * than one micro-op; more than four come from the microcode sequencer, alone. Up to Broadwell the last decoder leaves what might fuse with a branch to the
+ * next cycle.
  */
 #include "window.h"
 
@@ -36,7 +37,7 @@ void frontend_decode(struct window *w, const struct uop_insn *x, uint64_t addres
     if (x->joined) return;                             /* decoded with the one before */
     t = later(t, w->idq[(slot - w->limit.idq + x->slots) & (IDQ_MAX - 1)]);
     if (t > f->decode) { f->decode = t; f->decoded = f->decoded_slots = 0; }
-    else if (f->decoded == w->limit.decoders || (x->complex && f->decoded) || f->decoded_slots + x->slots > w->limit.decode_slots) {
+    else if (f->decoded == w->limit.decoders - (x->fusible && w->limit.fusible_held) || (x->complex && f->decoded) || f->decoded_slots + x->slots > w->limit.decode_slots) {
         f->decode++;
         f->decoded = f->decoded_slots = 0;
     }

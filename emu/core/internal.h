@@ -45,7 +45,7 @@ struct access {
     uint64_t gpa;
     uint32_t latency;     /* cycles beyond an L1 hit's own, 0: L1 hit */
     uint16_t walk;        /* cycles of a TLB miss, which come before */
-    uint8_t size, cause;  /* who answered: CS_L1 .. CS_COHERENCE */
+    uint8_t size, cause;  /* who answered: CS_L1 .. CS_COHERENCE; CS_TLB: the next page was entered, and the walk is hidden by nothing */
 };
 struct access_log { uint32_t n[2] /* loads, stores */; struct access *last /* the one under way */, at[2][ACCESS_MAX]; };
 

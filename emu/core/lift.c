@@ -19,7 +19,7 @@ void predict_lift(struct window *w, struct uops *b, uint32_t lift)
     }
     for (uint32_t i = 0; i < b->n; i++) {
         struct uop *u = &b->at[i];
-        if (lift & CS_LIFT_UOP_CACHE) u->flags &= (uint16_t)~UOP_WINDOW;
+        if (lift & CS_LIFT_UOP_CACHE) u->flags &= ~(uint32_t)UOP_WINDOW;
         if (lift & CS_LIFT_SERIAL && u->flags & (UOP_SERIAL | UOP_LOCKED)) { u->flags &= UOP_SLOT; u->cost = 0; u->kind = KIND_NONE; }
         if (lift & CS_LIFT_PORTS && u->ports) u->ports = UINT16_MAX;
         if (lift & CS_LIFT_DIVIDER) u->hold = 0;

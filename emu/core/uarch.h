@@ -12,7 +12,7 @@
     /* core, the detailed level: ports are bit masks */ \
     R(retire_width) R(rob) R(scheduler) R(load_buffer) R(store_buffer) R(idq) R(load_ports) R(store_ports) R(data_ports) R(alu_ports) R(branch_ports) \
     R(load_latency_x) R(load_latency_y) R(load_latency_chased) R(store_blocked) R(store_commit) \
-    R(predecode_width) R(instruction_queue) R(decoders) R(decode_slots) R(lcp_stall) R(ms_switch) R(dsb_width) R(dsb_line) R(dsb_window_lines) R(dsb_sets) R(dsb_ways) \
+    R(predecode_width) R(instruction_queue) R(decoders) R(decode_slots) R(lcp_stall) R(ms_switch) R(fusible_held) R(dsb_width) R(dsb_line) R(dsb_window_lines) R(dsb_sets) R(dsb_ways) \
     /* REP string instructions: once, per 64-byte line moved or stored, per element compared or scanned */ \
     R(rep_startup) R(rep_line16) R(rep_scan16) \
     /* instructions that serialise: charged by decode.c */ \

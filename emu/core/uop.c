@@ -13,7 +13,7 @@ enum { MAX_UOPS = 8192, MAX_EXPANDED = 64 };
 
 struct maker { const struct uarch *u; struct uops *out; uint32_t capacity; bool failed; };
 
-static struct uop *add(struct maker *m, uint16_t ports, uint16_t flags, uint16_t cost)
+static struct uop *add(struct maker *m, uint16_t ports, uint32_t flags, uint16_t cost)
 {
     if (m->out->n == m->capacity) {
         uint32_t capacity = m->capacity ? 2 * m->capacity : 16;
@@ -66,9 +66,9 @@ static uint16_t load_cost(const struct uarch *u, const struct dop *d)
     return (uint16_t)u->row[d->bytes > 16 ? UA_load_latency_y : vector(d) ? UA_load_latency_x : UA_load_latency];
 }
 
-static void no_port(struct maker *m, const struct dop *d, uint16_t flags)
+static void no_port(struct maker *m, const struct dop *d, uint32_t flags)
 {
-    struct uop *o = add(m, 0, (uint16_t)(UOP_SLOT | flags), 0);
+    struct uop *o = add(m, 0, UOP_SLOT | flags, 0);
     if (!o) return;
     if (flags & UOP_MOVE) sources(o, d);
     results(o, d);
@@ -149,8 +149,8 @@ static void plain(struct maker *m, const struct dop *d, const struct dop *branch
     if (made > slots) {
         uint32_t merge = made - slots;
         for (uint32_t i = 0; i < made; i++) at[i].flags |= UOP_SLOT;
-        for (uint32_t i = made; i-- > 1 && merge;) if (at[i].flags & UOP_STORE_DATA) { at[i].flags &= (uint16_t)~UOP_SLOT; merge--; }
-        for (uint32_t i = 1; i < made && merge; i++) if (at[i].flags & UOP_SLOT) { at[i].flags &= (uint16_t)~UOP_SLOT; merge--; }
+        for (uint32_t i = made; i-- > 1 && merge;) if (at[i].flags & UOP_STORE_DATA) { at[i].flags &= ~(uint32_t)UOP_SLOT; merge--; }
+        for (uint32_t i = 1; i < made && merge; i++) if (at[i].flags & UOP_SLOT) { at[i].flags &= ~(uint32_t)UOP_SLOT; merge--; }
     } else {
         for (uint32_t i = 0; i < made; i++) at[i].flags |= UOP_SLOT;
         for (uint32_t i = made; i < slots && i < MAX_EXPANDED; i++) if (!add(m, 0, UOP_SLOT, 0)) return;
@@ -212,6 +212,7 @@ int uops_make(const struct uarch *u, const struct dop *d, uint32_t n, uint64_t v
         in->opcode = d[i].opcode;
         in->lcp = d[i].lcp;
         in->branch = d[i].branch;
+        in->fusible = d[i].fusible;
         if (joined) { in->joined = true; in->end = (uint16_t)out->n; continue; }
         switch (d[i].kind) {
         case DOP_ZERO: no_port(&m, &d[i], 0); break;
@@ -222,6 +223,7 @@ int uops_make(const struct uarch *u, const struct dop *d, uint32_t n, uint64_t v
         default: plain(&m, &d[i], i + 1 < n && d[i].fused ? &d[i + 1] : NULL);
         }
         if (m.failed) break;
+        if (d[i].unlaminated && out->n - first > 1) out->at[first].flags |= UOP_PAIR;
         uint32_t slots = 0;
         for (uint32_t k = first; k < out->n; k++) slots += !!(out->at[k].flags & UOP_SLOT);
         if (slots && d[i].stack) out->at[first].flags |= UOP_STACK;

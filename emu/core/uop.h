@@ -14,7 +14,8 @@ enum { UOP_LOAD = 1, UOP_STORE_ADDRESS = 2, UOP_STORE_DATA = 4,
        UOP_STACK = 512,      /* PUSH, POP, CALL, RET: the stack engine moves RSP */
        UOP_STACK_READ = 1024 /* names RSP otherwise: costs a micro-op if the stack engine has moved it */,
        UOP_WINDOW = 2048 /* first of a 32-byte window of code: the micro-op cache delivers one a cycle */, UOP_REP = 4096,
-       UOP_DRAIN = 8192 /* UOP_SERIAL: waits for all before it */, UOP_MORE = 32768 /* uses its third and fourth source, or fourth result */, UOP_REST = 16384 /* UOP_SERIAL: reads memory that its operands do not name */ };
+       UOP_DRAIN = 8192 /* UOP_SERIAL: waits for all before it */, UOP_MORE = 32768 /* uses its third and fourth source, or fourth result */, UOP_REST = 16384 /* UOP_SERIAL: reads memory that its operands do not name */,
+       UOP_PAIR = 65536 /* the next slot is issued in the same cycle: a pair that was one in the decoders */ };
 enum { REG_SINK = DREG_COUNT /* nobody reads it */, REG_LOADED, REG_CHAIN, REG_DATA, REG_COUNT };
 enum { UOP_SOURCES = 4, UOP_RESULTS = 4 };
 
@@ -24,7 +25,7 @@ struct uop {
     uint8_t src[UOP_SOURCES];            /* registers; DREG_NONE is always ready */
     uint8_t dst[UOP_RESULTS];            /* REG_SINK where there is none */
     uint16_t ports;                      /* bit mask; 0: none, done when issued */
-    uint16_t flags;
+    uint32_t flags;
     uint16_t cost;                       /* latency; a load's: the L1 hit's; UOP_SERIAL: the row's cycles */
     uint8_t hold;                        /* cycles its unit is busy beyond the first (dividers) */
     uint8_t kind;                        /* by ports and flags */
@@ -34,7 +35,7 @@ struct uop {
 struct uop_insn {
     uint16_t end;                        /* micro-ops up to and including this instruction */
     uint8_t length, slots /* as decoded: fused, not yet unlaminated */, opcode /* offset of the opcode byte */;
-    bool complex, microcoded, lcp, joined /* macro-fused: it is decoded with the one before */, branch;
+    bool complex, microcoded, lcp, joined /* macro-fused: it is decoded with the one before */, fusible /* it would be, with some branch behind it */, branch;
 };
 
 struct uops {

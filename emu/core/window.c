@@ -127,7 +127,7 @@ INLINE void open_slot(struct window *w, struct now *n, uint32_t flags, bool room
     struct frontend *f = &w->front;
     if (flags & UOP_WINDOW || !f->left) { f->cycle++; f->left = f->rate; }
     f->left--;
-    uint64_t t = n->issue + (n->issued == w->limit.width);
+    uint64_t t = n->issue + (n->issued + (flags >> 16 & 1) >= w->limit.width);    /* UOP_PAIR: room for two */
     if (!roomy) t = later(t, later(w->rob[(n->slot - w->limit.rob) & (ROB_MAX - 1)], w->serial_from));
     n->front = 0;
     if (f->cycle > t) { t = f->cycle; n->front = f->cause; }
@@ -322,7 +322,10 @@ INLINE void place_load(struct window *w, struct now *n, const struct uop *u, str
             if (UNLIKELY(may_forward(w, y->gpa >> 3) | may_forward(w, (y->gpa + y->size - 1) >> 3))) p->done = forwarded(w, y->gpa, y->size, p->dispatch, p->done);
     }
     n->load = 1;
-    if (UNLIKELY(miss | walk)) { n->cause = x->cause; n->miss = miss; n->walk = walk; }
+    if (UNLIKELY(miss | walk)) {
+        n->cause = x->cause; n->miss = miss; n->walk = walk;
+        if (x->cause == CS_TLB) w->loads_from = later(w->loads_from, p->dispatch + 1 + walk);
+    }
     finish(w, n, u, p, true);
 }
 
@@ -338,6 +341,7 @@ INLINE void place_store(struct window *w, struct now *n, const struct uop *u, st
     const struct access *x = take(&a->store, a->store_end, u->entries, &miss, &walk);
     w->nstores++;
     n->store = later(p->done, w->address_done + miss + walk);
+    if (UNLIKELY(x->cause == CS_TLB)) w->store_commit += walk;
     w->forward_from = w->nforwards;
     for (; x < a->store; x++) remember_store(w, n->issue, x->gpa, x->size, p->done);
 }
@@ -432,7 +436,7 @@ void window_init(struct window *w, const struct uarch *u)
 #define LIMIT(field, name) w->limit.field = (uint32_t)u->row[UA_##name];
     LIMIT(width, issue_width) LIMIT(retire_width, retire_width) LIMIT(rob, rob) LIMIT(scheduler, scheduler) LIMIT(loads, load_buffer) LIMIT(stores, store_buffer)
     LIMIT(idq, idq) LIMIT(iq, instruction_queue) LIMIT(fills, fill_buffers) LIMIT(predecode_width, predecode_width) LIMIT(decoders, decoders)
-    LIMIT(decode_slots, decode_slots) LIMIT(lcp, lcp_stall) LIMIT(dsb_width, dsb_width) LIMIT(ms_switch, ms_switch) LIMIT(refetch, mispredict) LIMIT(forward, store_forward)
+    LIMIT(decode_slots, decode_slots) LIMIT(lcp, lcp_stall) LIMIT(dsb_width, dsb_width) LIMIT(ms_switch, ms_switch) LIMIT(fusible_held, fusible_held) LIMIT(refetch, mispredict) LIMIT(forward, store_forward)
     LIMIT(blocked, store_blocked) LIMIT(chased, load_latency_chased) LIMIT(load_latency, load_latency) LIMIT(store_commit, store_commit) LIMIT(alu_ports, alu_ports)
 #undef LIMIT
     w->front.dsb_sets = (uint32_t)u->row[UA_dsb_sets];

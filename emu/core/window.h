@@ -34,7 +34,7 @@ struct frontend {                        /* frontend.c; cycles at which a micro-
     struct dsb_line dsb[DSB_SETS_MAX][DSB_WAYS_MAX];     /* the micro-op cache, most recent first; a set's lines take dsb_ways ways at most */
 };
 
-struct window_limits { uint32_t width, retire_width, rob, scheduler, loads, stores, idq, iq, fills, predecode_width, decoders, decode_slots, lcp, dsb_width, ms_switch,
+struct window_limits { uint32_t width, retire_width, rob, scheduler, loads, stores, idq, iq, fills, predecode_width, decoders, decode_slots, lcp, dsb_width, ms_switch, fusible_held,
     refetch, forward, blocked, chased, load_latency, store_commit, alu_ports; };
 
 struct now {                             /* what changes with every micro-op */

@@ -12,6 +12,8 @@ from cyclescope.cli import run_cli
 
 HOST = "host.json"  # wall time and MIPS: the one file that may differ
 PERSONALITIES = ["libos", "linux_like"]
+LEVELS = ["functional", "fast", "detailed"]
+RUNS = [(name, level) for name in PERSONALITIES for level in LEVELS]
 
 
 def arguments(personality: str, *options: str, requests: int = 300) -> list[str]:

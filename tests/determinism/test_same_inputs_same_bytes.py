@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.determinism.compared import PERSONALITIES, arguments, compare_into, compare_json, contents
+from tests.determinism.compared import PERSONALITIES, RUNS, arguments, compare_into, compare_json, contents
 
 CONSOLE_SCRIPT = "from cyclescope.cli import main; main()"
 NEAR_SATURATION = 0.9
@@ -18,25 +18,30 @@ SEEDS = (1, 2)
 QUANTUM_MOVES = 0.05  # of mean latency, at most
 
 
-@pytest.fixture(scope="module", params=PERSONALITIES)
-def first(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, dict[str, bytes]]:
-    """A personality's name and the files of one run."""
+First = tuple[str, str, dict[str, bytes]]
+
+
+@pytest.fixture(scope="module", params=RUNS, ids="-".join)
+def first(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> First:
+    """A personality's name, a timing level and the files of one run."""
+    name, level = request.param
     folder = tmp_path_factory.mktemp("first") / "run"
-    return request.param, contents(compare_into(folder, request.param))
+    return name, level, contents(compare_into(folder, name, "--timing", level))
 
 
-def test_again_in_this_process(first: tuple[str, dict[str, bytes]], tmp_path: Path) -> None:
-    name, files = first
-    again = contents(compare_into(tmp_path / "again", name))
+def test_again_in_this_process(first: First, tmp_path: Path) -> None:
+    name, level, files = first
+    again = contents(compare_into(tmp_path / "again", name, "--timing", level))
     assert sorted(files) == sorted(again)
     assert "summary.json" in files
     assert [file for file in files if files[file] != again[file]] == []
 
 
-def test_again_in_a_process_with_other_hashes(first: tuple[str, dict[str, bytes]], tmp_path: Path) -> None:
+def test_again_in_a_process_with_other_hashes(first: First, tmp_path: Path) -> None:
     """Another process lays out memory anew, and orders sets of strings differently."""
-    name, files = first
-    command = [sys.executable, "-c", CONSOLE_SCRIPT, *arguments(name, "--out", str(tmp_path / "again"))]
+    name, level, files = first
+    options = arguments(name, "--timing", level, "--out", str(tmp_path / "again"))
+    command = [sys.executable, "-c", CONSOLE_SCRIPT, *options]
     done = subprocess.run(command, capture_output=True, timeout=120, env={**os.environ, "PYTHONHASHSEED": "12345"})
     assert (done.returncode, done.stderr) == (0, b"")
     again = contents(tmp_path / "again")
@@ -44,9 +49,9 @@ def test_again_in_a_process_with_other_hashes(first: tuple[str, dict[str, bytes]
     assert [file for file in files if files[file] != again[file]] == []
 
 
-def test_another_seed_differs(first: tuple[str, dict[str, bytes]], tmp_path: Path) -> None:
-    name, files = first
-    other = contents(compare_into(tmp_path / "other", name, "--seed", "2"))
+def test_another_seed_differs(first: First, tmp_path: Path) -> None:
+    name, level, files = first
+    other = contents(compare_into(tmp_path / "other", name, "--timing", level, "--seed", "2"))
     for file in ("summary.json", f"{name}/requests.npz", f"{name}/wire.pcapng", f"{name}/flame.collapsed"):
         assert files[file] != other[file], file
 

@@ -10,18 +10,24 @@ import msgspec
 import numpy as np
 import pytest
 
-from tests.determinism.compared import PERSONALITIES, compare_into
+from tests.determinism.compared import RUNS, compare_into
 
 UNATTRIBUTED = 0.01  # of cycles and of latency, at most
 NOT_PARTS = {"token", "start_ps", "latency_ps"}
 
 
-@pytest.fixture(scope="module", params=PERSONALITIES)
-def run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], Any]:
+@pytest.fixture(scope="module", params=RUNS, ids="-".join)
+def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run directory, of each personality at each timing level."""
+    name, level = request.param
+    return compare_into(tmp_path_factory.mktemp("sums") / "run", name, "--timing", level)
+
+
+@pytest.fixture(scope="module")
+def run(folder: Path) -> tuple[dict[str, Any], Any]:
     """The summary's run and the requests' columns."""
-    folder = compare_into(tmp_path_factory.mktemp("sums") / "run", request.param)
     (summary,) = msgspec.json.decode((folder / "summary.json").read_bytes())["runs"]
-    with np.load(folder / request.param / "requests.npz", allow_pickle=False) as columns:
+    with np.load(folder / summary["personality"] / "requests.npz", allow_pickle=False) as columns:
         return summary, dict(columns)
 
 
@@ -35,11 +41,12 @@ def test_parts_sum_to_each_requests_latency(run: tuple[dict[str, Any], Any]) -> 
     assert np.array_equal(sum(parts.values()), columns["latency_ps"])
 
 
-def test_requests_are_distinct_and_plausible(run: tuple[dict[str, Any], Any]) -> None:
+def test_requests_are_distinct_and_plausible(run: tuple[dict[str, Any], Any], request: pytest.FixtureRequest) -> None:
     summary, columns = run
     assert np.unique(columns["token"]).size == summary["requests"]
     assert (columns["latency_ps"] > 2_000_000).all(), "less than two passes through a 1 us switch"
-    assert (columns["run.app"] > 0).all(), "answered without the application"
+    if "functional" not in request.node.name:  # where a guest may see an event 20 us late, and a neighbour claims the time
+        assert (columns["run.app"] > 0).all(), "answered without the application"
     assert (summary["sent"], summary["lost"]) == (300, 0)
 
 
@@ -61,9 +68,8 @@ def test_cycles_sum_to_the_vcpus_time(run: tuple[dict[str, Any], Any]) -> None:
     assert len({vcpu["cycles"] for vcpu in summary["vcpus"]}) <= 2, "vCPUs of one clock, over the same interval"
 
 
-def test_flame_stacks_sum_to_the_cycles(run: tuple[dict[str, Any], Any], tmp_path: Path) -> None:
+def test_flame_stacks_sum_to_the_cycles(run: tuple[dict[str, Any], Any], folder: Path) -> None:
     summary, _ = run
-    folder = compare_into(tmp_path / "run", summary["personality"])
     totals: dict[str, int] = {}
     for line in (folder / summary["personality"] / "flame.collapsed").read_text().splitlines():
         stack, _, cycles = line.rpartition(" ")

@@ -184,13 +184,13 @@ static bool has_group(const cs_insn *in, uint8_t g) {
     return false;
 }
 
-/* Destinations that are also inputs: scalar conversions keep the upper half, and these bit scans wait for their old value. */
-static bool reads_destination(unsigned id) {
-    switch (id) {
+/* Destinations that are also inputs: a CMOV may keep it, scalar conversions keep the upper half, and these bit scans wait for their old value. */
+static bool reads_destination(const cs_insn *in) {
+    switch (in->id) {
     case X86_INS_BSF: case X86_INS_BSR: case X86_INS_POPCNT: case X86_INS_CVTSI2SD: case X86_INS_CVTSI2SS: case X86_INS_CVTSS2SD: case X86_INS_CVTSD2SS:
     case X86_INS_SQRTSS: case X86_INS_SQRTSD: case X86_INS_RCPSS: case X86_INS_RSQRTSS: case X86_INS_ROUNDSS: case X86_INS_ROUNDSD: return true;
     }
-    return false;
+    return has_group(in, X86_GRP_CMOV);
 }
 
 #define FLAG_BITS(f) (X86_EFLAGS_MODIFY_##f | X86_EFLAGS_UNDEFINED_##f)
@@ -243,7 +243,7 @@ static void data_flow(const cs_insn *in, struct dop *d) {
             uint8_t r = reg_number(o->reg), access = o->access;
             d->stack_read |= r == DREG_RSP;
             if (!access) access = i ? CS_AC_READ : CS_AC_READ | CS_AC_WRITE;
-            if ((access & CS_AC_READ || (!i && (rmw_width || reads_destination(in->id)))) && d->kind != DOP_ZERO) list_add(d->reads, &d->nreads, DOP_REGS, r);
+            if ((access & CS_AC_READ || (!i && (rmw_width || reads_destination(in)))) && !independent) list_add(d->reads, &d->nreads, DOP_REGS, r);
             if (access & CS_AC_WRITE) list_add(d->writes, &d->nwrites, DOP_REGS, r);
         } else if (o->type == X86_OP_MEM) {
             uint8_t b = reg_number(o->mem.base), k = reg_number(o->mem.index);

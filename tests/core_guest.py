@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from keystone import KS_ARCH_X86, KS_MODE_16, KS_MODE_32, KS_MODE_64, Ks
 
-from cyclescope.asm.flat import in_hexadecimal
+from cyclescope.asm.assembler import in_hexadecimal
 from emu.core.binding import NEVER_PS, Core, CoreStop
 
 HZ = 2_500_000_000

@@ -5,7 +5,7 @@ import struct
 
 from keystone import KS_ARCH_X86, KS_MODE_32, KS_MODE_64, Ks
 
-from cyclescope.asm.flat import in_hexadecimal
+from cyclescope.asm.assembler import in_hexadecimal
 
 LOAD_GPA = 0x10_0000
 

@@ -3,7 +3,8 @@
 
 import pytest
 
-from cyclescope.asm.flat import assemble, flat_image
+from cyclescope.asm.assembler import assemble
+from cyclescope.asm.flat import flat_image
 from cyclescope.asm.runner import run_code
 from emu.errors import ConfigError
 

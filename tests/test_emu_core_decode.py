@@ -4,7 +4,7 @@
 import keystone
 import pytest
 
-from cyclescope.asm.flat import in_hexadecimal
+from cyclescope.asm.assembler import in_hexadecimal
 from emu.uarch.table import load
 from tests.uarch_harness import CALL, CODE32, COND, CR3, INDIRECT, IRET, JUMP, LOCK, REP, RET, Decoded, TimingWorld
 

@@ -9,23 +9,21 @@ own, so that its cost is not the code's; that writes AL to port 0xF4. There is n
 
 from __future__ import annotations
 
-import re
 import struct
 
-from keystone import KS_ARCH_X86, KS_MODE_32, KS_MODE_64, KS_OPT_SYNTAX_ATT, Ks, KsError
+from keystone import KS_ARCH_X86, KS_MODE_32, Ks
 
+from cyclescope.asm.assembler import CODE_GPA, assemble, in_hexadecimal
 from emu.errors import ConfigError
 
 STUB_GPA = 0x100000
 EPILOGUE_GPA = 0x100800
 JUMP_BYTES = 5
 TABLES_GPA = 0x101000
-CODE_GPA = 0x200000
 DATA_GPA = 0x400000
 STACK_GPA = 0x600000
 MAX_CODE_BYTES = 0x100000
 
-_DECIMAL = re.compile(r'"[^"]*"|(?<![\w.])(0|[1-9]\d*)(?![\w.:])')  # quoted text stays
 _PVH_ENTRY_NOTE = 18
 _PRESENT, _WRITE, _LARGE, _NX = 1, 2, 0x80, 1 << 63
 _GDT = struct.pack("<3Q", 0, 0x00AF9B000000FFFF, 0x00CF93000000FFFF)
@@ -46,26 +44,6 @@ _ENTER_64 = f"""
 """
 
 
-def assemble(text: str, *, att: bool = False, address: int = CODE_GPA) -> bytes:
-    """64-bit machine code of `text`; `;` or a newline ends a statement.
-
-    Raises:
-        ConfigError: Keystone refuses it, or nothing comes out.
-    """
-    if not text.isascii():
-        raise ConfigError(f"asm: {text!r} is not ASCII")
-    engine = Ks(KS_ARCH_X86, KS_MODE_64)
-    if att:
-        engine.syntax = KS_OPT_SYNTAX_ATT
-    try:
-        encoding, _ = engine.asm(in_hexadecimal(text), address, as_bytes=True)
-    except KsError as error:
-        raise ConfigError(f"asm: cannot assemble {text!r}: {error}") from error
-    if not encoding:
-        raise ConfigError(f"asm: {text!r} holds no instruction")
-    return bytes(encoding)
-
-
 def flat_image(code: bytes) -> bytes:
     """An ELF64 file that any PVH loader boots.
 
@@ -77,11 +55,6 @@ def flat_image(code: bytes) -> bytes:
     code += b"\xe9" + struct.pack("<i", EPILOGUE_GPA - (CODE_GPA + len(code) + JUMP_BYTES))  # jmp rel32
     stub = _stub().ljust(EPILOGUE_GPA - STUB_GPA, b"\xcc") + assemble(_EPILOGUE, address=EPILOGUE_GPA)
     return _elf([(STUB_GPA, stub), (TABLES_GPA, _tables()), (CODE_GPA, code)])
-
-
-def in_hexadecimal(text: str) -> str:
-    """Decimal numbers as 0x...: once a syntax was set, Keystone 0.9.2 takes every later engine's bare numbers for hexadecimal."""
-    return _DECIMAL.sub(lambda found: found[0] if found[1] is None else hex(int(found[1])), text)
 
 
 def _stub() -> bytes:

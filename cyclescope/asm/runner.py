@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Running a piece of code on an otherwise empty machine, at the fast level."""
+"""Running a piece of code on an otherwise empty machine, at a timing level."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from cyclescope.asm.flat import CODE_GPA, JUMP_BYTES, flat_image
+from cyclescope.asm.assembler import CODE_GPA
+from cyclescope.asm.flat import JUMP_BYTES, flat_image
 from cyclescope.config import Hardware
 from cyclescope.experiments.machines import add_machine
 from emu.core.binding import Level
@@ -32,7 +33,7 @@ class Ran:
     registers: dict[str, int]
 
 
-def run_code(code: bytes, uarch: str) -> Ran:
+def run_code(code: bytes, uarch: str, level: Level = Level.FAST) -> Ran:
     """At most a second of guest time. Raises ConfigError when the code is too long."""
     with World() as world, tempfile.TemporaryDirectory() as folder:
         image = Path(folder) / "asm.elf"
@@ -41,7 +42,7 @@ def run_code(code: bytes, uarch: str) -> Ran:
         machine = add_machine(world, Hardware(cpus=1, uarch=uarch))
         core, calls = world.core, world.core.ledger_calls()
         calls.symbols(machine.index, False, empty_rows(SYMBOL, [(CODE_GPA, end + JUMP_BYTES, 0, 0, 0)]), 1, 1)
-        world.set_level(Level.FAST)
+        world.set_level(level)
         machine.boot(BootSpec(image))
         stop = world.run(LIMIT_PS)
         ended = Outcome(0, "") if stop.reason is Reason.EXIT else outcome(world, stop)

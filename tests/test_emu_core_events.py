@@ -13,7 +13,7 @@ from emu.core.binding import Level, Stop
 from emu.ledger.calls import LedgerCalls
 from emu.ledger.components import CAUSES
 from emu.ledger.events import CHARGED_TO, event_costs
-from emu.uarch.table import load
+from emu.uarch.table import UarchTable, load
 from tests.core_guest import AP_MAIN, LAPIC, MAIN, MIB, USER, Guest, Recorder
 
 TABLE = load("skylake_sp")
@@ -48,14 +48,17 @@ class Ringer(Recorder):
             self.guest.core.msi(machine, LAPIC, 0x50, time_ps)
 
 
-def run(level: Level, turns: int, body: str, *, setup: str = "", handler: str = "", user: str = "", second: str = "") -> Happened:
+def run(
+    level: Level, turns: int, body: str, *, setup: str = "", handler: str = "", user: str = "", second: str = "",
+    table: UarchTable = TABLE,
+) -> Happened:  # fmt: skip
     """`body` in a loop of `turns` on vCPU 0; vectors 3, 6, 14, 0x40, 0x50 go to `handler`; `second` runs on vCPU 1."""
     io = Ringer()
-    g = Guest(1 + bool(second), 64 * MIB, TABLE.hz, callbacks=io)
+    g = Guest(1 + bool(second), 64 * MIB, table.hz, callbacks=io)
     io.guest = g
     try:
-        g.core.uarch(g.machine, TABLE.core_rows())
-        g.core.insn_table(g.machine, (astuple(form) for form in TABLE.core_forms()))
+        g.core.uarch(g.machine, table.core_rows())
+        g.core.insn_table(g.machine, (astuple(form) for form in table.core_forms()))
         g.core.set_level(g.machine, level)
         g.core.mmio_add(g.machine, DEVICE, 4096)
         g.page(ABSENT, 0)
@@ -102,6 +105,7 @@ ONE = {
     "pause": ("pause; pause; pause", {"pause": 3}),
     "rdtsc": ("rdtsc", {"rdtsc": 1}),
     "interrupt flag": ("cli; sti", {"cli": 1, "sti": 1}),
+    "wbinvd": ("wbinvd", {"wbinvd": 1}),
     "lock": ("lock xadd [rbx], rax; xchg [rbx], rax", {"lock": 2}),
     "in": ("in al, 0x60", {"pio_issue": 1, "pio_read": 1}),
     "out": ("out 0x61, al", {"pio_issue": 1, "pio_write": 1}),
@@ -194,3 +198,12 @@ def test_every_row_of_the_sections_is_an_event_and_has_an_account() -> None:
         g.close()
     assert sorted(names) == sorted(row.name for row in TABLE.rows if row.section in ("serialising", "events"))
     assert set(CHARGED_TO) == {row.name for row in TABLE.rows if row.section == "events"}
+
+
+@pytest.mark.parametrize("cycles", [1_000, 1_500, 3_000, 60_000, 1_000_000])
+def test_the_window_outlives_waits_of_any_length(cycles: int) -> None:
+    """What comes behind in the same block is booked far from where the block began."""
+    table = TABLE.varied({"cpuid": cycles})
+    body = f"push rbx; mov eax, 0; cpuid; pop rbx; {'imul r8, r9; ' * 20} nop"
+    done = run(Level.DETAILED, 2 * N, body, table=table) - run(Level.DETAILED, N, body, table=table)
+    assert done.causes["serialising"] == pytest.approx(N * cycles, rel=0.1)

@@ -169,6 +169,8 @@ static void serial(struct maker *m, const struct dop *d)
     if (d->store) o->flags |= UOP_STORE_DATA;
     if (d->drains && !d->load && !d->store) o->flags |= UOP_REST;
     o->entries = entries(d);
+    for (uint32_t left = d->serial16 / 16 - o->cost; left; left -= o->cost)        /* WBINVD */
+        if (!(o = add(m, 0, UOP_SERIAL | UOP_DRAIN, (uint16_t)(left > UINT16_MAX ? UINT16_MAX : left)))) return;
 }
 
 /* Marks where 32-byte windows of code begin and how much of the micro-op cache each takes. */

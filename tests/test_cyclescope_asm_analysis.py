@@ -85,7 +85,9 @@ def test_pcmpeq_of_a_register_with_itself_waits_for_nothing() -> None:
 
 def test_several_bounds_at_once_are_all_named() -> None:
     found = analysed("a: mov rax,[rsi+rcx*8]; mov [rdi+rcx*8],rax; add rcx,1; cmp rcx,rdx; jne a")
-    assert found.per_iteration == pytest.approx(1, abs=0.01)
+    assert 1 <= found.per_iteration < 1.06  # it also walks into new pages, one in 512 turns
+    pages = next(bound for bound in found.bounds if bound.key == "pages")
+    assert pages.without == pytest.approx(1, abs=0.005)
     assert {"chain", "ports", "issue"} <= set(found.bottleneck.keys)
 
 

@@ -18,9 +18,9 @@ from emu.core.prediction import Lift
 
 EVERYTHING = reduce(or_, Lift)
 DEPENDENCIES = Lift.REGISTERS | Lift.FORWARDING
-GAIN = 0.02
+GAIN = 0.05
 """Share of the cycles that lifting a bound must bring to count."""
-NEAR = 0.97
+NEAR = 0.94
 MAX_UNIONS = 4096
 
 
@@ -79,6 +79,7 @@ def bounds_of(run: Callable[[Lift], float], cycles: float, counted: Counted) -> 
         Bound("decode", "decoders", alone(Lift.DECODE), without(Lift.DECODE)),
         Bound("uop_cache", "micro-op cache, a taken branch", alone(Lift.UOP_CACHE), without(Lift.UOP_CACHE)),
         Bound("window", "window (ROB, scheduler, buffers)", None, without(Lift.WINDOW)),
+        Bound("pages", "a new page (second-level TLB)", None, without(Lift.PAGES)),
         Bound("serial", "serialising instructions", alone(Lift.SERIAL), without(Lift.SERIAL)),
     ]
 

@@ -93,7 +93,7 @@ CS_API int cs_predict(cs_world *, int machine, const uint8_t *code, uint32_t n, 
 /* The same, told in full: what was found out about each instruction, and each micro-op's way through the window, from the first copy on, as far as the
  * buffers go. `lift` takes bounds away, for what-if questions; what is lifted costs nothing. */
 enum cs_lift { CS_LIFT_PREDECODE = 1, CS_LIFT_LCP = 2, CS_LIFT_DECODE = 4, CS_LIFT_UOP_CACHE = 8, CS_LIFT_ISSUE = 16 /* twice the width */, CS_LIFT_PORTS = 32, CS_LIFT_DIVIDER = 64,
-       CS_LIFT_REGISTERS = 128 /* values are always there */, CS_LIFT_FORWARDING = 256 /* no load meets a store */, CS_LIFT_WINDOW = 512 /* ROB, scheduler, buffers */, CS_LIFT_SERIAL = 1024 };
+       CS_LIFT_REGISTERS = 128 /* values are always there */, CS_LIFT_FORWARDING = 256 /* no load meets a store */, CS_LIFT_WINDOW = 512 /* ROB, scheduler, buffers */, CS_LIFT_SERIAL = 1024, CS_LIFT_PAGES = 2048 /* a new page costs nothing */ };
 enum cs_insn_flag { CS_INSN_FUSED = 1 /* with the branch behind it */, CS_INSN_JOINED = 2 /* that branch */, CS_INSN_MICRO_FUSED = 4, CS_INSN_UNLAMINATED = 8, CS_INSN_MOVE = 16 /* eliminated */,
        CS_INSN_ZERO = 32, CS_INSN_NOP = 64, CS_INSN_SERIAL = 128, CS_INSN_LOCKED = 256, CS_INSN_REP = 512, CS_INSN_MICROCODED = 1024, CS_INSN_COMPLEX = 2048, CS_INSN_LCP = 4096,
        CS_INSN_UNCOSTED = 8192 /* the table lacks its form */, CS_INSN_BRANCH = 16384, CS_INSN_LOAD = 32768, CS_INSN_STORE = 65536, CS_INSN_UNPIPELINED = 1 << 17 };

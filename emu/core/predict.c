@@ -92,8 +92,8 @@ int cs_predict_full(cs_world *w, int machine, const uint8_t *code, uint32_t n, c
     uint64_t half = 0; int64_t spent[CS_NCAUSES];
     for (uint32_t c = 0; c < copies; c++) {
         if (c == copies / 2) { half = win->now.retire; memcpy(spent, win->spent, sizeof spent); }
-        struct accesses a = log_block(s, d, b.ninsn, (uint16_t)m->uarch->row[UA_stlb_latency], log);
-        if (how->lift & CS_LIFT_FORWARDING) a.load_end = a.load;           /* a load without an address hits */
+        struct accesses a = log_block(s, d, b.ninsn, how->lift & CS_LIFT_PAGES ? 0 : (uint16_t)m->uarch->row[UA_stlb_latency], log);
+        if (how->lift & CS_LIFT_FORWARDING) for (struct access *x = log[0]; x < a.load_end; x++) x->gpa |= 1ull << 62;      /* where no store is */
         bool unrolled = how->mode == CS_PREDICT_UNROLLED, cached = how->lift & CS_LIFT_UOP_CACHE;
         bool legacy = unrolled || (!cached && frontend_enter(win, &b, va, n, false, 0));
         if (seen) recorder_iteration(seen, c, &a);

@@ -41,6 +41,7 @@ class Lift(enum.IntFlag):
     FORWARDING = 256
     WINDOW = 512
     SERIAL = 1024
+    PAGES = 2048
 
 
 class Insn(enum.IntFlag):

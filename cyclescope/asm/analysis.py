@@ -11,7 +11,8 @@ from cyclescope.asm.bounds import Bottleneck, Bound, Counted, bottleneck_of, bou
 from cyclescope.asm.chain import Chain, Edge, longest_chain
 from cyclescope.config import Hardware
 from cyclescope.experiments.machines import add_machine
-from emu.core.prediction import BHIVE_FILL, Insn, Lift, Mode, Prediction, Predictor, Uop, Views
+from emu.core.binding import BLOCK_FILL
+from emu.core.prediction import Insn, Lift, Mode, Prediction, Predictor, Uop, Views
 from emu.uarch.table import UarchTable
 from emu.uarch.table import load as load_table
 from emu.world import World
@@ -90,7 +91,7 @@ class Analysis:
         return numbers[first:] + numbers[:first]
 
 
-def analyse(body: Body, uarch: str, mode: Mode, *, iterations: int = 0, fill: int = BHIVE_FILL) -> Analysis:
+def analyse(body: Body, uarch: str, mode: Mode, *, iterations: int = 0, fill: int = BLOCK_FILL) -> Analysis:
     """Both modes are run; the rest is of `mode`. `iterations` 0: as many as a steady state takes."""
     table = load_table(uarch)
     with World() as world:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from keystone import KS_ARCH_X86, KS_ERR_ASM_SYMBOL_MISSING, KS_MODE_64, KS_OPT_SYNTAX_ATT, Ks, KsError
+from keystone import KS_ARCH_X86, KS_ERR_ASM_SYMBOL_MISSING, KS_MODE_32, KS_MODE_64, KS_OPT_SYNTAX_ATT, Ks, KsError
 
 from emu.errors import ConfigError
 
@@ -76,6 +76,12 @@ def assemble(text: str, *, att: bool = False, address: int = CODE_GPA) -> bytes:
     if not code:
         raise ConfigError(f"asm: {_short(text)} holds no instruction")
     return code
+
+
+def assemble_32(text: str, address: int) -> bytes:
+    """32-bit machine code of our own boot stubs."""
+    encoding, _ = Ks(KS_ARCH_X86, KS_MODE_32).asm(in_hexadecimal(text), address, as_bytes=True)
+    return bytes(encoding)
 
 
 def in_hexadecimal(text: str) -> str:

@@ -11,9 +11,7 @@ from __future__ import annotations
 
 import struct
 
-from keystone import KS_ARCH_X86, KS_MODE_32, Ks
-
-from cyclescope.asm.assembler import CODE_GPA, assemble, in_hexadecimal
+from cyclescope.asm.assembler import CODE_GPA, assemble, assemble_32
 from emu.errors import ConfigError
 
 STUB_GPA = 0x100000
@@ -58,11 +56,10 @@ def flat_image(code: bytes) -> bytes:
 
 
 def _stub() -> bytes:
-    engine = Ks(KS_ARCH_X86, KS_MODE_32)
-    enter, _ = engine.asm(in_hexadecimal(_ENTER_32), STUB_GPA, as_bytes=True)
+    enter = assemble_32(_ENTER_32, STUB_GPA)
     far = STUB_GPA + len(enter) + 7
     jump = b"\xea" + struct.pack("<IH", far, 8)  # ljmp 8:far, into 64-bit code
-    return bytes(enter) + jump + assemble(_ENTER_64, address=far)
+    return enter + jump + assemble(_ENTER_64, address=far)
 
 
 def _tables() -> bytes:

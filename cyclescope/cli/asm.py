@@ -18,7 +18,8 @@ from cyclescope.asm.runner import Ran, run_code
 from cyclescope.cli.options import Json, Uarch, check_json_option, write_json_option
 from cyclescope.experiments.machines import level_of
 from cyclescope.report.analysis import print_analysis
-from emu.core.prediction import BHIVE_FILL, Mode
+from emu.core.binding import BLOCK_FILL
+from emu.core.prediction import Mode
 from emu.errors import ConfigError, NotModelled
 from emu.uarch.table import load as load_table
 
@@ -53,7 +54,7 @@ def command(
         int,
         typer.Option("--iterations", help="Iterations to run, the second half counts; 0 is enough for a steady state."),
     ] = 0,
-    fill: Annotated[str, typer.Option("--fill", help="What all general registers hold at first.")] = hex(BHIVE_FILL),
+    fill: Annotated[str, typer.Option("--fill", help="What all general registers hold at first.")] = hex(BLOCK_FILL),
     timeline: Annotated[
         int | None,
         typer.Option("--timeline", help="Iterations in the timeline; 0 for none.", show_default="a screenful"),
@@ -98,7 +99,7 @@ def _fill(text: str) -> int:
     except ValueError:
         value = -1
     if not 0 <= value < 1 << 64:
-        raise ConfigError(f"--fill is {text!r}: give a number of 64 bits, such as {BHIVE_FILL:#x}")
+        raise ConfigError(f"--fill is {text!r}: give a number of 64 bits, such as {BLOCK_FILL:#x}")
     return value
 
 

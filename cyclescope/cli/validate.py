@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from cyclescope.cli import validate_blocks
+from cyclescope.cli import validate_blocks, validate_emulator
 from cyclescope.cli.options import (
     Json,
     Quiet,
@@ -37,6 +37,7 @@ Svg = Annotated[Path | None, typer.Option("--svg", help="Write the picture to th
 
 validate_app = typer.Typer(no_args_is_help=False, add_completion=False, rich_markup_mode=None)
 validate_blocks.add_to(validate_app)
+validate_emulator.add_to(validate_app)
 
 
 def add_to(app: typer.Typer) -> None:

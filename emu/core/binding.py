@@ -19,6 +19,8 @@ from emu.ledger.calls import NCAUSES, LedgerCalls
 
 ABI_VERSION = 2
 NEVER_PS = (1 << 63) - 1
+BLOCK_FILL = 0x12345600
+"""What BHive's blocks find in every general register and in memory: a predicted block, and one run as a guest."""
 N_COUNTERS = 32
 N_REGS = 24
 ALL_ONES = (1 << 64) - 1
@@ -397,7 +399,7 @@ class Core:
         )  # fmt: skip
         return cost.value, instructions.value, uncosted.value
 
-    def predict(self, machine: int, code: bytes, *, looped: bool = False, fill: int = 0x12345600) -> Prediction:
+    def predict(self, machine: int, code: bytes, *, looped: bool = False, fill: int = BLOCK_FILL) -> Prediction:
         """A block's steady state under the detailed level's window model, without a guest.
 
         Unrolled, copy behind copy, decoded each time; or `looped`, from the micro-op cache. General registers and memory hold

@@ -10,14 +10,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from emu.core.binding import Core
+from emu.core.binding import BLOCK_FILL, Core
 from emu.errors import EmuBug
 from emu.ledger.components import CAUSES
 
 MAX_BYTES = 4096
 MAX_INSTRUCTIONS = 512
-BHIVE_FILL = 0x12345600
-"""What BHive's harness puts into every general register."""
 
 
 class Mode(enum.IntEnum):
@@ -141,7 +139,7 @@ class Predictor:
         self._error = ctypes.PYFUNCTYPE(ctypes.c_char_p, ctypes.c_void_p)(("cs_error", core.library))
 
     def predict(
-        self, code: bytes, mode: Mode, *, copies: int = 0, lift: Lift = Lift(0), fill: int = BHIVE_FILL, views: int = 0
+        self, code: bytes, mode: Mode, *, copies: int = 0, lift: Lift = Lift(0), fill: int = BLOCK_FILL, views: int = 0
     ) -> Prediction:
         """At most MAX_BYTES of 64-bit code, MAX_INSTRUCTIONS of it are looked at.
 

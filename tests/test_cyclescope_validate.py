@@ -100,6 +100,16 @@ def test_the_ledgers_parts_come_to_what_the_guest_measured(
     assert run.operations[operation].cycles["syscall"]["serialising"] > 0.9 * TABLE["sysret"].value
 
 
+def test_lost_slots_have_their_causes() -> None:
+    pair = micro("micro_switch", personality="linux_like", timing="detailed").operations["pipe_pair"]
+    by_cause: dict[str, float] = {}
+    for causes in pair.cycles.values():
+        for cause, cycles in causes.items():
+            by_cause[cause] = by_cause.get(cause, 0.0) + cycles
+    assert by_cause["retiring"] < 0.5 * pair.instructions  # four slots a cycle; hardly two an instruction
+    assert min(by_cause["dependency"], by_cause["l1"], by_cause["core"]) > 1.0
+
+
 def test_interrupts_cost_their_rows_and_a_handler() -> None:
     run = micro("micro_interrupt", cpus=2)
     rows = TABLE["interrupt_entry"].value + TABLE["iret"].value

@@ -73,7 +73,7 @@ RARE void lose_to_memory(struct window *w, int64_t lost, uint32_t cause, uint32_
     int64_t rate = (int64_t)w->limit.retire_width, part = cause == CS_SERIALISING ? lost : (int64_t)miss * rate;
     if (part > lost) part = lost;
     w->spent[cause] += part;
-    w->touched |= 1u << cause | 1u << CS_TLB;
+    w->touched |= 1u << cause | 1u << CS_TLB | 1u << CS_L1;
     lost -= part;
     part = (int64_t)walk * rate;
     if (part > lost) part = lost;
@@ -105,7 +105,11 @@ INLINE void close_slot(struct window *w, struct now *n)
     if (at > n->retire) {
         int64_t lost = (int64_t)((at - n->retire) * width) - n->retired;
         if (UNLIKELY(n->cause)) lose_to_memory(w, lost, n->cause, n->miss, n->walk);
-        else w->spent[why(n)] += lost;
+        else {
+            int cause = why(n);
+            w->spent[cause] += lost;
+            w->touched |= 1u << cause;
+        }
         n->retire = at;
         n->retired = 0;
     }

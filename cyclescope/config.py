@@ -16,6 +16,7 @@ import msgspec
 from emu.errors import ConfigError
 
 Locks = Literal["striped", "global"]
+DEFAULT_TIMING = "detailed"  # the level whose errors are known (docs/validation.md); `fast` is for a quick look
 
 
 class Hardware(msgspec.Struct, frozen=True, kw_only=True):

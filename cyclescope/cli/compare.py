@@ -44,7 +44,7 @@ from cyclescope.cli.options import (
 )
 from cyclescope.cli.progress import shown
 from cyclescope.cli.seeds import parse_seeds
-from cyclescope.config import Hardware, Load
+from cyclescope.config import DEFAULT_TIMING, Hardware, Load
 from cyclescope.experiments.ablation import ablate
 from cyclescope.experiments.compare import compare
 from cyclescope.experiments.seeds import Repetition, compare_seeds
@@ -69,7 +69,7 @@ def command(
     uarch: Uarch = "skylake_sp",
     set_rows: Set = None,
     net: Net = "10G",
-    timing: Timing = "fast",
+    timing: Timing = DEFAULT_TIMING,
     requests: Requests = 10_000,
     warmup: Warmup = 1_000,
     seed: Seed = 1,

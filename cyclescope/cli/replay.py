@@ -28,7 +28,7 @@ from cyclescope.cli.options import (
     write_json_option,
 )
 from cyclescope.cli.progress import shown
-from cyclescope.config import Hardware
+from cyclescope.config import DEFAULT_TIMING, Hardware
 from cyclescope.experiments.replay import Difference, Replayed, load_exchanges, replay
 from cyclescope.report.chronos import percentile_ns
 from emu.errors import ConfigError
@@ -52,7 +52,7 @@ def command(
     uarch: Uarch = "skylake_sp",
     set_rows: Set = None,
     net: Net = "10G",
-    timing: Timing = "fast",
+    timing: Timing = DEFAULT_TIMING,
     json: Json = None,
     quiet: Quiet = False,
 ) -> int:

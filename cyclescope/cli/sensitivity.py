@@ -33,7 +33,7 @@ from cyclescope.cli.options import (
     write_json_option,
 )
 from cyclescope.cli.progress import shown
-from cyclescope.config import Hardware, Load, config_hash
+from cyclescope.config import DEFAULT_TIMING, Hardware, Load, config_hash
 from cyclescope.experiments.sensitivity import FURTHER_SEEDS, sensitivity
 from cyclescope.report.rundir import check_output, write_experiment_directory
 from cyclescope.report.sensitivities import print_sensitivity, sensitivity_document
@@ -51,7 +51,7 @@ def command(
     uarch: Uarch = "skylake_sp",
     set_rows: Set = None,
     net: Net = "10G",
-    timing: Timing = "fast",
+    timing: Timing = DEFAULT_TIMING,
     requests: Requests = 2_000,
     warmup: Warmup = 500,
     seed: Seed = 1,

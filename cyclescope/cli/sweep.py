@@ -42,7 +42,7 @@ from cyclescope.cli.options import (
     write_option,
 )
 from cyclescope.cli.progress import shown
-from cyclescope.config import Hardware, Load, config_hash
+from cyclescope.config import DEFAULT_TIMING, Hardware, Load, config_hash
 from cyclescope.experiments.sweep import SHARES, sweep
 from cyclescope.report.rundir import check_output, write_experiment_directory
 from cyclescope.report.sweeps import print_sweep, sweep_document, sweep_picture
@@ -62,7 +62,7 @@ def command(
     uarch: Uarch = "skylake_sp",
     set_rows: Set = None,
     net: Net = "10G",
-    timing: Timing = "fast",
+    timing: Timing = DEFAULT_TIMING,
     requests: Requests = 10_000,
     warmup: Warmup = 1_000,
     seed: Seed = 1,

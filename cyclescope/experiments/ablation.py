@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import msgspec
 
-from cyclescope.config import Hardware, Load, config_hash
+from cyclescope.config import DEFAULT_TIMING, Hardware, Load, config_hash
 from cyclescope.experiments.seeds import Comparison, run_comparison
 from cyclescope.experiments.sweep import capacity
 from cyclescope.experiments.testbed import Progress, no_progress
@@ -35,7 +35,7 @@ def ablate(
     hardware: Hardware,
     load: Load,
     *,
-    timing: str = "fast",
+    timing: str = DEFAULT_TIMING,
     keep_wire: bool = False,
     jobs: int = 1,
     progress: Progress = no_progress,

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from cyclescope.config import Hardware, Load, config_hash
+from cyclescope.config import DEFAULT_TIMING, Hardware, Load, config_hash
 from cyclescope.experiments.machines import processor_table
 from cyclescope.experiments.testbed import Phase, Progress, Testbed, no_progress
 from cyclescope.experiments.workload import frames
@@ -162,7 +162,7 @@ def compare(
     hardware: Hardware,
     load: Load,
     *,
-    timing: str = "fast",
+    timing: str = DEFAULT_TIMING,
     keep_wire: bool = False,
     progress: Progress = no_progress,
 ) -> tuple[str, list[Outcome]]:

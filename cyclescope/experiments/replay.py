@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from cyclescope.config import Hardware
+from cyclescope.config import DEFAULT_TIMING, Hardware
 from cyclescope.experiments.compare import PROGRAM, server_arguments
 from cyclescope.experiments.testbed import Phase, Progress, Testbed, no_progress
 from emu.errors import ConfigError, GuestError
@@ -61,7 +61,7 @@ def replay(
     check: bool,
     multiplier: float = 1.0,
     closed: int | None = None,
-    timing: str = "fast",
+    timing: str = DEFAULT_TIMING,
     progress: Progress = no_progress,
 ) -> Replayed:
     """Boots kvd and sends the requests: one at a time when `check`ing, else as captured or with `closed` outstanding.

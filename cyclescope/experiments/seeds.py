@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from cyclescope.config import Hardware, Load
+from cyclescope.config import DEFAULT_TIMING, Hardware, Load
 from cyclescope.experiments.compare import compare
 from cyclescope.experiments.testbed import Progress, no_progress
 from cyclescope.experiments.workers import run_all
@@ -50,7 +50,7 @@ def compare_seeds(
     load: Load,
     seeds: Sequence[int],
     *,
-    timing: str = "fast",
+    timing: str = DEFAULT_TIMING,
     keep_wire: bool = False,
     jobs: int = 1,
     progress: Progress = no_progress,

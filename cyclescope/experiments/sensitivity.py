@@ -14,7 +14,7 @@ from fractions import Fraction
 
 import msgspec
 
-from cyclescope.config import Hardware, Load
+from cyclescope.config import DEFAULT_TIMING, Hardware, Load
 from cyclescope.experiments.seeds import Comparison, run_comparison
 from cyclescope.experiments.statements import FIGURES, SCENARIOS, STATEMENTS, Figure, Scenario, Statement
 from cyclescope.experiments.testbed import Progress, no_progress
@@ -121,7 +121,7 @@ def sensitivity(
     load: Load,
     *,
     rows: Sequence[str] | None = None,
-    timing: str = "fast",
+    timing: str = DEFAULT_TIMING,
     seeds: int = FURTHER_SEEDS,
     scenarios: Mapping[str, Scenario] = SCENARIOS,
     jobs: int = 1,

@@ -14,7 +14,7 @@ from itertools import pairwise
 
 import msgspec
 
-from cyclescope.config import Hardware, Load
+from cyclescope.config import DEFAULT_TIMING, Hardware, Load
 from cyclescope.experiments.compare import Contender
 from cyclescope.experiments.seeds import Comparison, run_comparison
 from cyclescope.experiments.testbed import Progress, no_progress
@@ -87,7 +87,7 @@ def sweep(
     load: Load,
     shares: Sequence[float] = SHARES,
     *,
-    timing: str = "fast",
+    timing: str = DEFAULT_TIMING,
     jobs: int = 1,
     progress: Progress = no_progress,
 ) -> list[Curve]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
-from cyclescope.config import Hardware
+from cyclescope.config import DEFAULT_TIMING, Hardware
 from cyclescope.experiments.machines import add_machine, level_of
 from emu.core.binding import Counter, Level
 from emu.errors import GuestError
@@ -80,7 +80,7 @@ class Testbed:
         personality: Personality,
         spec: BootSpec,
         *,
-        timing: str = "fast",
+        timing: str = DEFAULT_TIMING,
         matcher: Matcher | None = None,
         on_answer: Callable[[int, bytes, int], None] | None = None,
         sink: TraceSink | None = None,

@@ -52,6 +52,31 @@ def forms(tool: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     return {f.name: f for f in table._forms(out)}
 
 
+def test_it_says_what_changed(
+    tool: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    raw, out = tmp_path / "raw.csv", tmp_path / "out.csv"
+    raw.write_text(RAW, encoding="utf-8")
+    monkeypatch.setattr("sys.argv", ["make_uarch_tables.py", str(raw), str(out)])
+    assert tool.main() == 0
+    assert "new: add r64,r64" in capsys.readouterr().out
+    made = out.read_text(encoding="ascii")
+    changed = made.replace('"imul r64,r64",1,3,', '"imul r64,r64",1,4,').replace('"ja i"', '"jb i"')
+    out.write_text(changed, encoding="ascii")
+    monkeypatch.setattr("sys.argv", ["make_uarch_tables.py", str(raw), str(out), "--check"])
+    assert tool.main() == 1
+    told = capsys.readouterr().out.splitlines()
+    assert told[:-1] == ["gone: jb i", "new: ja i", "changed: imul r64,r64: latency 4 -> 3"]
+    assert told[-1].endswith("1 new, 1 gone, 1 changed")
+    assert out.read_text(encoding="ascii") == changed
+    out.write_text(made, encoding="ascii")
+    assert tool.main() == 0
+
+
+def test_conditional_moves_and_sets_need_the_first_decoder(forms: dict[str, table.Form]) -> None:
+    assert [name for name, form in forms.items() if form.complex and " " in name] == ["setne r8"]
+
+
 def test_names_are_capstones(forms: dict[str, table.Form]) -> None:
     made = {name for name in forms if " " in name} - {"mov o,r16", "mov o,r32"}
     assert made == {

@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Turns raw uops.info rows into the instruction table the core loads (`emu/uarch/NAME.csv`).
 
-    python tools/make_uarch_tables.py RAW.csv emu/uarch/skylake_sp.csv
+    python tools/make_uarch_tables.py RAW.csv emu/uarch/skylake_sp.csv [--check]
+
+and says what changed against the table it replaces, form by form. With --check it writes nothing, and ends with 1 if
+anything would change.
 
 RAW has the columns instruction, family, latency, throughput ("from the ports / measured"), uops ("fused / unfused"), ports.
 The result has one row per form, spelled as Capstone sees it: mnemonic, then operand classes (r8..r64, m8..m512, i, cl, x, y,
@@ -12,12 +15,18 @@ Decisions, all of them here:
 * latency is from a register source to the result. A load's own latency is a row of the processor table, so a plain load has 0,
   and a form that also computes has its register twin's latency, if there is one.
 * a form holds its unit (`own` = 1) if it divides, takes a square root, or is microcoded (more than four fused micro-ops).
+* the latency range of a form with several register operands is theirs: the highest for ADC, SBB, CMOVcc and SETcc of several
+  micro-ops (which pass through all of them); for 64-bit divisions what compiled code meets, a dividend of 64 bits.
+* `complex` = 1: only the first decoder takes it, though it is one micro-op. The raw rows do not say which; for CMOVcc and
+  SETcc BHive's measured blocks do (Skylake and Haswell, fifteen of fifteen blocks that tell).
 * LOCKed and REP forms are left out: rows of the processor table charge them.
 """
 
+import argparse
 import csv
 import re
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,8 +34,13 @@ CONDITIONS = {"Z": "e", "NZ": "ne", "NB": "ae", "NBE": "a", "NL": "ge", "NLE": "
 RENAMED = {"MOVSD": "movsd_string", "MOVSD_XMM": "movsd", "CMPSD": "cmpsd_string", "CMPSD_XMM": "cmpsd", "XLAT": "xlatb",
            "RET_NEAR": "ret", "CALL_NEAR": "call", "MOV_CR": "mov", "MOV_DR": "mov"}
 SUFFIX = re.compile(r"_(NEAR|XMM|CL|IMMB|IMMZ|R0|R4|W|SSE4|[0-9A-F]{2}|[0-9A-F]{4})$")
+CONDITIONAL = re.compile(r"adc|sbb|cmov|set[a-z]{1,2}$")
+NOT_SIMPLE = re.compile(r"cmov[a-z]+|set[a-z]{1,2}")
 DIVIDES = re.compile(r"v?(i?div|div[ps][sd]|sqrt[ps][sd])$")
 # what uops.info lacks, or measures together with something else: form -> (uops, latency, throughput, ports, grade, why)
+# 64-bit divisions whose dividend is 64 bits, as compiled code has it; the raw range goes from trivial to 128-bit dividends
+# (Fog, instruction tables: the low ends of 35-88, 42-95; 32-96, 39-103)
+DIVISION_LATENCY = {"skylakex": {"div": 35, "idiv": 42}, "skylake": {"div": 35, "idiv": 42}, "haswell": {"div": 32, "idiv": 39}}
 BY_HAND = {
     "ret": (2, 0, 1.0, "1*p06+1*p23", "modelled", "the raw row holds the mispredictions of its own benchmark"),
     "endbr64": (1, 0, 0.25, "", "assumed", "a no-operation here"),
@@ -58,6 +72,11 @@ class Form:
     own: int
     rank: int
     grade: str = "published"
+    complex: int = 0
+
+    def line(self) -> str:
+        """As the table holds it, behind the form's name."""
+        return f"{self.uops},{self.latency},{self.throughput:g},{self.ports},{self.own},{self.complex},{self.grade}"
 
 
 def mnemonic(raw: str) -> str | None:
@@ -101,9 +120,11 @@ def bounds(text: str) -> tuple[int, int]:
     return (numbers[0], numbers[-1]) if numbers else (0, 0)
 
 
-def form_latency(latency: str, ports: str, has_memory: bool) -> int:
+def form_latency(name: str, uops: int, latency: str, ports: str, has_memory: bool) -> int:
     """Cycles from a register source to the result."""
     low, high = bounds(latency)
+    if CONDITIONAL.match(name) and uops > 1 and not has_memory:
+        return high
     if has_memory:
         return max(low, 1) if re.search(r"p[015]", ports) else 0
     if low == 0:
@@ -111,7 +132,7 @@ def form_latency(latency: str, ports: str, has_memory: bool) -> int:
     return low if high - low <= 1 else (low + high + 1) // 2
 
 
-def read_forms(rows: list[dict[str, str]]) -> dict[str, Form]:
+def read_forms(rows: list[dict[str, str]], divisions: Mapping[str, int]) -> dict[str, Form]:
     forms: dict[str, Form] = {}
     with_memory: list[tuple[str, str]] = []
     for row in rows:
@@ -128,9 +149,13 @@ def read_forms(rows: list[dict[str, str]]) -> dict[str, Form]:
         fused = int(row["uops"].split("/")[0])
         throughput = float(row["throughput"].split("/")[-1]) if row["throughput"] else 0.0
         has_memory = any(c[0] == "m" and c != "mm" for c, _ in classes) or name in ("pop", "push", "call", "ret")
-        latency = form_latency(row["latency"], row["ports"], has_memory)
+        latency = form_latency(name, fused, row["latency"], row["ports"], has_memory)
         own = int(bool(DIVIDES.match(name)) or fused > 4)
-        form = Form(fused, latency, throughput, row["ports"], own, sum(r for _, r in classes) + 8 * ("h" in args))
+        rank = sum(r for _, r in classes) + 8 * ("h" in args)
+        grade, not_simple = "published", bool(NOT_SIMPLE.fullmatch(name)) and fused == 1
+        if name in divisions and re.fullmatch(r"i?div [rm]64", key):
+            latency = divisions[name]
+        form = Form(fused, latency, throughput, row["ports"], own, rank, grade, int(not_simple))
         if key not in forms or form.rank < forms[key].rank:
             forms[key] = form
             if has_memory and latency:
@@ -167,26 +192,63 @@ def bare_mnemonics(forms: dict[str, Form]) -> dict[str, Form]:
     return {name: forms[key] for name, (_, key) in best.items()}
 
 
-def main() -> int:
-    if len(sys.argv) != 3:
-        print(__doc__, file=sys.stderr)
-        return 2
-    with Path(sys.argv[1]).open(encoding="utf-8", newline="") as f:
-        rows = list(csv.DictReader(f))
-    forms = read_forms(rows) | lea_forms(rows)
+FIELDS = ("uops", "latency", "throughput", "ports", "own", "complex", "grade")
+HEADER = """\
+# SPDX-License-Identifier: GPL-2.0-or-later
+# Made by tools/make_uarch_tables.py; do not edit. Units: fused micro-ops, cycles, cycles per instruction.
+# published: measured by uops.info (Abel and Reineke), by way of the AssemblyStats repository, Apache-2.0.
+# modelled, assumed, and what "complex" says: the tool's own tables say why.
+"""
+
+
+def make(rows: list[dict[str, str]], divisions: Mapping[str, int]) -> str:
+    """The table's text."""
+    forms = read_forms(rows, divisions) | lea_forms(rows)
     for key, (uops, latency, throughput, ports, grade, _) in BY_HAND.items():
         forms[key] = Form(uops, latency, throughput, ports, int(uops > 4), 0, grade)
     forms = bare_mnemonics(forms) | forms
-    with Path(sys.argv[2]).open("w", encoding="ascii", newline="") as f:
-        f.write("# SPDX-License-Identifier: GPL-2.0-or-later\n"
-                "# Made by tools/make_uarch_tables.py; do not edit. Units: fused micro-ops, cycles, cycles per instruction.\n"
-                "# published: measured by uops.info (Abel and Reineke), by way of the AssemblyStats repository, Apache-2.0.\n"
-                "# modelled, assumed: the BY_HAND table in the tool says why.\n"
-                "form,uops,latency,throughput,ports,own,grade\n")
-        for key in sorted(forms):
-            o = forms[key]
-            f.write(f'"{key}",{o.uops},{o.latency},{o.throughput:g},{o.ports},{o.own},{o.grade}\n')
-    print(f"{len(forms)} forms")
+    lines = [f'"{key}",{forms[key].line()}\n' for key in sorted(forms)]
+    return HEADER + ",".join(("form", *FIELDS)) + "\n" + "".join(lines)
+
+
+def parsed(text: str) -> dict[str, dict[str, str]]:
+    """A table's rows by form."""
+    rows = csv.DictReader(line for line in text.splitlines() if not line.startswith("#"))
+    return {row["form"]: row for row in rows}
+
+
+def changes(old: str, new: str) -> list[str]:
+    """A sentence for every form that came, went or changed, and their count at the end."""
+    before, after = parsed(old), parsed(new)
+    told = [f"gone: {name}" for name in before if name not in after]
+    added = [name for name in after if name not in before]
+    told += [f"new: {name}" for name in added]
+    gone, changed = len(told) - len(added), 0
+    for name in after:
+        if name not in before:
+            continue
+        was, now = before[name], after[name]
+        fields = [f"{f} {was.get(f) or '-'} -> {now[f] or '-'}" for f in FIELDS if (was.get(f) or "") != now[f]]
+        changed += bool(fields)
+        told += [f"changed: {name}: {', '.join(fields)}"] if fields else []
+    return [*told, f"{len(after)} forms: {len(added)} new, {gone} gone, {changed} changed"]
+
+
+def main() -> int:
+    """Exit code 1: --check, and the table is not what the raw rows give."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("raw", type=Path)
+    parser.add_argument("table", type=Path)
+    parser.add_argument("--check", action="store_true", help="write nothing; 1 if the table would change")
+    args = parser.parse_args()
+    with args.raw.open(encoding="utf-8", newline="") as f:
+        rows = list(csv.DictReader(f))
+    new = make(rows, DIVISION_LATENCY.get(args.raw.stem, {}))
+    old = args.table.read_text(encoding="ascii") if args.table.exists() else ""
+    print("\n".join(changes(old, new)))
+    if args.check:
+        return int(old != new)
+    args.table.write_text(new, encoding="ascii")
     return 0
 
 

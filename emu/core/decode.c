@@ -217,6 +217,12 @@ static bool breaks_dependency(const cs_insn *in) {
     return false;
 }
 
+static bool shift_by_cl(const cs_insn *in) {
+    const cs_x86 *x = &in->detail->x86;
+    return x->op_count == 2 && x->operands[1].type == X86_OP_REG && x->operands[1].reg == X86_REG_CL && x->operands[0].type == X86_OP_REG
+        && (in->id == X86_INS_SHL || in->id == X86_INS_SAL || in->id == X86_INS_SHR || in->id == X86_INS_SAR || in->id == X86_INS_ROL || in->id == X86_INS_ROR);
+}
+
 static void data_flow(const cs_insn *in, struct dop *d) {
     const cs_detail *t = in->detail; const cs_x86 *x = &t->x86;
     bool stack = in->id == X86_INS_PUSH || in->id == X86_INS_POP || in->id == X86_INS_CALL || in->id == X86_INS_RET;    /* RSP: the stack engine */
@@ -224,6 +230,7 @@ static void data_flow(const cs_insn *in, struct dop *d) {
     d->load = in->id == X86_INS_POP || in->id == X86_INS_RET;
     bool independent = d->kind == DOP_ZERO || breaks_dependency(in);
     d->stack = stack;
+    d->by_cl = shift_by_cl(in);
     d->bytes = d->load ? 8 : 0;
     for (int i = 0; i < t->regs_read_count; i++) {
         uint8_t r = reg_number(t->regs_read[i]);
@@ -234,6 +241,7 @@ static void data_flow(const cs_insn *in, struct dop *d) {
     for (int i = 0; i < t->regs_write_count; i++) {
         uint8_t r = reg_number(t->regs_write[i]);
         if (stack && r == DREG_RSP) continue;
+        if (r == DREG_GPR && (in->id == X86_INS_CWD || in->id == X86_INS_CDQ || in->id == X86_INS_CQO)) continue;      /* RDX is what they write */
         if (r == DREG_FLAGS) list_add_flags(d->writes, &d->nwrites, x->eflags & carry_written, x->eflags & others_written);
         else list_add(d->writes, &d->nwrites, DOP_REGS, r);
     }
@@ -243,6 +251,7 @@ static void data_flow(const cs_insn *in, struct dop *d) {
             uint8_t r = reg_number(o->reg), access = o->access;
             d->stack_read |= r == DREG_RSP;
             if (!access) access = i ? CS_AC_READ : CS_AC_READ | CS_AC_WRITE;
+            if (!i && rmw_width && !(access & CS_AC_READ)) d->merged = r;
             if ((access & CS_AC_READ || (!i && (rmw_width || reads_destination(in)))) && !independent) list_add(d->reads, &d->nreads, DOP_REGS, r);
             if (access & CS_AC_WRITE) list_add(d->writes, &d->nwrites, DOP_REGS, r);
         } else if (o->type == X86_OP_MEM) {

@@ -22,6 +22,8 @@ struct dop {
     const struct form *form;             /* NULL: the default rows (uncosted), or kind SERIAL/REP */
     uint8_t kind, length, nreads, nwrites, naddr, opcode /* offset of its opcode byte */, unlaminated /* slots more than decoded */;
     uint16_t bytes;                      /* of its memory operand */
+    uint8_t merged;                      /* its destination, where it is read for the part that stays alone */
+    bool by_cl;                          /* a shift by CL: keeps the flags if CL is 0 */
     bool branch, locked, drains /* SERIAL: waits for all before it */, stack /* moves RSP implicitly */, stack_read /* names RSP otherwise */;
     bool load, store, fused /* with the branch behind it */, fusible /* it would, with some branch */, uncosted, lcp /* a prefix that changes its length: the legacy decoder stalls */;
     uint8_t reads[DOP_REGS], writes[DOP_REGS], addr[3];

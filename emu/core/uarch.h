@@ -44,6 +44,7 @@ static inline void event_count(struct vcpu *v, int row) { v->events[row - EVENT_
 
 enum { FORM_MORE = 0x8000,        /* cs_insn_cost.flags: another port set of the form in the row before (uops16 of them, on ports) */
        FORM_UNPIPELINED = 1,      /* holds its unit (divider, microcode sequencer) for recip16 */
+       FORM_COMPLEX = 2,          /* only the first decoder takes it */
        FORM_MAX_SETS = 12 };
 struct form {                     /* one instruction form: "add r64,m64" */
     char *name; uint16_t uops16, latency, recip16, flags; uint8_t nsets;

@@ -54,6 +54,21 @@ static bool indexed(const struct dop *d) { return d->naddr > 1 && d->addr[1] != 
 static void results(struct uop *o, const struct dop *d) { for (int i = 0; i < d->nwrites; i++) result(o, d->writes[i]); }
 static void sources(struct uop *o, const struct dop *d) { for (int i = 0; i < d->nreads; i++) source(o, d->reads[i]); }
 
+static bool is_flags(uint8_t r) { return r == DREG_CARRY || r == DREG_FLAGS; }
+
+/* A shift by CL of three micro-ops: the first shifts, the others choose between old and new flags. */
+static void shift_by_cl(struct maker *m, const struct dop *d, const uint16_t *ports, uint32_t latency)
+{
+    for (int i = 0; i < 3; i++) {
+        struct uop *o = add(m, ports[i], 0, (uint16_t)(i == 2 && latency > 1 ? latency - 1 : 1));
+        if (!o) return;
+        for (int k = 0; k < d->nreads; k++) if (is_flags(d->reads[k]) == (i > 0)) source(o, d->reads[k]);
+        if (i) source(o, REG_CHAIN);
+        for (int k = 0; k < d->nwrites; k++) if (is_flags(d->writes[k]) ? i == 2 : i == 0) result(o, d->writes[k]);
+        if (!i) result(o, REG_CHAIN);
+    }
+}
+
 static bool vector(const struct dop *d)
 {
     for (int i = 0; i < d->nwrites; i++) if (d->writes[i] >= DREG_VEC && d->writes[i] < DREG_OTHER) return true;
@@ -114,14 +129,15 @@ static void plain(struct maker *m, const struct dop *d, const struct dop *branch
             for (int i = 0; i < d->nreads; i++) if (d->reads[i] != d->addr[0] && d->reads[i] != d->addr[1]) source(o, d->reads[i]);    /* a narrow load merges */
         }
     }
-    bool chain = n > 1 && latency >= n;
-    for (uint32_t i = 0; i < n; i++) {
+    bool chain = n > 1 && latency >= n, flags_apart = d->by_cl && n == 3 && !d->load && !d->store;
+    if (flags_apart) shift_by_cl(m, d, ports, latency);
+    for (uint32_t i = 0; i < n && !flags_apart; i++) {
         bool last = i + 1 == n;
         struct uop *o = add(m, ports[i], 0, (uint16_t)(!last ? 1 : chain ? latency - (n - 1) : latency ? latency : 1));
         if (!o) return;
         if (chain && i) source(o, REG_CHAIN);
         if (!chain || !i || !last) source(o, held);
-        sources(o, d);
+        for (int k = 0; k < d->nreads; k++) if (last || !chain || d->reads[k] != d->merged) source(o, d->reads[k]);
         if (!d->load && !d->store) address(o, d);         /* LEA */
         if (chain && !last) result(o, REG_CHAIN);
         if (last) {
@@ -233,7 +249,7 @@ int uops_make(const struct uarch *u, const struct dop *d, uint32_t n, uint64_t v
         if (d[i].branch) out->at[out->n - 1].flags |= UOP_BRANCH;
         in->slots = (uint8_t)(slots - d[i].unlaminated);
         in->microcoded = in->slots > 4;
-        in->complex = in->slots > 1;
+        in->complex = in->slots > 1 || (d[i].form && d[i].form->flags & FORM_COMPLEX);
         in->end = (uint16_t)out->n;
     }
     out->roomy = true;

@@ -22,6 +22,8 @@ MORE_PORTS = 0x8000
 """`CoreForm.flags`: another port set of the form before (uarch.h: FORM_MORE)."""
 OWN_UNIT = 1
 """`CoreForm.flags`: the form holds its unit for its whole throughput (uarch.h: FORM_UNPIPELINED)."""
+COMPLEX = 2
+"""`CoreForm.flags`: only the first decoder takes it (uarch.h: FORM_COMPLEX)."""
 MAX_16 = 0xFFFF
 
 
@@ -57,6 +59,7 @@ class Form:
     ports: tuple[tuple[int, int], ...]
     """(micro-ops, mask of ports) pairs."""
     own_unit: bool
+    complex: bool
     grade: Grade
 
 
@@ -97,7 +100,8 @@ class UarchTable:
         out: list[CoreForm] = []
         for form in self.forms:
             recip16 = min(round(form.throughput * 16), MAX_16)
-            out.append(CoreForm(form.name, min(form.uops * 16, MAX_16), form.latency, 0, recip16, OWN_UNIT * form.own_unit))
+            flags = OWN_UNIT * form.own_unit + COMPLEX * form.complex
+            out.append(CoreForm(form.name, min(form.uops * 16, MAX_16), form.latency, 0, recip16, flags))
             out += [CoreForm(form.name, n * 16, 0, mask, 0, MORE_PORTS) for n, mask in form.ports]
         return out
 
@@ -176,7 +180,8 @@ def _forms(path: Path) -> tuple[Form, ...]:
             where = f"{path.name}: form {line - 1} ({row['form']})"
             try:
                 forms.append(Form(row["form"], int(row["uops"]), int(row["latency"]), float(row["throughput"]),
-                                  _ports(where, row["ports"]), row["own"] == "1", _grade(where, row["grade"])))
+                                  _ports(where, row["ports"]), row["own"] == "1", row["complex"] == "1",
+                                  _grade(where, row["grade"])))
             except ValueError as error:
                 raise ConfigError(f"{where}: {error}.") from error
     return tuple(forms)

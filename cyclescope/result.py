@@ -27,6 +27,7 @@ class Run:
         latency_ps: [requests], scheduled arrival to last bit of the answer at the client.
         part_names: `run.COMPONENT` or `wait.REASON`, one a column of parts_ps.
         parts_ps: [requests, parts].
+        request_cycles: [requests, causes], cycles that vCPUs ran for each at the detailed level; all 0 at others.
         cycles: component -> cause -> cycles, all vCPUs, of the measured interval.
         vcpu_cycles: each vCPU's time over the same interval.
         symbols: (component, symbol, cycles, instructions), largest first.
@@ -42,6 +43,7 @@ class Run:
     start_ps: Int64
     part_names: tuple[str, ...]
     parts_ps: Int64
+    request_cycles: Int64
     cycles: dict[str, dict[str, int]]
     vcpu_cycles: tuple[int, ...]
     vcpu_components: tuple[dict[str, int], ...]
@@ -82,6 +84,8 @@ class Run:
             raise EmuBug(f"{self.personality}: the parts of request {int(off[0])} do not sum to its latency")
         if (self.parts_ps < 0).any():
             raise EmuBug(f"{self.personality}: a part of a request is negative")
+        if int(self.request_cycles.sum()) > self.busy_cycles:
+            raise EmuBug(f"{self.personality}: more cycles ran for requests than were busy")
         for number, (components, cycles) in enumerate(zip(self.vcpu_components, self.vcpu_cycles, strict=True)):
             if sum(components.values()) != cycles:
                 raise EmuBug(f"{self.personality}: the ledger of vCPU {number} does not sum to its time")

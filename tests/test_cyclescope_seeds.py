@@ -78,7 +78,7 @@ def _files(folder: Path) -> dict[str, Path]:
 
 
 def test_narrow_page_keeps_every_cycle() -> None:
-    stack = CauseStack("x", {"app": {"retiring": 700, "l2": 20, "dram": 30, "device": 5}, "ip": {"retiring": 45}}, 1)
+    stack = CauseStack("x", {"app": {"retiring": 700, "l2": 20, "dram": 30, "device": 5}, "ip": {"retiring": 45}}, 1, {})
     for width in (40, 160):
         console = Console(width=width, record=True, file=io.StringIO())
         print_causes(console, [stack])

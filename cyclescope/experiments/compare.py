@@ -113,6 +113,7 @@ class Contender:
             start_ps=table.start_ps[mine],
             part_names=table.part_names,
             parts_ps=table.parts_ps[mine],
+            request_cycles=table.cycles[mine],
             cycles=accounts.cycles(),
             vcpu_cycles=accounts.vcpu_cycles,
             vcpu_components=accounts.vcpu_components(),

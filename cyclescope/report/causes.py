@@ -3,6 +3,7 @@
 
 Busy cycles are those of every component but `idle`, over all vCPUs and the whole measured interval; "a request" divides by the
 requests answered. So what the kernel did for nobody in particular (timer ticks, ring refills) is in here too, and in no latency.
+At the detailed level the last line, "for it", is what ran for the very request: the cycles of each one, by cause, are kept.
 """
 
 from __future__ import annotations
@@ -37,6 +38,8 @@ class CauseStack:
     personality: str
     cycles: dict[str, dict[str, int]]
     requests: int
+    for_requests: dict[str, int]
+    """Cause -> cycles that ran for those requests, each its own (the detailed level; else nothing): part of the whole."""
 
     @property
     def total(self) -> int:
@@ -59,8 +62,12 @@ def cause_stack(runs: Sequence[Run]) -> CauseStack:
             for cause, n in causes.items():
                 row[cause] = row.get(cause, 0) + n
     order = sorted(cycles, key=lambda component: (-sum(cycles[component].values()), component))
+    mine = {cause: sum(int(run.request_cycles[:, i].sum()) for run in runs) for i, cause in enumerate(CAUSES)}
     stack = CauseStack(
-        runs[0].personality, {name: cycles[name] for name in order}, sum(int(run.latency_ps.size) for run in runs)
+        runs[0].personality,
+        {name: cycles[name] for name in order},
+        sum(int(run.latency_ps.size) for run in runs),
+        {cause: n for cause, n in mine.items() if n},
     )
     assert stack.total == sum(run.busy_cycles for run in runs)
     return stack
@@ -90,8 +97,10 @@ def cause_table(stack: CauseStack, *, grouped: bool = False) -> Table:
     table.add_column("all", justify="right", no_wrap=True)
     requests = max(1, stack.requests)
     rows = [*stack.cycles.items(), ("all", stack.by_cause())]
-    for number, (component, causes) in enumerate(rows):
-        if number == len(rows) - 1:
+    if stack.for_requests:
+        rows.append(("for it", stack.for_requests))
+    for component, causes in rows:
+        if component == "all":
             table.add_section()
         cells = [sum(causes.get(cause, 0) for cause in members) for members in columns.values()]
         table.add_row(component, *(_cycles(n / requests) for n in (*cells, sum(causes.values()))))

@@ -9,6 +9,7 @@ from typing import Any
 from cyclescope.report.chronos import percentile_ns
 from cyclescope.report.events import events_document
 from cyclescope.result import Host, Run
+from emu.ledger.components import CAUSES
 
 SCHEMA = 1
 
@@ -35,6 +36,9 @@ def run_document(run: Run) -> dict[str, Any]:
         },
         "cycles": run.component_cycles(),
         "causes": {component: dict(causes) for component, causes in sorted(run.cycles.items())},
+        "request_cycles": {
+            cause: float(run.request_cycles[:, i].mean()) for i, cause in enumerate(CAUSES) if run.request_cycles[:, i].any()
+        },
         "cycles_total": run.cycles_total,
         "instructions": run.instructions,
         "events": events_document(run.events),

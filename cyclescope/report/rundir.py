@@ -18,6 +18,7 @@ import numpy as np
 from cyclescope.experiments.seeds import Repetition
 from cyclescope.result import Host, Outcome, Run
 from emu.errors import ConfigError
+from emu.ledger.components import CAUSES
 from nic.sinks.pcapng import PcapngWriter
 
 
@@ -58,9 +59,11 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def write_requests(path: Path, run: Run) -> None:
-    """requests.npz: one column an array (`start_ps`, `latency_ps`, then each part by name), uncompressed, fixed dates."""
+    """requests.npz: one column an array (times, each part by name, `cycles.CAUSE`), uncompressed, fixed dates."""
     columns = {"token": run.tokens, "start_ps": run.start_ps, "latency_ps": run.latency_ps}
     columns.update({name: np.ascontiguousarray(run.parts_ps[:, i]) for i, name in enumerate(run.part_names)})
+    if run.request_cycles.any():
+        columns.update({f"cycles.{cause}": run.request_cycles[:, i].copy() for i, cause in enumerate(CAUSES)})
     with path.open("wb") as file:
         np.savez(file, allow_pickle=False, **columns)  # zip members carry 1980-01-01, so bytes repeat
 

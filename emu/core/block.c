@@ -25,6 +25,12 @@ static inline void advance(struct vcpu *v, uint32_t cost16)
 
 void block_pay(struct vcpu *v, struct block *b)
 {
+    struct request *mine = follow_worker(v, b);
+    if (UNLIKELY(mine != NULL)) {
+        bool spins = b->flags & BLK_SPIN;
+        for (int i = 0; i < CS_NCAUSES; i++) mine->cycles[spins ? CS_LOCK_SPIN : i] += v->stall[i];
+        mine->cycles[spins ? CS_LOCK_SPIN : CS_EVENT] += v->event_cycles;
+    }
     for (int i = 0; i < CS_NCAUSES; i += 2) {         /* most are zero: look at two at a time */
         uint64_t two;
         memcpy(&two, &v->stall[i], sizeof two);

@@ -136,7 +136,8 @@ CS_API int cs_notes(cs_world *, int machine, cs_note *out, int max);      /* how
 CS_API int cs_request_open(cs_world *, uint64_t token, int64_t start_ps);
 CS_API int cs_request_mark(cs_world *, uint64_t token, uint32_t part, int64_t until_ps); /* part: component, or CS_MAX_COMPONENTS + reason */
 CS_API int cs_request_wait(cs_world *, uint64_t token, uint32_t reason, int64_t now_ps);
-CS_API int cs_request_close(cs_world *, uint64_t token, int64_t end_ps, int64_t *start_ps, int64_t parts_ps[CS_MAX_PARTS]);  /* parts sum to end - start, exactly */
+CS_API int cs_request_close(cs_world *, uint64_t token, int64_t end_ps, int64_t *start_ps, int64_t parts_ps[CS_MAX_PARTS],
+                            uint64_t cycles[CS_NCAUSES]);  /* parts sum to end - start, exactly; cycles, of the detailed level, to what vCPUs ran for it */
 CS_API int cs_token_tag(cs_world *, int machine, uint64_t gpa, uint64_t token);
 CS_API uint64_t cs_token_take(cs_world *, int machine, uint64_t gpa);     /* and removes it; 0 if none */
 enum cs_dropped { CS_D_THREADS, CS_D_LEVELS, CS_D_TAGS, CS_D_UNMAPPED /* keys */, CS_D_NOTES, CS_D_RETURNS, CS_D_COUNT = 8 };

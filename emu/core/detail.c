@@ -3,6 +3,7 @@
  * retire clock moved is the block's, by cause. Whatever else moves the vCPU's clock (idling, events, devices) finds the window drained.
  */
 #include "detail.h"
+#include "follow.h"
 #include "window.h"
 #include <stdlib.h>
 #include <string.h>
@@ -70,6 +71,8 @@ static void give(struct vcpu *v, struct window *w, struct block *b)
 {
     uint64_t left = w->now.retire - v->clock;
     int64_t rate = w->limit.retire_width;
+    struct request *mine = follow_worker(v, b);
+    bool spins = b->flags & BLK_SPIN;
     v->clock = w->now.retire;
     for (uint32_t causes = w->touched; causes && left; causes &= causes - 1) {
         int c = __builtin_ctz(causes);
@@ -77,10 +80,12 @@ static void give(struct vcpu *v, struct window *w, struct block *b)
         uint64_t n = rate == 4 ? (uint64_t)w->spent[c] >> 2 : (uint64_t)w->spent[c] / (uint64_t)rate;
         if (n > left) n = left;
         b->cycles[c] += n;
+        if (mine) mine->cycles[spins ? CS_LOCK_SPIN : c] += n;
         w->spent[c] -= (int64_t)n * rate;
         left -= n;
     }
     b->cycles[CS_RETIRING] += left;
+    if (mine) mine->cycles[spins ? CS_LOCK_SPIN : CS_RETIRING] += left;
     w->spent[CS_RETIRING] -= (int64_t)left * rate;
 }
 

@@ -144,6 +144,7 @@ static void on_block(uc_engine *uc, uint64_t va, uint32_t size, void *data)
         if (UNLIKELY(v->stall_total | v->event_cycles)) block_pay(v, p->block);
         struct follow *f = v->follow;
         if (f->current) {
+            follow_worked(v, p->block, from, v->clock);
             if (LIKELY(f->owed_part == p->component && !(p->flags & CELL_WAITS))) f->owed_cycle = v->clock;
             else follow_charge(v, p->block, from, v->clock);
         }

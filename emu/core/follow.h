@@ -34,6 +34,8 @@ struct request {
     uint32_t ncharges;             /* the last HISTORY charges are history[(ncharges - 1) % HISTORY] and before */
     struct charge history[HISTORY];
     int64_t parts_ps[CS_MAX_PARTS];
+    uint64_t cycles[CS_NCAUSES];   /* of the blocks that ran for it at the detailed level; they sum to `worked` */
+    uint64_t worked;
 };
 
 struct tag { uint64_t gpa; int32_t machine; struct request *request; struct tag *next /* hash chain */, *same, **same_at; };
@@ -97,6 +99,18 @@ void follow_switch(struct vcpu *, uint64_t previous, uint64_t next);
 void follow_enter(struct vcpu *); void follow_leave(struct vcpu *);             /* a nesting level that is no interrupt's: softirqs */
 uint64_t follow_token(struct vcpu *);                                            /* the current request's, or the last bound's */
 
+/* The request, if any, whose cycles by cause a block at the detailed level adds to. Idle blocks are nobody's work. */
+static inline struct request *follow_worker(const struct vcpu *v, const struct block *b)
+{
+    return v->window && !(b->flags & BLK_IDLE) ? v->follow->current : NULL;
+}
+
+static inline void follow_worked(const struct vcpu *v, const struct block *b, uint64_t from_cycle, uint64_t to_cycle)
+{
+    struct request *r = follow_worker(v, b);
+    if (r) r->worked += to_cycle - from_cycle;
+}
+
 /* trace.c */
 void trace_block(struct vcpu *, const struct block *, uint64_t from_cycle, uint64_t to_cycle);
 
@@ -105,6 +119,7 @@ static inline void follow_block(struct vcpu *v, const struct block *b, uint64_t 
 {
     struct follow *f = v->follow;
     if (UNLIKELY(f->current != NULL)) {
+        follow_worked(v, b, from_cycle, to_cycle);
         if (LIKELY(f->owed_part == b->component && !(b->flags & (BLK_SPIN | BLK_IDLE)))) f->owed_cycle = to_cycle;
         else follow_charge(v, b, from_cycle, to_cycle);
     }

@@ -216,7 +216,7 @@ static void trim(struct request *r, int64_t end_ps)
     }
 }
 
-int cs_request_close(cs_world *w, uint64_t token, int64_t end_ps, int64_t *start_ps, int64_t parts_ps[CS_MAX_PARTS])
+int cs_request_close(cs_world *w, uint64_t token, int64_t end_ps, int64_t *start_ps, int64_t parts_ps[CS_MAX_PARTS], uint64_t cycles[CS_NCAUSES])
 {
     struct request *r = need(w, token);
     if (!r) return -1;
@@ -228,6 +228,11 @@ int cs_request_close(cs_world *w, uint64_t token, int64_t end_ps, int64_t *start
     for (int i = 0; i < CS_MAX_PARTS; i++) { sum += r->parts_ps[i]; negative |= r->parts_ps[i] < 0; }
     if (sum != end_ps - r->start_ps || negative)
         return world_fail(w, "The parts of request %llu sum to %lld ps of its %lld, or one is negative.", (unsigned long long)token, (long long)sum, (long long)(end_ps - r->start_ps));
+    uint64_t worked = 0;
+    for (int i = 0; i < CS_NCAUSES; i++) worked += r->cycles[i];
+    if (worked != r->worked)
+        return world_fail(w, "The cycles of request %llu sum to %llu of the %llu that ran for it.", (unsigned long long)token, (unsigned long long)worked, (unsigned long long)r->worked);
+    memcpy(cycles, r->cycles, sizeof r->cycles);
     *start_ps = r->start_ps;
     memcpy(parts_ps, r->parts_ps, sizeof r->parts_ps);
     while (r->tags) tag_drop(w, tag_slot(w, r->tags->machine, r->tags->gpa));

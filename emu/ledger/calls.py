@@ -49,7 +49,7 @@ _SIGNATURES: dict[str, tuple[type | None, tuple[type, ...]]] = {
     "cs_request_open": (_I, (_W, _U64, _I64)),
     "cs_request_mark": (_I, (_W, _U64, _U32, _I64)),
     "cs_request_wait": (_I, (_W, _U64, _U32, _I64)),
-    "cs_request_close": (_I, (_W, _U64, _I64, _P, _P)),
+    "cs_request_close": (_I, (_W, _U64, _I64, _P, _P, _P)),
     "cs_token_tag": (_I, (_W, _I, _U64, _U64)),
     "cs_token_take": (_U64, (_W, _I, _U64)),
     "cs_dropped": (_I, (_W, _P)),
@@ -94,9 +94,9 @@ class LedgerCalls:
     def request_open(self, token: int, start_ps: int) -> None:
         self._need(self._f["cs_request_open"](self._world, token, start_ps))
 
-    def request_close(self, token: int, end_ps: int, parts_at: int) -> int:
-        """Ends a request and writes MAX_PARTS int64 to the host address `parts_at`; its start."""
-        self._need(self._f["cs_request_close"](self._world, token, end_ps, self._start_at, parts_at))
+    def request_close(self, token: int, end_ps: int, parts_at: int, cycles_at: int) -> int:
+        """Ends a request and writes MAX_PARTS int64 and NCAUSES uint64 to those host addresses; its start."""
+        self._need(self._f["cs_request_close"](self._world, token, end_ps, self._start_at, parts_at, cycles_at))
         return self._start.value
 
     def token_tag(self, machine: int, gpa: int, token: int) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emu.errors import EmuBug
-from emu.ledger.calls import LedgerCalls
+from emu.ledger.calls import NCAUSES, LedgerCalls
 from emu.ledger.components import MAX_PARTS, Taxonomy
 
 _CHUNK = 1024
@@ -20,7 +20,10 @@ Int64 = NDArray[np.int64]
 
 
 class RequestTable(NamedTuple):
-    """Finished requests, in the order in which they ended. parts_ps[i].sum() == end_ps[i] - start_ps[i]."""
+    """Finished requests, in the order in which they ended. parts_ps[i].sum() == end_ps[i] - start_ps[i].
+
+    cycles[i, cause] are those that vCPUs ran for it at the detailed level; they sum, exactly, to all that ran for it there.
+    """
 
     token: NDArray[np.uint64]
     start_ps: Int64
@@ -28,6 +31,7 @@ class RequestTable(NamedTuple):
     excluded: NDArray[np.bool_]
     part_names: tuple[str, ...]  # only parts that some request has, in the taxonomy's order
     parts_ps: Int64
+    cycles: Int64
 
 
 class _Chunk(NamedTuple):
@@ -37,6 +41,7 @@ class _Chunk(NamedTuple):
     excluded: NDArray[np.bool_]
     columns: NDArray[np.intp]
     parts_ps: Int64  # only `columns`
+    cycles: Int64
 
 
 class RequestLog:
@@ -54,6 +59,8 @@ class RequestLog:
         self._done: list[_Chunk] = []
         self._parts = np.zeros((_CHUNK, MAX_PARTS), np.int64)
         self._parts_at = self._parts.ctypes.data
+        self._cycles = np.zeros((_CHUNK, NCAUSES), np.int64)
+        self._cycles_at = self._cycles.ctypes.data
         self._rows: list[tuple[int, int, int, bool]] = []
 
     def __len__(self) -> int:
@@ -91,7 +98,7 @@ class RequestLog:
     def close(self, token: int, end_ps: int, excluded: bool = False) -> None:
         """A request ends. `excluded`: it was warm-up. Raises EmuBug when its parts do not sum to its latency (the core looks)."""
         row = len(self._rows)
-        start_ps = self._calls.request_close(token, end_ps, self._parts_at + row * MAX_PARTS * 8)
+        start_ps = self._calls.request_close(token, end_ps, *self._row_at(row))
         self.open_requests -= 1
         self._rows.append((token, start_ps, end_ps, excluded))
         if row + 1 == _CHUNK:
@@ -99,8 +106,12 @@ class RequestLog:
 
     def abandon(self, token: int, now_ps: int) -> None:
         """A request will never end (its sender gave up): nothing of it is kept, and what follows it counts as `late`."""
-        self._calls.request_close(token, now_ps, self._parts_at + len(self._rows) * MAX_PARTS * 8)
+        self._calls.request_close(token, now_ps, *self._row_at(len(self._rows)))
         self.open_requests -= 1
+
+    def _row_at(self, row: int) -> tuple[int, int]:
+        """Host addresses of a row's parts and cycles."""
+        return self._parts_at + row * MAX_PARTS * 8, self._cycles_at + row * NCAUSES * 8
 
     def machine(self, index: int) -> MachineRequests:
         """The log as a device on machine `index` sees it."""
@@ -123,6 +134,7 @@ class RequestLog:
             excluded=_joined([c.excluded for c in self._done], np.dtype(np.bool_)),
             part_names=tuple(names[column] for column in columns),
             parts_ps=parts,
+            cycles=np.concatenate([c.cycles for c in self._done]) if self._done else np.zeros((0, NCAUSES), np.int64),
         )
 
     def _flush(self) -> None:
@@ -142,6 +154,7 @@ class RequestLog:
                 np.array(excluded, np.bool_),
                 columns,
                 self._parts[:n, columns].copy(),
+                self._cycles[:n].copy(),
             )
         )
         self._rows.clear()

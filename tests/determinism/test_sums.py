@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from tests.determinism.compared import RUNS, compare_into
+from tests.determinism.compared import PERSONALITIES, RUNS, compare_into
 
 UNATTRIBUTED = 0.01  # of cycles and of latency, at most
 NOT_PARTS = {"token", "start_ps", "latency_ps"}
@@ -33,7 +33,7 @@ def run(folder: Path) -> tuple[dict[str, Any], Any]:
 
 def test_parts_sum_to_each_requests_latency(run: tuple[dict[str, Any], Any]) -> None:
     summary, columns = run
-    parts = {name: values for name, values in columns.items() if name not in NOT_PARTS}
+    parts = {name: values for name, values in columns.items() if name not in NOT_PARTS and not name.startswith("cycles.")}
     assert parts
     assert all(name.startswith(("run.", "wait.")) for name in parts)
     assert all((values >= 0).all() for values in parts.values())
@@ -85,3 +85,15 @@ def test_next_to_nothing_is_unattributed(run: tuple[dict[str, Any], Any]) -> Non
     unattributed = sum(int(columns.get(part, nothing).sum()) for part in ("wait.unattributed", "run.unknown"))
     assert unattributed <= UNATTRIBUTED * columns["latency_ps"].sum()
     assert "other" not in {name.rpartition(".")[2] for name in summary["parts_ns"]} | set(summary["cycles"])
+
+
+@pytest.mark.parametrize("name", PERSONALITIES)
+def test_a_requests_cycles_by_cause_are_those_of_its_parts(name: str, tmp_path: Path) -> None:
+    """At the detailed level: a request's causes sum to the cycles that ran for it, and those are its guest's `run` parts."""
+    run = compare_into(tmp_path / "run", name, "--timing", "detailed", "--closed", "1", "--cpus", "1")
+    requests = np.load(run / name / "requests.npz")
+    devices = ("wire", "switch", "serialization", "nic", "dma", "irq_delivery")
+    ran_ps = sum(requests[part] for part in requests if part.startswith("run.") and part[4:] not in devices)
+    cycles = sum(requests[column] for column in requests if column.startswith("cycles."))
+    assert (cycles > 0).all()
+    assert abs(cycles * 400 - ran_ps).max() <= 400 * 100, "but for what a vCPU did after the answer had left, and rounding"

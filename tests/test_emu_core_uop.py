@@ -76,7 +76,6 @@ def test_steady_states_of_skylake(machines: Machines, text: str, expected: float
     ("text", "skylake", "haswell", "why"),
     [
         ("adc rax, rbx", 1, 2, "two micro-ops up to Haswell"),
-        ("cmove rax, rbx", 1, 2, "likewise"),
         ("cdq; add eax, ecx", 1, 1, "CDQ does not write EAX"),
         ("addsd xmm0, xmm1", 4, 3, "the adder of port 1"),
         ("cmp r10d, 30", 1 / 4, 1 / 3, "what may macro-fuse does not go through Haswell's last decoder"),

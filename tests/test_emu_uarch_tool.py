@@ -117,3 +117,20 @@ def test_what_is_committed_is_small_and_sorted() -> None:
     names = [f.name for f in table.load("skylake_sp").forms]
     assert names == sorted(names)
     assert not [name for name in names if "zmm" in name or "{" in name]
+
+
+def test_upper_bounds_hold_the_way_back(tool: ModuleType) -> None:
+    assert tool.form_latency("movd", 1, "≤3", "1*p0", False) == 2
+    assert tool.form_latency("cvtsd2ss", 2, "[1;5]", "1*p01+1*p5", False) == 5
+
+
+def test_forms_are_spelled_for_llvm() -> None:
+    path = TOOL.with_name("compare_with_llvm.py")
+    spec = importlib.util.spec_from_file_location("compare_with_llvm", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    assert module.assembly("add r64,m64") == "add rax, qword ptr [rsi]"
+    assert module.assembly("lea r32,3") == "lea eax, [rbx + rcx + 8]"
+    assert module.assembly("mov o,r16") is None

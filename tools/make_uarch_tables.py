@@ -15,8 +15,10 @@ Decisions, all of them here:
 * latency is from a register source to the result. A load's own latency is a row of the processor table, so a plain load has 0,
   and a form that also computes has its register twin's latency, if there is one.
 * a form holds its unit (`own` = 1) if it divides, takes a square root, or is microcoded (more than four fused micro-ops).
-* the latency range of a form with several register operands is theirs: the highest for ADC, SBB, CMOVcc and SETcc of several
-  micro-ops (which pass through all of them); for 64-bit divisions what compiled code meets, a dividend of 64 bits.
+* the latency range of a form with several register operands is theirs: the highest for ADC, SBB, CMOVcc, SETcc and conversions
+  of several micro-ops (the value passes through all of them); for 64-bit divisions what compiled code meets, a dividend of 64 bits.
+* an upper bound ("≤3") between registers is one too high: it holds the way back, a cycle at least. LLVM's tables agree for
+  nearly all (moves, comparisons, conversions, mask and extract instructions between register files).
 * `complex` = 1: only the first decoder takes it, though it is one micro-op. The raw rows do not say which; for CMOVcc and
   SETcc BHive's measured blocks do (Skylake and Haswell, fifteen of fifteen blocks that tell).
 * LOCKed and REP forms are left out: rows of the processor table charge them.
@@ -34,7 +36,8 @@ CONDITIONS = {"Z": "e", "NZ": "ne", "NB": "ae", "NBE": "a", "NL": "ge", "NLE": "
 RENAMED = {"MOVSD": "movsd_string", "MOVSD_XMM": "movsd", "CMPSD": "cmpsd_string", "CMPSD_XMM": "cmpsd", "XLAT": "xlatb",
            "RET_NEAR": "ret", "CALL_NEAR": "call", "MOV_CR": "mov", "MOV_DR": "mov"}
 SUFFIX = re.compile(r"_(NEAR|XMM|CL|IMMB|IMMZ|R0|R4|W|SSE4|[0-9A-F]{2}|[0-9A-F]{4})$")
-CONDITIONAL = re.compile(r"adc|sbb|cmov|set[a-z]{1,2}$")
+CONDITIONAL = re.compile(r"adc|sbb|cmov|v?cvt|set[a-z]{1,2}$")
+ROUND_TRIP = re.compile(r"≤([\d.]+)")
 NOT_SIMPLE = re.compile(r"cmov[a-z]+|set[a-z]{1,2}")
 DIVIDES = re.compile(r"v?(i?div|div[ps][sd]|sqrt[ps][sd])$")
 # what uops.info lacks, or measures together with something else: form -> (uops, latency, throughput, ports, grade, why)
@@ -122,6 +125,8 @@ def bounds(text: str) -> tuple[int, int]:
 
 def form_latency(name: str, uops: int, latency: str, ports: str, has_memory: bool) -> int:
     """Cycles from a register source to the result."""
+    if not has_memory:
+        latency = ROUND_TRIP.sub(lambda m: str(max(int(float(m[1])) - 1, 1)), latency)
     low, high = bounds(latency)
     if CONDITIONAL.match(name) and uops > 1 and not has_memory:
         return high

@@ -251,7 +251,7 @@ static void data_flow(const cs_insn *in, struct dop *d) {
             uint8_t r = reg_number(o->reg), access = o->access;
             d->stack_read |= r == DREG_RSP;
             if (!access) access = i ? CS_AC_READ : CS_AC_READ | CS_AC_WRITE;
-            if (!i && rmw_width && !(access & CS_AC_READ)) d->merged = r;
+            if (!i && (rmw_width || reads_destination(in)) && !(access & CS_AC_READ)) d->merged = r;
             if ((access & CS_AC_READ || (!i && (rmw_width || reads_destination(in)))) && !independent) list_add(d->reads, &d->nreads, DOP_REGS, r);
             if (access & CS_AC_WRITE) list_add(d->writes, &d->nwrites, DOP_REGS, r);
         } else if (o->type == X86_OP_MEM) {

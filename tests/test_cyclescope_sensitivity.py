@@ -75,7 +75,7 @@ ONLY = {"loaded": Scenario("one at a time", ("libos",), closed=1)}
 
 @pytest.fixture(scope="module")
 def small() -> Sensitivity:
-    return sensitivity(HARDWARE, LOAD, rows=["iret", "far_transfer"], seeds=1, scenarios=ONLY)
+    return sensitivity(HARDWARE, LOAD, rows=["iret", "far_transfer"], seeds=1, timing="fast", scenarios=ONLY)
 
 
 def test_a_variation_is_what_set_gives(small: Sensitivity) -> None:
@@ -91,7 +91,7 @@ def test_rows_that_no_run_reaches_are_said_so(small: Sensitivity) -> None:
 
 
 def test_processes_change_nothing(small: Sensitivity) -> None:
-    assert sensitivity(HARDWARE, LOAD, rows=["iret", "far_transfer"], seeds=1, scenarios=ONLY, jobs=2) == small
+    assert sensitivity(HARDWARE, LOAD, rows=["iret", "far_transfer"], seeds=1, timing="fast", scenarios=ONLY, jobs=2) == small
 
 
 def test_printed(small: Sensitivity) -> None:

@@ -14,7 +14,7 @@ from cyclescope.cli import run_cli
 from cyclescope.experiments.sweep import Curve, Point
 from cyclescope.report.svg import Line, line_chart
 
-SWEEP = ["sweep", "--personality", "libos", "--cpus", "1", "--requests", "600", "--warmup", "100", "--quiet"]
+SWEEP = ["sweep", "--personality", "libos", "--cpus", "1", "--requests", "600", "--warmup", "100", "--timing", "fast", "--quiet"]
 
 
 def point(offered: float, throughput: float, mean_ns: float, p99_ns: float) -> Point:

@@ -73,7 +73,8 @@ def test_misses_of_a_string_instruction_overlap() -> None:
 
 def test_a_load_of_two_stores_bytes_waits_for_the_cache() -> None:
     run = micro("micro_forward", timing="detailed")
-    assert run.figures["forward_same", 8] == pytest.approx(TABLE["store_forward"].value, rel=0.05)
+    link = TABLE["store_forward"].value + 1  # and the store's own micro-op
+    assert run.figures["forward_same", 8] == pytest.approx(link, rel=0.05)
     assert run.figures["forward_narrower", 4] == run.figures["forward_same", 8]
     assert run.figures["forward_wider", 8] > run.figures["forward_same", 8] + 5.0
 

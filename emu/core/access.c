@@ -8,9 +8,10 @@
 #include <string.h>
 
 enum { TLB_NOTDIRTY = 1 << 10, OI_ALIGN = 7 << 8 };   /* Unicorn's, proven in layout.c */
+#define FRAME (~(uint64_t)(PAGE - 1))
 static struct layout_access original;
 
-static inline bool ours(const struct vcpu *v, const void *env, uint32_t oi) { return LIKELY(v && v->env == env && v->timed && !(oi & OI_ALIGN)); }
+struct vcpu *timing;                                  /* see machine.h */
 
 /* Translations check for a stop at their start only (layout_stop_at_blocks): a store to nowhere ends the run here, as a load does by itself. */
 static void unless_invalid(void *env, uintptr_t ra)
@@ -19,15 +20,16 @@ static void unless_invalid(void *env, uintptr_t ra)
     if (v && v->env == env && UNLIKELY(layout_invalid(v->uc))) unicorn.cpu_loop_exit_restore_x86_64(v->cpu, ra);
 }
 
+/* An access that crosses into the next page has that page's address behind its last byte: never the entry's. */
 #define LOAD(name, type) \
     static uint64_t name(void *env, uint64_t addr, uint32_t oi, uintptr_t ra) \
     { \
-        struct vcpu *v = executing; \
-        if (ours(v, env, oi)) { \
+        struct vcpu *v = timing; \
+        if (LIKELY(v && !(oi & OI_ALIGN))) { \
             const struct tlb_entry *e = layout_tlb_entry(env, oi, addr); \
-            if (LIKELY(e->addr_read == (addr & ~(uint64_t)(PAGE - 1)) && (addr & (PAGE - 1)) + sizeof(type) <= PAGE)) { \
+            if (LIKELY(e->addr_read == ((addr + sizeof(type) - 1) & FRAME))) { \
                 type value; \
-                cache_hit(v, e->paddr | (addr & (PAGE - 1)), sizeof(type), false); \
+                cache_hit(v, e->paddr | (addr & ~FRAME), sizeof(type), false); \
                 memcpy(&value, (const void *)(uintptr_t)(addr + e->addend), sizeof value); \
                 return value; \
             } \
@@ -43,12 +45,11 @@ LOAD(load8, uint64_t)
 #define STORE(name, type) \
     static void name(void *env, uint64_t addr, uint64_t value, uint32_t oi, uintptr_t ra) \
     { \
-        struct vcpu *v = executing; \
-        if (ours(v, env, oi)) { \
+        struct vcpu *v = timing; \
+        if (LIKELY(v && !(oi & OI_ALIGN))) { \
             const struct tlb_entry *e = layout_tlb_entry(env, oi, addr); \
-            uint64_t gpa = e->paddr | (addr & (PAGE - 1)); \
-            if (LIKELY((e->addr_write & ~(uint64_t)TLB_NOTDIRTY) == (addr & ~(uint64_t)(PAGE - 1)) && (addr & (PAGE - 1)) + sizeof(type) <= PAGE \
-                       && !memory_has_code(v, gpa))) { \
+            uint64_t gpa = e->paddr | (addr & ~FRAME); \
+            if (LIKELY((e->addr_write & ~(uint64_t)TLB_NOTDIRTY) == ((addr + sizeof(type) - 1) & FRAME) && !has_code(v, gpa))) { \
                 type part = (type)value; \
                 cache_hit(v, gpa, sizeof(type), true); \
                 memcpy((void *)(uintptr_t)(addr + e->addend), &part, sizeof part); \

@@ -10,6 +10,7 @@
 #include "follow.h"
 #include "machine.h"
 #include "uarch.h"
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -127,37 +128,58 @@ static __attribute__((noinline)) void start_block(struct vcpu *v, struct cell *c
     v->slow = b->port_io || world(v)->trace;
 }
 
-/* Most blocks end here, having touched two cells. */
+/* The block that ran, charged: whatever may come with it. */
+static __attribute__((noinline)) void next_block(struct vcpu *v, struct cell *cell, uint64_t va, uint32_t size)
+{
+    struct cell *p = v->cell;
+    uint64_t from = v->clock;
+    uint32_t total16 = v->frac16 + p->cost16;
+    v->clock += total16 >> 4;
+    v->frac16 = total16 & 15;
+    if (UNLIKELY(++p->quick == UINT32_MAX)) cell_settle(v, p);
+    if (v->window) detail_block(v, p->block, 0, p->ninsn);
+    if (v->stall_total | v->event_cycles) block_pay(v, p->block);
+    struct follow *f = v->follow;
+    if (f->current) {
+        follow_worked(v, p->block, from, v->clock);
+        if (LIKELY(f->owed_part == p->component && !(p->flags & CELL_WAITS))) f->owed_cycle = v->clock;
+        else follow_charge(v, p->block, from, v->clock);
+    }
+    if (LIKELY(v->clock < v->slice_end && cell->va == va && cell->size == size && !((p->flags & CELL_EXIT) | (cell->flags & CELL_ENTRY)))) {
+        v->cell = cell;
+        v->cur = cell->block;
+        if (v->timed) cache_fetch(v, cell->block);
+        return;
+    }
+    v->cur = NULL;
+    if (p->flags & CELL_EXIT) block_finish(v, p->block);
+    start_block(v, cell, va, size);
+}
+
+/* Most blocks end here, having touched two cells: no call but the last, so nothing is saved. */
 static void on_block(uc_engine *uc, uint64_t va, uint32_t size, void *data)
 {
     struct cell *cell = data, *p;
     struct vcpu *v = executing;
     (void)uc;
-    if (LIKELY(!v->slow)) {
-        uint64_t from = v->clock;
-        p = v->cell;
-        uint32_t total16 = v->frac16 + p->cost16;
-        v->clock += total16 >> 4;
-        v->frac16 = total16 & 15;
-        if (UNLIKELY(++p->quick == UINT32_MAX)) cell_settle(v, p);
-        if (v->window) detail_block(v, p->block, 0, p->ninsn);
-        if (UNLIKELY(v->stall_total | v->event_cycles)) block_pay(v, p->block);
-        struct follow *f = v->follow;
-        if (f->current) {
-            follow_worked(v, p->block, from, v->clock);
-            if (LIKELY(f->owed_part == p->component && !(p->flags & CELL_WAITS))) f->owed_cycle = v->clock;
-            else follow_charge(v, p->block, from, v->clock);
-        }
-        if (LIKELY(v->clock < v->slice_end && cell->va == va && cell->size == size && !((p->flags & CELL_EXIT) | (cell->flags & CELL_ENTRY)))) {
-            v->cell = cell;
-            v->cur = cell->block;
-            if (v->timed) cache_fetch(v, cell->block);
-            return;
-        }
-        v->cur = NULL;
-        if (p->flags & CELL_EXIT) block_finish(v, p->block);
-    }
-    start_block(v, cell, va, size);
+    if (UNLIKELY(v->slow)) { start_block(v, cell, va, size); return; }
+    p = v->cell;
+    uint32_t total16 = v->frac16 + p->cost16;
+    uint64_t clock = v->clock + (total16 >> 4);
+    struct follow *f = v->follow;
+    uint64_t pending;                                 /* stall_total, event_cycles */
+    _Static_assert(offsetof(struct vcpu, event_cycles) == offsetof(struct vcpu, stall_total) + 4, "looked at together");
+    memcpy(&pending, &v->stall_total, sizeof pending);
+    bool plain = !pending && !v->window && clock < v->slice_end && cell->va == va && cell->size == size
+        && !((p->flags & (CELL_EXIT | CELL_WAITS)) | (cell->flags & CELL_ENTRY)) && p->quick < UINT32_MAX - 1 && (!f->current || f->owed_part == p->component);
+    if (UNLIKELY(!plain)) { next_block(v, cell, va, size); return; }
+    p->quick++;
+    if (f->current) f->owed_cycle = clock;
+    v->clock = clock;
+    v->frac16 = total16 & 15;
+    v->cell = cell;
+    v->cur = cell->block;
+    if (v->timed) cache_fetch(v, cell->block);
 }
 
 static void on_memory(uc_engine *uc, uc_mem_type type, uint64_t gpa, int size, int64_t value, void *data)
@@ -415,7 +437,9 @@ void vcpu_execute(struct vcpu *v)
     v->slow = true;
     v->delivering = -1;
     executing = v;
+    timing = v->timed ? v : NULL;
     uc_err err = unicorn.uc_emu_start(v->uc, env_of(v)->eip, 0, 0, 0);
+    timing = NULL;
     if (LIKELY(v->stop_requested)) return;
     uint64_t rip = env_rip(v);
     if (err) {

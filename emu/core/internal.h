@@ -105,6 +105,7 @@ struct vcpu {
     uc_hook mem_hook[2]; bool mem_hooked;
     void *region[2]; uint64_t region_bytes[2];   /* Unicorn's regions for RAM below the hole and above 4 GiB */
     void *data_region; uint64_t stored;          /* see find_region in engine.c */
+    const uint8_t *code_pages;                   /* a bit for each page of RAM: translated (memory.c) */
     uint8_t *nowhere;     /* a page */
     struct high *high;    /* MMIO mappings above 4 GiB (memory.c) */
     uint32_t cur_insns;   /* instructions of cur already charged by a part-way close */

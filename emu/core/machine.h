@@ -31,6 +31,7 @@ bool cpuid_answer(const struct vcpu *, uint32_t leaf, uint32_t subleaf, uint32_t
 extern struct vcpu *executing;                            /* whose engine runs, or ran last; NULL: nobody's */
 
 /* access.c */
+extern struct vcpu *timing;                               /* `executing`, while its engine runs at a timed level; else NULL */
 void access_install(void);                                /* once, when the library opens */
 
 /* memory.c */
@@ -40,6 +41,11 @@ void memory_free(struct machine *);
 int memory_attach(struct vcpu *);                         /* maps RAM and the hole into its engine */
 void memory_code(struct vcpu *, uint64_t gpa, uint32_t size);   /* it translated code there */
 bool memory_has_code(const struct vcpu *, uint64_t gpa);  /* it has translated something of that page */
+static inline bool has_code(const struct vcpu *v, uint64_t gpa)           /* the same, of RAM only */
+{
+    uint64_t page = (gpa < v->region_bytes[0] ? gpa : gpa - FOUR_GIB + v->region_bytes[0]) / PAGE;
+    return v->code_pages[page >> 3] >> (page & 7) & 1;
+}
 bool memory_stale(const struct vcpu *);                   /* somebody wrote to code it has translated */
 void memory_refresh(struct vcpu *);                       /* drops those translations; between executions only */
 uint8_t *memory_at(const struct machine *, uint64_t gpa, uint64_t n);     /* NULL unless all RAM */

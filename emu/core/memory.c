@@ -241,6 +241,7 @@ int memory_attach(struct vcpu *v)
     w->sealed = calloc(m->memory->pages / 8 + 1, 1);
     if (p == MAP_FAILED || !w->code || !w->sealed || nviews == MAX_VIEWS) return world_fail(m->world, "The host cannot map guest RAM once more, for vCPU %d.", v->index);
     w->base = p;
+    v->code_pages = w->code;
     views[nviews].base = w->base;
     views[nviews].bytes = m->ram_bytes;
     views[nviews].machine = m;

@@ -1,13 +1,17 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The memory model of the core, written again in plain Python from its rules (emu/core/cache.h), for comparison access by access.
+"""The memory system of the core, written again in plain Python from its rules (docs/memory-model.md), for comparison.
 
 Slow and obvious: lists are sets of a cache, newest first; one dictionary says which vCPU holds which line in which state.
 """
 
 from collections import defaultdict
 from collections.abc import Callable
+from dataclasses import dataclass
 
-LINE, PAGE = 64, 4096
+from tests.dram_referee import Dram
+from tests.tlb_referee import Tlb, Walk
+
+LINE, PAGE, PAGE_LINES, FLIGHTS = 64, 4096, 64, 64
 SHARED, EXCLUSIVE, MODIFIED = "S", "E", "M"
 
 
@@ -45,25 +49,54 @@ class Lru:
         line_set.insert(0, key)
 
 
+@dataclass
+class Answer:
+    """Who has a line, and when it is here: cycles from load to use."""
+
+    latency: int
+    cause: str
+    held: bool = False
+    memory: bool = False
+    looked_up: bool = False
+
+
+@dataclass
+class Stream:
+    page: int
+    line: int
+    ahead: int
+    run: int = 0
+    way: int = 0
+
+
 class Vcpu:
-    def __init__(self, l2_sets: int, l2_ways: int) -> None:
+    def __init__(self, rows: dict[str, int]) -> None:
+        def cache(name: str) -> Lru:
+            sets = rows[f"{name}_kib"] * 1024 // LINE // rows[f"{name}_ways"]
+            return Lru(rows[f"{name}_ways"], lambda line: line % sets)
+
         self.clock = 0
-        self.l1d, self.l1i = Lru(8, lambda k: k % 64), Lru(8, lambda k: k % 64)
-        self.l2 = Lru(l2_ways, lambda k: k % l2_sets)
-        self.dtlb, self.itlb, self.stlb = Lru(4, lambda k: k % 16), Lru(8, lambda k: k % 16), Lru(12, lambda k: k % 128)
+        self.l1d, self.l1i, self.l2 = cache("l1d"), cache("l1i"), cache("l2")
+        self.tlb: Tlb
         self.state: dict[int, str] = {}
-        self.streams: dict[int, tuple[int, int]] = {}
+        self.flight: dict[int, tuple[int, int, bool]] = {}  # slot: line, its arrival, whether from memory
+        self.streams: dict[int, Stream] = {}
+        self.under_way = [0] * rows["prefetches"]
+        self.next_flight = 0
+        self.missed = -1
         self.filled: int | None = None
+        self.filled_at = 0
         self.shadow_until = self.shadow_wait = self.shadow_left = 0
 
 
 class Referee:
     """Rows by name; `access` mirrors TimingWorld.access."""
 
-    def __init__(self, rows: dict[str, int], cpus: int) -> None:
+    def __init__(self, rows: dict[str, int], cpus: int, walk: Callable[[int], Walk]) -> None:
         self.rows = rows
-        self.l2_sets = rows["l2_kib"] * 1024 // LINE // rows["l2_ways"]
-        self.vcpus = [Vcpu(self.l2_sets, rows["l2_ways"]) for _ in range(cpus)]
+        self.vcpus = [Vcpu(rows) for _ in range(cpus)]
+        for i, v in enumerate(self.vcpus):
+            v.tlb = Tlb(rows, lambda address, now, i=i: self.line(i, address // LINE, False, False, now).latency, walk)
         slice_sets = rows["llc_kib_per_vcpu"] * 1024 // LINE // rows["llc_ways"]
 
         def llc_index(line: int) -> int:
@@ -71,10 +104,13 @@ class Referee:
             return piece * slice_sets + line % slice_sets
 
         self.llc = Lru(rows["llc_ways"], llc_index)
+        self.dram = Dram(rows)
         self.dirty: set[int] = set()  # LLC lines that memory lacks
         self.device: set[int] = set()  # LLC lines that a device brought in
         self.modified: dict[int, tuple[int, int]] = {}  # line: vCPU, its time
         self.stall: dict[str, int] = {}
+        self.detailed = False
+        self.slowest: tuple[int, str] = (0, "")
         self.writebacks = 0
 
     # -- the shared side
@@ -83,18 +119,25 @@ class Referee:
         self.dirty.discard(line)
         self.device.discard(line)
 
-    def llc_evict(self, line: int) -> None:
-        self.writebacks += line in self.dirty
+    def llc_evict(self, line: int, now: int) -> None:
+        dirty = line in self.dirty
+        if self.rows["llc_inclusive"]:
+            for h in self.holders(line):
+                dirty |= self.vcpus[h].state[line] == MODIFIED
+                self.lose(h, line)
+        if dirty:
+            self.writebacks += 1
+            self.dram.write(line, now)
         self.llc_drop(line)
 
-    def llc_add(self, line: int, dirty: bool, device: bool = False) -> None:
+    def llc_add(self, line: int, dirty: bool, now: int, device: bool = False) -> None:
         if not self.llc.touch(line):
             line_set = self.llc.sets[self.llc.index(line)]
             brought = [k for k in line_set if k in self.device]
             if device and len(brought) >= self.rows["ddio_ways"]:
-                self.llc_evict(brought[-1])
+                self.llc_evict(brought[-1], now)
             elif len(line_set) == self.llc.ways:
-                self.llc_evict(line_set[-1])
+                self.llc_evict(line_set[-1], now)
             self.llc.add(line)
             if device:
                 self.device.add(line)
@@ -110,160 +153,270 @@ class Referee:
             cache.drop(line)
         del v.state[line]
 
+    # -- a line comes to a vCPU's L2
+    def from_below(self, line: int, state: str, now: int) -> tuple[Answer, str]:
+        if self.llc.touch(line):
+            if not self.rows["llc_inclusive"] and state != SHARED:
+                if line in self.dirty:
+                    state = MODIFIED
+                self.llc_drop(line)
+            return Answer(self.rows["llc_latency"], "llc"), state
+        answer = Answer(self.dram.read(line, now), "dram", memory=True)
+        if self.rows["llc_inclusive"]:
+            self.llc_add(line, False, now)
+        return answer, state
+
+    def hold(self, vcpu: int, line: int, answer: Answer, now: int) -> None:
+        writer, when = self.modified.get(line, (vcpu, 0))
+        earliest = when + self.rows["transfer_latency"]
+        if writer != vcpu and earliest > now + answer.latency:
+            answer.latency, answer.cause, answer.held = earliest - now, "coherence", True
+
+    def fill(self, vcpu: int, line: int, state: str, now: int) -> None:
+        v = self.vcpus[vcpu]
+        victim = v.l2.victim(line)
+        if victim is not None:
+            was = v.state[victim]
+            self.lose(vcpu, victim)
+            if self.rows["llc_inclusive"]:
+                if was == MODIFIED:
+                    self.llc.touch(victim)
+                    self.dirty.add(victim)
+            elif not self.holders(victim):
+                self.llc_add(victim, was == MODIFIED, now)
+        v.l2.add(line)
+        v.state[line] = state
+        if v.flight.get(line % FLIGHTS, (-1,))[0] == line:
+            del v.flight[line % FLIGHTS]
+
+    def fetch(self, vcpu: int, line: int, write: bool, now: int) -> Answer:
+        holders = self.holders(line)
+        owner = next((h for h in holders if self.vcpus[h].state[line] != SHARED), None)
+        state = MODIFIED if write else SHARED if holders else EXCLUSIVE
+        answer = Answer(self.rows["transfer_latency"], "coherence")
+        in_llc = self.llc.has(line)
+        if owner is not None:
+            if write:
+                self.lose(owner, line)
+            else:
+                dirty = self.vcpus[owner].state[line] == MODIFIED
+                self.vcpus[owner].state[line] = SHARED
+                self.llc_add(line, dirty, now)
+        else:
+            if write:
+                for h in holders:
+                    self.lose(h, line)
+            if in_llc or not holders:
+                answer, state = self.from_below(line, state, now)
+        self.hold(vcpu, line, answer, now)
+        self.fill(vcpu, line, state, now)
+        return answer
+
+    # -- prefetchers
+    def depart(self, v: Vcpu, line: int, arrival: int, memory: bool) -> None:
+        v.flight[line % FLIGHTS] = (line, arrival, memory)
+
+    def arrive(self, v: Vcpu, line: int, now: int) -> tuple[int, str]:
+        """A line is asked for: cycles until it is there, and where it comes from."""
+        there, arrival, memory = v.flight.get(line % FLIGHTS, (-1, 0, False))
+        if there != line:
+            return 0, ""
+        del v.flight[line % FLIGHTS]
+        return max(0, arrival - now), "dram" if memory else "llc"
+
+    def prefetch(self, vcpu: int, line: int, now: int) -> bool:
+        """False: there is no room for it."""
+        v = self.vcpus[vcpu]
+        if self.holders(line):
+            return True
+        if not v.under_way or v.under_way[v.next_flight] > now:
+            return False
+        answer, state = self.from_below(line, EXCLUSIVE, now)
+        self.hold(vcpu, line, answer, now)
+        self.fill(vcpu, line, state, now)
+        v.under_way[v.next_flight] = now + answer.latency
+        v.next_flight = (v.next_flight + 1) % len(v.under_way)
+        self.depart(v, line, now + answer.latency, answer.memory)
+        return True
+
+    def train(self, vcpu: int, line: int, now: int) -> None:
+        v = self.vcpus[vcpu]
+        page, line = divmod(line, PAGE_LINES)
+        slot = (page + 1) % self.rows["streams"]
+        s = v.streams.get(slot)
+        if s is None or s.page != page:
+            v.streams[slot] = Stream(page, line, line)
+            return
+        if line == s.line:
+            return
+        way = 1 if line > s.line else -1
+        s.line = line
+        if way != s.way:
+            s.way, s.run, s.ahead = way, 1, line
+            return
+        s.run += 1
+        for _ in range(2):
+            following = (max(s.ahead, line) if way > 0 else min(s.ahead, line)) + way
+            if not 0 <= following < PAGE_LINES or abs(following - line) > self.rows["stream_ahead"]:
+                return
+            if not self.prefetch(vcpu, page * PAGE_LINES + following, now):
+                return
+            s.ahead = following
+
+    def next_line(self, vcpu: int, line: int, now: int) -> None:
+        v = self.vcpus[vcpu]
+        ascending, v.missed = line == v.missed + 1, line
+        line += 1
+        if not ascending or line % PAGE_LINES == 0 or not v.l2.has(line) or v.l1d.has(line):
+            return
+        line_set = v.l1d.sets[v.l1d.index(line)]
+        v.l2.touch(line)
+        del line_set[v.l1d.ways - 1 :]
+        line_set.insert(1, line)
+        there, arrival, memory = v.flight.get(line % FLIGHTS, (-1, 0, False))
+        soonest = now + self.rows["l2_latency"]
+        if there == line:
+            self.depart(v, line, max(soonest, arrival), memory)
+        else:
+            self.depart(v, line, soonest, False)
+
+    def afterwards(self, vcpu: int, line: int, answer: Answer, load: bool, now: int) -> None:
+        if not answer.looked_up:
+            return
+        if self.rows["l1_next_line"] and load:
+            self.next_line(vcpu, line, now)
+        if self.rows["streams"]:
+            self.train(vcpu, line, now)
+        if self.rows["l2_adjacent"] and answer.memory:
+            self.prefetch(vcpu, line ^ 1, now)
+
     # -- charging
     def charge(self, cause: str, cycles: int) -> None:
         if cycles:
             self.stall[cause] = self.stall.get(cause, 0) + cycles
 
     def now(self, vcpu: int) -> int:
-        return self.vcpus[vcpu].clock + sum(self.stall.values())
+        return self.vcpus[vcpu].clock + (0 if self.detailed else sum(self.stall.values()))
 
-    # -- a line comes to a vCPU
-    def streaming(self, v: Vcpu, line: int) -> bool:
-        page = line // (PAGE // LINE)
-        before = v.streams.get(page % 16)
-        v.streams[page % 16] = (page, line)
-        return before is not None and before[0] == page and abs(before[1] - line) == 1
-
-    def fetch(self, vcpu: int, line: int, write: bool) -> tuple[int, str, bool]:
-        """Into the L2: latency, cause, whether the prefetcher had it under way."""
+    def pay(self, vcpu: int, answer: Answer, write: bool, locked: bool, now: int) -> None:
         v, rows = self.vcpus[vcpu], self.rows
-        streamed = self.streaming(v, line)
-        holders = self.holders(line)
-        state = MODIFIED if write else EXCLUSIVE
-        if holders:
-            streamed = False
-        owner = next((h for h in holders if self.vcpus[h].state[line] != SHARED), None)
-        if owner is not None:
-            latency, cause = rows["transfer_latency"], "coherence"
-            if write:
-                self.lose(owner, line)
+        hidden = 0 if locked or (answer.held and not write) else rows["store_hidden"] if write else rows["load_hidden"]
+        wait = max(0, answer.latency - hidden)
+        if wait and not write and not locked and not answer.held and hidden > rows["load_latency"]:
+            if now < v.shadow_until and v.shadow_left:  # beside the miss before
+                v.shadow_left -= 1
+                wait -= min(wait, v.shadow_wait)
             else:
-                self.llc_add(line, self.vcpus[owner].state[line] == MODIFIED)
-                self.vcpus[owner].state[line] = state = SHARED
-        elif self.llc.has(line):
-            latency, cause = rows["llc_latency"], "llc"
-            if write:
-                for h in holders:
-                    self.lose(h, line)
-                self.llc_drop(line)
-            elif holders:
-                state = SHARED
-            else:
-                state = MODIFIED if line in self.dirty else EXCLUSIVE
-                self.llc_drop(line)
-        elif holders:
-            latency, cause = rows["transfer_latency"], "coherence"
-            if write:
-                for h in holders:
-                    self.lose(h, line)
-            else:
-                state = SHARED
-        else:
-            latency, cause = rows["dram_latency"], "dram"
-        if streamed:
-            latency = min(latency, rows["stream_line"])
-        victim = v.l2.victim(line)
-        if victim is not None:
-            was = v.state[victim]
-            self.lose(vcpu, victim)
-            if not self.holders(victim):
-                self.llc_add(victim, was == MODIFIED)
-        v.l2.add(line)
-        v.state[line] = state
-        return latency, cause, streamed
+                v.shadow_until, v.shadow_wait, v.shadow_left = now + wait + hidden, wait, rows["fill_buffers"] - 1
+        self.charge(answer.cause, wait)
 
-    def translate(self, vcpu: int, first: Lru, page: int) -> None:
-        v = self.vcpus[vcpu]
-        if first.touch(page):
-            return
-        first.add(page)
-        if v.stlb.touch(page):
-            self.charge("tlb", self.rows["stlb_latency"])
-        else:
-            v.stlb.add(page)
-            self.charge("tlb", self.rows["walk_latency"])
-
-    def data_line(self, vcpu: int, line: int, write: bool, locked: bool) -> None:
+    # -- one line of an access
+    def line(self, vcpu: int, line: int, write: bool, locked: bool, now: int) -> Answer:
         v, rows = self.vcpus[vcpu], self.rows
-        latency, cause, streamed = 0, "l2", False
+        answer = Answer(rows["load_latency"], "l1")
         if v.l1d.touch(line):
-            if not write:
-                return
-            if v.state[line] != SHARED:
-                v.state[line] = MODIFIED
-                self.modified[line] = (vcpu, self.now(vcpu))
-                return
+            answer.looked_up = v.flight.get(line % FLIGHTS, (-1,))[0] == line
+            wait, cause = self.arrive(v, line, now)
+            if wait > answer.latency:
+                answer.latency, answer.cause = wait, cause
         elif v.l2.touch(line):
-            latency = rows["l2_latency"]
+            answer = Answer(rows["l2_latency"], "l2", looked_up=True)
+            wait, cause = self.arrive(v, line, now)
+            if wait > answer.latency:
+                answer.latency, answer.cause = wait, cause
             v.l1d.add(line)
         else:
-            latency, cause, streamed = self.fetch(vcpu, line, write)
+            answer = self.fetch(vcpu, line, write, now)
+            answer.looked_up = True
             v.l1d.add(line)
             if locked and not write:
-                v.filled = line
+                v.filled, v.filled_at = line, now + answer.latency
         if write and v.state[line] == SHARED:
             for h in self.holders(line):
                 if h != vcpu:
                     self.lose(h, line)
-            self.llc_drop(line)
-            if not (locked and v.filled == line) and latency < rows["upgrade_latency"]:
-                latency, cause = rows["upgrade_latency"], "coherence"
-        now = self.now(vcpu)
-        hidden = 0 if locked or streamed else rows["store_hidden"] if write else rows["load_hidden"]
-        wait, done = max(0, latency - hidden), now + latency
-        if wait and not write and not locked and not streamed:
-            if now < v.shadow_until and v.shadow_left:  # beside the miss before
-                v.shadow_left -= 1
-                saved = min(wait, v.shadow_wait)
-                wait, done = wait - saved, done - saved
-            else:
-                v.shadow_until, v.shadow_wait, v.shadow_left = now + wait + hidden, wait, rows["fill_buffers"] - 1
-        writer, when = self.modified.get(line, (vcpu, 0))
-        if writer != vcpu and when + rows["transfer_latency"] > done:
-            done, cause = when + rows["transfer_latency"], "coherence"
-            wait = max(0, done - now - hidden) if write and not locked else done - now
-        self.charge(cause, wait)
+            if not rows["llc_inclusive"]:
+                self.llc_drop(line)
+            if not (locked and v.filled == line) and answer.latency < rows["upgrade_latency"]:
+                answer.latency, answer.cause = rows["upgrade_latency"], "coherence"
         if write:
             v.state[line] = MODIFIED
-            self.modified[line] = (vcpu, done)
+            when = now + (answer.latency if answer.latency > rows["load_latency"] else 0)
+            self.modified[line] = (vcpu, max(when, v.filled_at) if locked and v.filled == line else when)
+        return answer
 
-    def code_line(self, vcpu: int, line: int) -> None:
-        v = self.vcpus[vcpu]
+    def data_line(self, vcpu: int, line: int, write: bool, locked: bool) -> None:
+        now = self.now(vcpu)
+        answer = self.line(vcpu, line, write, locked, now)
+        beyond = answer.latency - self.rows["load_latency"]
+        if beyond > 0:
+            if not self.detailed:
+                self.pay(vcpu, answer, write, locked, now)
+            elif beyond > self.slowest[0]:
+                self.slowest = beyond, answer.cause
+        self.afterwards(vcpu, line, answer, not write, now)
+
+    def code_line(self, vcpu: int, line: int) -> int:
+        v, now = self.vcpus[vcpu], self.now(vcpu)
         if v.l1i.touch(line):
-            return
-        latency = self.rows["l2_latency"] if v.l2.touch(line) else self.fetch(vcpu, line, False)[0]
+            return 0
+        if v.l2.touch(line):
+            answer = Answer(max(self.rows["l2_latency"], self.arrive(v, line, now)[0]), "l2")
+        else:
+            answer = self.fetch(vcpu, line, False, now)
+        answer.looked_up = True
         v.l1i.add(line)
-        self.charge("frontend", max(0, latency - self.rows["fetch_hidden"]))
+        if not self.detailed:
+            self.charge("frontend", max(0, answer.latency - self.rows["fetch_hidden"]))
+        self.afterwards(vcpu, line, answer, load=False, now=now)
+        return answer.latency
 
     # -- the verbs
     def access(
-        self, vcpu: int, gpa: int, size: int, *, write: bool = False, locked: bool = False, fetch: bool = False,
-        dma: bool = False, same_block: bool = False, advance: int = 0,
+        self, vcpu: int, gpa: int, gva: int | None, size: int, *, write: bool = False, locked: bool = False, fetch: bool = False,
+        dma: bool = False, dma_read: bool = False, same_block: bool = False, detailed: bool = False, advance: int = 0,
+        gpa_of: Callable[[int], int] = lambda gva: gva,
     ) -> dict[str, int]:  # fmt: skip
         v = self.vcpus[vcpu]
         v.clock += advance
-        self.stall = {}
-        lines = range(gpa // LINE, (gpa + size - 1) // LINE + 1)
-        if dma:
-            for line in lines:
-                for h in self.holders(line):
-                    self.lose(h, line)
-                self.modified.pop(line, None)
-                self.llc_add(line, True, device=True)
+        self.stall, self.detailed, self.slowest = {}, detailed, (0, "")
+        if dma or dma_read:
+            for line in range(gpa // LINE, (gpa + size - 1) // LINE + 1):
+                self.device_line(line, dma, v.clock)
+            return {}
+        if fetch or not same_block:
+            v.filled = None
+        pieces = [(gpa, gva, size)]
+        first = PAGE - gpa % PAGE
+        if size > first and gva is not None:
+            pieces = [(gpa, gva, first), (gpa_of(gva + first), gva + first, size - first)]
+        if fetch:
+            assert gva is not None
+            for at, address, n in pieces:
+                walk = v.tlb.translate(address, self.now(vcpu), code=True)
+                self.charge("frontend" if detailed else "tlb", walk)
+                waits = [self.code_line(vcpu, line) for line in range(at // LINE, (at + n - 1) // LINE + 1)]
+                if detailed:
+                    self.charge("frontend", max(waits))
         else:
-            if fetch or not same_block:
-                v.filled = None
-            self.translate(vcpu, v.itlb if fetch else v.dtlb, gpa // PAGE)
-            for line in lines:
-                if fetch:
-                    self.code_line(vcpu, line)
-                else:
+            for i, (_, address, _) in enumerate(pieces):
+                if address is not None:
+                    look_up = v.tlb.look_up if i else v.tlb.data_cycles
+                    self.charge("tlb", look_up(address, self.now(vcpu)))
+            for at, _, n in pieces:
+                for line in range(at // LINE, (at + n - 1) // LINE + 1):
                     self.data_line(vcpu, line, write, locked)
+            if detailed:
+                self.charge(self.slowest[1], self.slowest[0])
         v.clock += sum(self.stall.values())
         return self.stall
 
-    def flush(self, vcpu: int) -> None:
-        """CR3 write."""
-        for tlb in (self.vcpus[vcpu].dtlb, self.vcpus[vcpu].itlb, self.vcpus[vcpu].stlb):
-            tlb.sets.clear()
+    def device_line(self, line: int, write: bool, now: int) -> None:
+        if not write:
+            if not self.holders(line) and not self.llc.has(line):
+                self.dram.read(line, now)
+            return
+        for h in self.holders(line):
+            self.lose(h, line)
+        self.modified.pop(line, None)
+        self.llc_add(line, True, now, device=True)

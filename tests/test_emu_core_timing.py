@@ -79,13 +79,15 @@ def test_a_block_costs_what_its_static_cost_says(body: str, cycles: float) -> No
 def test_a_pointer_chase_sees_each_levels_latency(span: int, latency: int) -> None:
     step = 67 * 64  # not the next line: no stream; odd, so that it visits every line
     warm_up = f"mov ecx, {span // 64}; W: mov r14, [r14]; dec ecx; jnz W"
-    got = measure("mov r14, [r14]", max(span // 64, 5000), chain(span, step), warm_up, walk_latency=0, stlb_latency=0)
+    got = measure("mov r14, [r14]", max(span // 64, 5000), chain(span, step), warm_up)
     assert got == pytest.approx(latency, rel=0.05, abs=0.5)
 
 
 def test_a_pointer_chase_through_memory_sees_dram() -> None:
-    span = 32 * MIB  # the caches hold its end, and 5,000 hops do not get there
-    got = measure("mov r14, [r14]", 5000, chain(span, 67 * 64), walk_latency=0, stlb_latency=0)
+    span, elsewhere = 32 * MIB, 64 * MIB
+    far = 30011 * 64  # odd, so that it visits every line; far, so that it finds other rows open
+    warm_up = f"mov rdx, {elsewhere}; W: mov rax, [rdx]; add rdx, 64; cmp rdx, {elsewhere + 4 * MIB}; jb W"  # the caches hold that
+    got = measure("mov r14, [r14]", 5000, chain(span, far), warm_up)
     assert got == pytest.approx(ROWS["dram_latency"], rel=0.05)
 
 

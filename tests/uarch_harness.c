@@ -24,7 +24,7 @@ CS_API cs_world *u_world(int ncpus, uint64_t ram) {
     cs_world *w = calloc(1, sizeof *w);
     struct machine *m = calloc(1, sizeof *m);
     w->nmachines = 1; w->machine[0] = m;
-    m->world = w; m->ncpus = ncpus; m->ram_bytes = ram;
+    m->world = w; m->ncpus = ncpus; m->ram_bytes = ram; m->ps_num = 400; m->ps_den = 1;
     for (int i = 0; i < ncpus; i++) {
         m->vcpu[i] = calloc(1, sizeof **m->vcpu);
         m->vcpu[i]->machine = m; m->vcpu[i]->index = i; m->vcpu[i]->timed = true;
@@ -40,8 +40,31 @@ CS_API void u_free(cs_world *w) {
 }
 
 CS_API uint64_t u_counter(cs_world *w, int vcpu, int i) { return w->machine[0]->vcpu[vcpu]->counters[i]; }
+CS_API uint64_t u_clock(cs_world *w, int vcpu) { return w->machine[0]->vcpu[vcpu]->clock; }
 CS_API uint64_t u_writebacks(cs_world *w) { return w->machine[0]->llc->writebacks; }
-CS_API void u_flush(cs_world *w, int vcpu) { tlb_flush(w->machine[0]->vcpu[vcpu]); }
+CS_API void u_flush(cs_world *w, int vcpu, bool all) { tlb_flush(w->machine[0]->vcpu[vcpu], all); }
+CS_API void u_drop(cs_world *w, int vcpu, uint64_t gva) { tlb_drop(w->machine[0]->vcpu[vcpu], gva); }
+
+/* The guest's page tables: 256 pages of RAM under many names. Bits 40 to 43 of an address say how it is mapped: by a 2 MiB page, by a 1 GiB
+ * page, globally, by no table at all. tests/test_emu_core_cache.py has the same. */
+bool vcpu_walk_entries(struct vcpu *v, uint64_t gva, struct walk *w) {
+    uint64_t tables = 0x200000;
+    (void)v;
+    *w = (struct walk){ .writable = true, .four_levels = true, .global = gva >> 42 & 1, .shift = gva >> 41 & 1 ? 30 : gva >> 40 & 1 ? 21 : 12 };
+    w->gpa = ((gva >> 12) * 7 & 255) << 12 | (gva & 4095);
+    for (uint32_t shift = 39; !(gva >> 43 & 1) && shift >= w->shift; shift -= 9, tables += 0x100000) w->entry[w->n++] = tables + (gva >> shift & 0x1ffff) * 8;
+    return true;
+}
+
+bool vcpu_walk(struct vcpu *v, uint64_t gva, uint64_t *gpa) {
+    struct walk w;
+    vcpu_walk_entries(v, gva, &w);
+    *gpa = w.gpa;
+    return true;
+}
+
+void vcpu_paging(const struct vcpu *v, uint64_t cr[3]) { (void)v; cr[0] = cr[1] = cr[2] = 0; }
+bool vcpu_invlpg(struct vcpu *v, const struct block *b, uint64_t *gva) { (void)v; (void)b; (void)gva; return false; }
 
 /* One block: marks as (offset, cost16) pairs; returns its number of instructions, or -1. */
 CS_API int u_decode(cs_world *w, const uint8_t *code, uint32_t n, uint16_t flags, uint32_t out[7], uint16_t *marks, int max) {

@@ -15,13 +15,16 @@ from emu.uarch.table import UarchTable, load
 
 HERE = Path(__file__).parent
 CORE = HERE.parent / "emu" / "core"
-SOURCES = ("uarch.c", "blockcost.c", "decode.c", "uop.c", "cache.c", "tlb.c", "branch.c")
+SOURCES = (
+    "uarch.c", "blockcost.c", "decode.c", "uop.c", "cache.c", "fetch.c", "prefetch.c", "tlb.c", "llc.c", "dram.c", "geometry.c",
+    "branch.c",
+)  # fmt: skip
 COUNTERS = (
     "l1d_miss", "l1i_miss", "l2_miss", "llc_miss", "transfers", "upgrades", "tlb_walks", "mispredicts", "uncosted",
     "resteers",
 )  # fmt: skip
 FIRST_COUNTER = 11  # CS_N_L1D_MISS
-WRITE, LOCKED, FETCH, DMA, SAME_BLOCK = 1, 2, 4, 8, 16
+WRITE, LOCKED, FETCH, DMA, SAME_BLOCK, DMA_READ, DETAILED, NO_GVA = 1, 2, 4, 8, 16, 32, 64, 128
 IRET, REP, LOCK, CR3, COND, INDIRECT, CALL, RET = 32, 64, 128, 256, 1024, 2048, 4096, 8192
 CODE32, JUMP = 32768, 65536
 
@@ -77,7 +80,7 @@ def library() -> ctypes.CDLL:
     loaded.u_error.restype = loaded.u_symbol.restype = ctypes.c_char_p
     loaded.u_world.restype = ctypes.c_void_p
     loaded.u_world.argtypes = (ctypes.c_int, ctypes.c_uint64)
-    loaded.u_counter.restype = loaded.u_writebacks.restype = ctypes.c_uint64
+    loaded.u_counter.restype = loaded.u_writebacks.restype = loaded.u_clock.restype = ctypes.c_uint64
     capstone = ctypes.CDLL(str(_package("capstone") / "lib" / "libcapstone.so"))
     addresses = []
     while symbol := loaded.u_symbol(len(addresses)):
@@ -121,10 +124,14 @@ class TimingWorld:
         steps = tuple((marks[2 * i], marks[2 * i + 1] / 16) for i in range(n))
         return Decoded(out[0] / 16, out[1] / 16, out[2] / 16, out[3], out[4], out[5], out[6], steps)
 
-    def access(self, vcpu: int, gpa: int, size: int = 8, flags: int = 0, advance: int = 0) -> dict[str, int]:
-        """One access (cs_test_access); the cycles it stalls, by cause."""
+    def access(
+        self, vcpu: int, gpa: int, size: int = 8, flags: int = 0, advance: int = 0, gva: int | None = None
+    ) -> dict[str, int]:
+        """One access (cs_test_access), at its own address unless `gva` says otherwise; the cycles it stalls, by cause."""
         stall = (ctypes.c_uint32 * len(CAUSES))()
-        self._check(self.lib.cs_test_access(self.handle, 0, vcpu, ctypes.c_uint64(gpa), size, flags, advance, stall))
+        address = ctypes.c_uint64(gpa if gva is None else gva)
+        gpa_ = ctypes.c_uint64(gpa)
+        self._check(self.lib.cs_test_access(self.handle, 0, vcpu, gpa_, address, size, flags, advance, stall))
         return {name: stall[i] for i, name in enumerate(CAUSES) if stall[i]}
 
     def branches(self, stream: Sequence[tuple[int, int, int]], vcpu: int = 0) -> list[int]:
@@ -144,6 +151,10 @@ class TimingWorld:
             (ctypes.c_uint32 * n)(*(b[2] for b in blocks)), (ctypes.c_uint8 * n)(*(b[3] for b in blocks)), n, stall,
         )  # fmt: skip
         return {name: stall[i] for i, name in enumerate(CAUSES) if stall[i]}
+
+    def clock(self, vcpu: int) -> int:
+        """Its cycles so far."""
+        return int(self.lib.u_clock(self.handle, vcpu))
 
     def counters(self, vcpu: int) -> dict[str, int]:
         """Misses and the like, so far."""

@@ -29,12 +29,15 @@ static void unless_invalid(void *env, uintptr_t ra)
             const struct tlb_entry *e = layout_tlb_entry(env, oi, addr); \
             if (LIKELY(e->addr_read == ((addr + sizeof(type) - 1) & FRAME))) { \
                 type value; \
-                cache_hit(v, e->paddr | (addr & ~FRAME), sizeof(type), false); \
+                cache_hit(v, e->paddr | (addr & ~FRAME), addr, sizeof(type), false); \
                 memcpy(&value, (const void *)(uintptr_t)(addr + e->addend), sizeof value); \
                 return value; \
             } \
         } \
-        return original.name(env, addr, oi, ra); \
+        if (v) v->asked = addr; \
+        uint64_t value = original.name(env, addr, oi, ra); \
+        if (v) v->asked = NEVER; \
+        return value; \
     }
 LOAD(load1, uint8_t)
 LOAD(load2, uint16_t)
@@ -51,12 +54,14 @@ LOAD(load8, uint64_t)
             uint64_t gpa = e->paddr | (addr & ~FRAME); \
             if (LIKELY((e->addr_write & ~(uint64_t)TLB_NOTDIRTY) == ((addr + sizeof(type) - 1) & FRAME) && !has_code(v, gpa))) { \
                 type part = (type)value; \
-                cache_hit(v, gpa, sizeof(type), true); \
+                cache_hit(v, gpa, addr, sizeof(type), true); \
                 memcpy((void *)(uintptr_t)(addr + e->addend), &part, sizeof part); \
                 return; \
             } \
         } \
+        if (v) v->asked = addr; \
         original.name(env, addr, value, oi, ra); \
+        if (v) v->asked = NEVER; \
         unless_invalid(env, ra); \
     }
 STORE(store1, uint8_t)

@@ -153,8 +153,9 @@ CS_API int cs_trace(cs_world *, uint64_t capacity /* events; 0 stops tracing */)
 CS_API uint64_t cs_trace_read(cs_world *, cs_event *out, uint64_t max, uint64_t *dropped);
 
 /* ---- testing: the memory model alone, one access at a time; needs a processor table, and no run under way ---- */
-enum { CS_TEST_WRITE = 1, CS_TEST_LOCKED = 2, CS_TEST_FETCH = 4, CS_TEST_DMA = 8 /* a device writes */, CS_TEST_SAME_BLOCK = 16 /* as the access before */ };
-CS_API int cs_test_access(cs_world *, int machine, int vcpu, uint64_t gpa, uint32_t size, uint32_t flags,
+enum { CS_TEST_WRITE = 1, CS_TEST_LOCKED = 2, CS_TEST_FETCH = 4, CS_TEST_DMA = 8 /* a device writes */, CS_TEST_SAME_BLOCK = 16 /* as the access before */,
+       CS_TEST_DMA_READ = 32, CS_TEST_DETAILED = 64 /* no stalls, but what the access log says: latency and cause, TLB; frontend for code */, CS_TEST_NO_GVA = 128 };
+CS_API int cs_test_access(cs_world *, int machine, int vcpu, uint64_t gpa, uint64_t gva, uint32_t size, uint32_t flags,
                           uint32_t advance /* cycles that pass first */, uint32_t stall[CS_NCAUSES]);   /* the clock then moves by the stalls' sum */
 typedef struct { uint64_t end /* address behind the branch */, next /* where control went */; uint32_t kind /* block_flags: BLK_COND, .. */, pad; } cs_branch;
 CS_API int cs_test_branch(cs_world *, int machine, int vcpu, const cs_branch *, int n, uint8_t *answers /* branch_answer */);

@@ -392,6 +392,7 @@ static void decode_one(const struct uarch *u, csh h, const cs_insn *in, struct d
     }
     d->row = (int16_t)row;
     if (row == UA_cr3_write) out->flags |= BLK_CR3;
+    if (row == UA_cr_write || row == UA_invlpg) out->flags |= BLK_TRANSLATION;
     if (row == UA_pio_issue) out->port_io = true;
     if (rep) {
         out->flags |= BLK_REP;

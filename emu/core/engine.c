@@ -186,11 +186,12 @@ static void on_memory(uc_engine *uc, uc_mem_type type, uint64_t gpa, int size, i
 {
     (void)uc; (void)value;
     struct vcpu *v = data;
+    uint64_t gva = (v->asked ^ gpa) & (PAGE - 1) ? NO_GVA : v->asked;       /* not all of Unicorn's own accesses come through access.c */
     if (type == UC_MEM_WRITE) {
         v->stored = gpa;
-        cache_hit(v, gpa, (uint32_t)size, true);
+        cache_hit(v, gpa, gva, (uint32_t)size, true);
     }
-    else cache_hit(v, gpa, (uint32_t)size, false);
+    else cache_hit(v, gpa, gva, (uint32_t)size, false);
 }
 
 /* ---- exceptions: the hook runs exactly where the IDT should take over ---- */
@@ -210,6 +211,7 @@ static void rewind_software_interrupt(struct vcpu *v, uint64_t rip)
 static void deliver_exception(struct vcpu *v, int vector)
 {
     uint64_t rip = env_rip(v);
+    v->asked = NEVER;                                 /* the access that faults does not return */
     rewind_software_interrupt(v, rip);
     if (v->timed) cache_diverted(v, !v->cur || rip - v->cur->va >= v->cur->size, rip);
     block_close_before(v, rip);
@@ -564,6 +566,7 @@ int vcpu_set_level(struct vcpu *v, int level)
     bool hooked = v->mem_hooked;
     if (set_memory_hooks(v, level != CS_FUNCTIONAL) || (hooked == v->mem_hooked && unicorn.uc_ctl(v->uc, UC_CTL_WRITE(UC_CTL_TB_FLUSH, 0))))
         return world_fail(world(v), "Unicorn refuses memory hooks.");
+    if (!v->timed && level != CS_FUNCTIONAL) tlb_resume(v);
     v->timed = level != CS_FUNCTIONAL;
     v->diverted = true;                               /* whatever ran last at a timed level, something else comes next */
     return detail_set(v, level == CS_DETAILED);
@@ -600,7 +603,7 @@ int vcpu_new(struct machine *m, int index)
     v->region[0] = unicorn.find_memory_mapping_x86_64(v->uc, 0);
     v->region[1] = v->region_bytes[1] ? unicorn.find_memory_mapping_x86_64(v->uc, FOUR_GIB) : NULL;
     v->data_region = unicorn.find_memory_mapping_x86_64(v->uc, DATA_GPA);
-    v->stored = NEVER;
+    v->stored = v->asked = NEVER;
     layout_set_mapping(v->uc, find_region);
     ((uint64_t *)at(v->env, layout.features))[1] &= ~(1ull << 30);      /* RDRAND, */
     ((uint64_t *)at(v->env, layout.features))[2] &= ~(1ull << 18);      /* RDSEED: host randomness */

@@ -9,7 +9,7 @@
  *   block.c    block records: one per (vCPU, address, code); closing a block charges it
  *   detail.c   the detailed level's seam: blocks into window.c (placement) by way of frontend.c, as micro-ops (uop.c)      predict.c  a block alone
  *   decode.c   Capstone: a block's static cost, instruction marks, flags          uarch.c  processor table rows
- *   cache.c    L1I/L1D/L2 per vCPU, shared LLC with directory (MESI-class), DMA    tlb.c   TLBs     branch.c  branch predictors
+ *   cache.h    the memory system: cache.c, fetch.c, prefetch.c, tlb.c a vCPU's; llc.c, dram.c the machine's; geometry.c sizes     branch.c  branch predictors
  *   event.c    how often everything that has a row of its own happened
  *   ledger.c   symbols, accounts      request.c  requests, tokens      follow.c, follow.h  threads, levels      probe.c  probes     trace.c  raw events
  */
@@ -33,7 +33,8 @@ enum block_flags {
     BLK_CR3 = 256, BLK_USER = 512,
     BLK_COND = 1024, BLK_INDIRECT = 2048, BLK_CALL = 4096, BLK_RET = 8192,   /* how it ends: for branch.c */
     BLK_CODE16 = 16384, BLK_CODE32 = 32768 /* set by the caller of decode_block; neither: 64-bit code */,
-    BLK_JUMP = 1 << 16    /* ends in a direct JMP */ };
+    BLK_JUMP = 1 << 16,   /* ends in a direct JMP */
+    BLK_TRANSLATION = 1 << 17 /* ends in INVLPG, or in a write to CR0 or CR4 */ };
 
 enum { EVENTS_MAX = 48 };        /* see uarch.h */
 struct own_row { uint16_t insn; uint8_t row; };   /* an instruction with a row of its own: its number in the block, its row less EVENT_FIRST */
@@ -104,6 +105,7 @@ struct vcpu {
     uint8_t *skip_sync;   /* Unicorn's skip_sync_pc_on_exit (layout.c) */
     uc_hook mem_hook[2]; bool mem_hooked;
     void *region[2]; uint64_t region_bytes[2];   /* Unicorn's regions for RAM below the hole and above 4 GiB */
+    uint64_t asked;       /* virtual address of the access under way inside Unicorn, or NEVER (access.c) */
     void *data_region; uint64_t stored;          /* see find_region in engine.c */
     const uint8_t *code_pages;                   /* a bit for each page of RAM: translated (memory.c) */
     uint8_t *nowhere;     /* a page */
@@ -152,12 +154,12 @@ int decode_block(struct machine *, const uint8_t *code, uint32_t size, struct bl
 int64_t uarch_row(const struct uarch *, int row);                 /* rows are enumerated in uarch.h; 0 while no table is loaded */
 void uarch_free(struct machine *);                                /* cs_uarch (uarch.c) also calls caches_new; cs_machine_add makes the vCPUs first */
 
-void cache_access(struct vcpu *, uint64_t gpa, uint32_t size, bool write);    /* from the memory hooks, timed levels, RAM only: adds to v->stall; cache_hit in cache.h is its inline front */
+void cache_access(struct vcpu *, uint64_t gpa, uint64_t gva, uint32_t size, bool write);    /* from the memory hooks, timed levels, RAM only: adds to v->stall, or to v->log; cache_hit in cache.h is its inline front */
 void cache_fetch(struct vcpu *, struct block *);                  /* instruction side */
 void cache_diverted(struct vcpu *, bool whole, uint64_t next);   /* the IDT takes over; whole: the last block ran to its end, and would have gone on at next */
 void cache_dma(struct machine *, uint64_t gpa, uint64_t n, bool write, int64_t time_ps);
 int caches_new(struct machine *); void caches_free(struct machine *); void caches_reset(struct machine *);
-void tlb_flush(struct vcpu *); /* CR3 write */
+void tlb_resume(struct vcpu *);                                   /* back at a timed level */
 
 void symbols_resolve(struct machine *, struct block *, bool user);            /* component, symbol, SPIN/IDLE/POLL */
 void probes_resolve(struct machine *, struct block *, bool user);             /* BLK_PROBE */
@@ -172,6 +174,10 @@ int follow_new(struct vcpu *); void follow_free(struct vcpu *);
 void requests_free(cs_world *); void trace_free(cs_world *); void symbols_free(struct machine *); void probes_free(struct machine *);   /* NULL is fine */
 
 bool vcpu_walk(struct vcpu *, uint64_t gva, uint64_t *gpa);       /* page walk by CR3, no side effects (memory.c) */
+struct walk { uint64_t gpa, entry[4] /* GPAs of the entries read, top first */; uint32_t n /* 0: no paging */, shift /* of the page's size */; bool writable, global, four_levels; };
+bool vcpu_walk_entries(struct vcpu *, uint64_t gva, struct walk *);
+void vcpu_paging(const struct vcpu *, uint64_t cr[3]);            /* what of CR0, CR3, CR4 translations depend on */
+bool vcpu_invlpg(struct vcpu *, const struct block *, uint64_t *gva);   /* the block that has just run ended in INVLPG of that address */
 bool vcpu_read(struct vcpu *, uint64_t gva, void *to, uint32_t n);/* guest-virtual, page by page */
 uint64_t vcpu_reg(const struct vcpu *, int n);                    /* RAX..R15 in Unicorn's order: rax rcx rdx rbx rsp rbp rsi rdi r8.. (layout.c) */
 int vcpu_cpl(const struct vcpu *);

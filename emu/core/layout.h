@@ -19,7 +19,7 @@ enum { EFLAGS_TF = 1 << 8, EFLAGS_IF = 1 << 9, EFLAGS_RF = 1 << 16 };
 #define CR0_PE 1u
 #define CR0_WP (1u << 16)
 #define CR0_PG (1u << 31)
-enum { CR4_PSE = 1 << 4, CR4_PAE = 1 << 5, EFER_SCE = 1, EFER_LME = 1 << 8, EFER_LMA = 1 << 10, EFER_NXE = 1 << 11 };
+enum { CR4_PSE = 1 << 4, CR4_PAE = 1 << 5, CR4_PGE = 1 << 7, EFER_SCE = 1, EFER_LME = 1 << 8, EFER_LMA = 1 << 10, EFER_NXE = 1 << 11 };
 
 struct layout {                   /* byte offsets, found by layout_prove */
     uint32_t cpu_in_uc, env_in_cpu, skip_sync_in_uc, io_pc_in_cpu, user_data_in_hook, mapping_in_uc, no_exit_in_uc, invalid_in_uc;

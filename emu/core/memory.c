@@ -322,25 +322,30 @@ static bool entry_at(const struct machine *m, uint64_t gpa, uint32_t size, uint6
     return p && (*entry & 1);
 }
 
-bool vcpu_walk_flags(struct vcpu *v, uint64_t gva, uint64_t *gpa, bool *writable)
+bool vcpu_walk_entries(struct vcpu *v, uint64_t gva, struct walk *w)
 {
     const uint64_t frame = 0x000ffffffffff000ull;
     const struct env *e = v->env;
     const struct machine *m = v->machine;
     uint64_t entry, table = e->cr[3] & frame;
-    *writable = true;
-    if (!(e->cr[0] & CR0_PG)) { *gpa = gva & 0xffffffff; return true; }
+    *w = (struct walk){ .writable = true, .shift = 12 };
+    if (!(e->cr[0] & CR0_PG)) { w->gpa = gva & 0xffffffff; return true; }
     if (!(e->cr[4] & CR4_PAE)) {                      /* 32-bit, two levels */
-        if (!entry_at(m, (e->cr[3] & 0xfffff000) + (gva >> 22 & 1023) * 4, 4, &entry)) return false;
-        *writable = entry & 2;
-        if ((entry & 0x80) && (e->cr[4] & CR4_PSE)) { *gpa = (entry & 0xffc00000) | (gva & 0x3fffff); return true; }
-        if (!entry_at(m, (entry & 0xfffff000) + (gva >> 12 & 1023) * 4, 4, &entry)) return false;
-        *writable = *writable && (entry & 2);
-        *gpa = (entry & 0xfffff000) | (gva & 0xfff);
+        for (w->shift = 22; ; w->shift = 12) {
+            uint64_t gpa = (table & 0xfffff000) + (gva >> w->shift & 1023) * 4;
+            w->entry[w->n++] = gpa;
+            if (!entry_at(m, gpa, 4, &entry)) return false;
+            w->writable = w->writable && (entry & 2);
+            if (w->shift == 12 || ((entry & 0x80) && (e->cr[4] & CR4_PSE))) break;
+            table = entry;
+        }
+        w->gpa = (entry & 0xfffff000 & ~((1ull << w->shift) - 1)) | (gva & ((1ull << w->shift) - 1));
+        w->global = (e->cr[4] & CR4_PGE) && (entry & 0x100);
         return true;
     }
     int level = 3;
-    if (!(e->hflags & HF_LMA)) {                      /* PAE: the top level has four entries, no flags */
+    w->four_levels = e->hflags & HF_LMA;
+    if (!w->four_levels) {                            /* PAE: the top level has four entries, no flags, and the processor holds them */
         if (!entry_at(m, (e->cr[3] & 0xffffffe0) + (gva >> 30 & 3) * 8, 8, &entry)) return false;
         table = entry & frame;
         level = 1;
@@ -348,16 +353,70 @@ bool vcpu_walk_flags(struct vcpu *v, uint64_t gva, uint64_t *gpa, bool *writable
         return false;
     }
     for (;; level--) {
-        int shift = 12 + 9 * level;
-        if (!entry_at(m, table + (gva >> shift & 511) * 8, 8, &entry)) return false;
-        *writable = *writable && (entry & 2);
+        w->shift = 12 + 9 * (uint32_t)level;
+        uint64_t gpa = w->entry[w->n++] = table + (gva >> w->shift & 511) * 8;
+        if (!entry_at(m, gpa, 8, &entry)) return false;
+        w->writable = w->writable && (entry & 2);
         if (level == 0 || ((entry & 0x80) && level < 3)) {
-            uint64_t offset = (1ull << shift) - 1;
-            *gpa = (entry & frame & ~offset) | (gva & offset);
+            uint64_t offset = (1ull << w->shift) - 1;
+            w->gpa = (entry & frame & ~offset) | (gva & offset);
+            w->global = (e->cr[4] & CR4_PGE) && (entry & 0x100);
             return true;
         }
         table = entry & frame;
     }
+}
+
+bool vcpu_walk_flags(struct vcpu *v, uint64_t gva, uint64_t *gpa, bool *writable)
+{
+    struct walk w;
+    bool mapped = vcpu_walk_entries(v, gva, &w);
+    *gpa = w.gpa;
+    *writable = w.writable;
+    return mapped;
+}
+
+void vcpu_paging(const struct vcpu *v, uint64_t cr[3])
+{
+    const struct env *e = v->env;
+    cr[0] = e->cr[0] & CR0_PG;
+    cr[1] = e->cr[3];
+    cr[2] = e->cr[4] & (CR4_PSE | CR4_PAE | CR4_PGE);
+}
+
+/* The block has just ended in its last instruction, so the registers are still those of its operand. */
+bool vcpu_invlpg(struct vcpu *v, const struct block *b, uint64_t *gva)
+{
+    const struct env *e = v->env;
+    uint8_t code[16] = { 0 };
+    uint32_t at = b->marks && b->ninsn ? b->marks[b->ninsn - 1].offset : 0, n = b->size - at, i = 0, rex = 0;
+    int segment = -1;
+    if (n > sizeof code || !vcpu_read(v, b->va + at, code, n)) return false;
+    for (; i < n && memchr("\x26\x2e\x36\x3e\x64\x65\x66\x67\xf2\xf3", code[i], 10); i++)
+        if (code[i] == 0x64 || code[i] == 0x65) segment = code[i] == 0x64 ? SEG_FS : SEG_GS;
+    if ((e->hflags & HF_CS64) && (code[i] & 0xf0) == 0x40) rex = code[i++];
+    if (i + 2 >= n || code[i] != 0x0f || code[i + 1] != 0x01 || (code[i + 2] >> 3 & 7) != 7 || code[i + 2] >= 0xc0) return false;
+    uint32_t modrm = code[i + 2], mod = modrm >> 6, rm = modrm & 7, base = rm;
+    uint64_t address = 0;
+    i += 3;
+    if (rm == 4) {
+        uint32_t sib = code[i++], index = (sib >> 3 & 7) | (rex & 2) << 2;
+        base = sib & 7;
+        if (index != 4) address += e->regs[index] << (sib >> 6);
+    }
+    if (base == 5 && !mod) {
+        int32_t disp;
+        memcpy(&disp, code + (i <= 12 ? i : 12), 4);
+        address += (uint64_t)(int64_t)disp + (rm == 5 && (e->hflags & HF_CS64) ? b->va + b->size : 0);
+    } else {
+        address += e->regs[base | (rex & 1) << 3];
+        int32_t disp = mod == 1 ? (int8_t)code[i] : 0;
+        if (mod == 2) memcpy(&disp, code + (i <= 12 ? i : 12), 4);
+        address += (uint64_t)(int64_t)disp;
+    }
+    if (segment >= 0) address += e->segs[segment].base;
+    *gva = e->hflags & HF_CS64 ? address : address & 0xffffffff;
+    return true;
 }
 
 bool vcpu_walk(struct vcpu *v, uint64_t gva, uint64_t *gpa)

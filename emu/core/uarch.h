@@ -22,11 +22,15 @@
     R(interrupt_entry) R(exception_entry) R(hlt_exit) R(ipi_delivery) R(interrupt_delivery) \
     R(lapic_access) R(mmio_read) R(mmio_write) R(pio_read) R(pio_write) \
     /* caches */ \
-    R(l1d_kib) R(l1d_ways) R(l1i_kib) R(l1i_ways) R(l2_kib) R(l2_ways) R(llc_kib_per_vcpu) R(llc_ways) R(ddio_ways) \
-    R(l2_latency) R(llc_latency) R(dram_latency) R(transfer_latency) R(upgrade_latency) \
-    R(load_hidden) R(chased_hidden) R(fill_buffers) R(store_hidden) R(fetch_hidden) R(stream_line) \
+    R(l1d_kib) R(l1d_ways) R(l1i_kib) R(l1i_ways) R(l2_kib) R(l2_ways) R(llc_kib_per_vcpu) R(llc_ways) R(llc_inclusive) R(ddio_ways) \
+    R(l2_latency) R(llc_latency) R(transfer_latency) R(upgrade_latency) \
+    R(load_hidden) R(chased_hidden) R(fill_buffers) R(store_hidden) R(fetch_hidden) \
+    R(l1_next_line) R(l2_adjacent) R(streams) R(stream_ahead) R(prefetches) \
+    /* memory */ \
+    R(dram_latency) R(dram_precharge) R(dram_activate) R(dram_line16) R(dram_channels) R(dram_banks) R(dram_row_bytes) \
     /* address translation */ \
-    R(dtlb_entries) R(dtlb_ways) R(itlb_entries) R(itlb_ways) R(stlb_entries) R(stlb_ways) R(stlb_latency) R(walk_latency) \
+    R(dtlb_entries) R(dtlb_ways) R(dtlb_2m_entries) R(dtlb_2m_ways) R(dtlb_1g_entries) R(itlb_entries) R(itlb_ways) R(itlb_2m_entries) R(itlb_2m_ways) \
+    R(stlb_entries) R(stlb_ways) R(stlb_1g_entries) R(stlb_1g_ways) R(pde_cache) R(pdpte_cache) R(pml4e_cache) R(stlb_latency) R(walk_start) \
     /* branch prediction; tage_history1 to 4: one tagged table each, in taken branches, 0: no such table */ \
     R(bimodal_entries) R(tage_entries) R(tage_ways) R(tage_history1) R(tage_history2) R(tage_history3) R(tage_history4) R(branch_address_bit) \
     R(btb_entries) R(btb_ways) R(resteer) R(indirect_entries) R(return_entries)

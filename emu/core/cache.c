@@ -322,6 +322,8 @@ void cache_slow(struct vcpu *v, uint64_t gpa, uint64_t gva, uint32_t size, bool 
         last = (there + (gva + size - other) - 1) >> LINE_BITS;
     }
     for (uint64_t line = first; line <= last; line++) one_line(v, KEY(line), write, locked);
+    if (locked && !write && v->log && v->log->last->latency)    /* its store comes behind it */
+        v->caches->later += v->log->last->latency + (uint32_t)v->caches->load_latency;
 }
 
 void cache_access(struct vcpu *v, uint64_t gpa, uint64_t gva, uint32_t size, bool write) { cache_hit(v, gpa, gva, size, write); }

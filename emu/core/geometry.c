@@ -120,7 +120,8 @@ int cs_test_access(cs_world *w, int machine, int vcpu, uint64_t gpa, uint64_t gv
     if (flags & (CS_TEST_DMA | CS_TEST_DMA_READ)) cache_dma(v->machine, gpa, size, flags & CS_TEST_DMA, vcpu_ps(v, v->clock));
     else if (flags & CS_TEST_FETCH) { v->caches->prev = NULL; cache_fetch(v, &block); }
     else {
-        if (!(flags & CS_TEST_SAME_BLOCK)) v->caches->filled = 0, v->caches->later = 0;
+        if (!(flags & CS_TEST_SAME_BLOCK)) v->caches->filled = 0;
+        v->caches->later = 0;                                  /* the clock has moved by what the access before waited */
         cache_hit(v, gpa, flags & CS_TEST_NO_GVA ? NO_GVA : gva, size, flags & CS_TEST_WRITE);
     }
     if (log.n[0] + log.n[1] && v->log) { v->stall[log.last->cause] += log.last->latency; v->stall[CS_TLB] += log.last->walk; v->stall_total += log.last->latency + log.last->walk; }

@@ -49,7 +49,7 @@ def go_on(g: Guest, level: Level, until_ps: int) -> tuple[float, dict[Counter, i
 def test_caches_and_predictors_stay_warm(chaser: Guest) -> None:
     end = SLICE_PS
     _, first = go_on(chaser, Level.DETAILED, end)
-    assert first[Counter.L1D_MISS] >= LINES, "it began cold"
+    assert first[Counter.L1D_MISS] >= LINES // 8, "it began cold; most lines come before they are asked for"
     cost: dict[Level, list[float]] = {level: [] for level in Level}
     for level in (Level.FAST, Level.DETAILED, Level.FUNCTIONAL, Level.DETAILED, Level.FAST, Level.DETAILED):
         end += SLICE_PS

@@ -39,7 +39,9 @@ def tool() -> ModuleType:
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(TOOL.parent))
+        spec.loader.exec_module(module)
     return module
 
 
@@ -124,13 +126,14 @@ def test_upper_bounds_hold_the_way_back(tool: ModuleType) -> None:
     assert tool.form_latency("cvtsd2ss", 2, "[1;5]", "1*p01+1*p5", False) == 5
 
 
-def test_forms_are_spelled_for_llvm() -> None:
-    path = TOOL.with_name("compare_with_llvm.py")
-    spec = importlib.util.spec_from_file_location("compare_with_llvm", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    assert module.assembly("add r64,m64") == "add rax, qword ptr [rsi]"
-    assert module.assembly("lea r32,3") == "lea eax, [rbx + rcx + 8]"
-    assert module.assembly("mov o,r16") is None
+def test_forms_are_spelled_for_llvm(tool: ModuleType) -> None:
+    assert tool.assembly("add r64,m64") == "add rax, qword ptr [rsi]"
+    assert tool.assembly("lea r32,3") == "lea eax, [rbx + rcx + 8]"
+    assert tool.assembly("mov o,r16") is None
+
+
+def test_llvms_even_spread_becomes_port_sets(tool: ModuleType) -> None:
+    alu = {f"Zn4ALU{n}": 0.25 for n in range(4)}
+    assert tool.port_sets(alu | {"Zn4AGU0": 0.33, "Zn4Load.\0": 0.33}) == "1*p0123"
+    assert tool.port_sets(alu | {"Zn4ALU1": 1.25}) == "1*p0123+1*p1"
+    assert tool.port_sets({"Zn4ALU0": 0.5, "Zn4ALU3": 0.5}) == "1*p03"

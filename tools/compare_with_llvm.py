@@ -9,64 +9,14 @@ counted. LLVM's latencies include the load's; so forms that read memory are comp
 
 import argparse
 import csv
-import json
 import re
-import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
 
+from llvm_tables import ask, assembly
+
 from cyclescope.experiments.validate.llvm_mca import HOW_TO_GET, find_llvm_mca
-
-REGISTERS = {
-    "r8": ("al", "bl", "dl"), "r16": ("ax", "bx", "dx"), "r32": ("eax", "ebx", "edx"), "r64": ("rax", "rbx", "rdx"),
-    "x": ("xmm1", "xmm2", "xmm3", "xmm4"), "y": ("ymm1", "ymm2", "ymm3", "ymm4"), "mm": ("mm1", "mm2", "mm3"),
-    "cl": ("cl",) * 3, "i": ("3",) * 4,
-}  # fmt: skip
-WIDTHS = {"8": "byte", "16": "word", "32": "dword", "64": "qword", "80": "tbyte", "128": "xmmword", "256": "ymmword"}
-LEA = {"2": "[rbx + rcx]", "3": "[rbx + rcx + 8]", "rip": "[rip + 64]"}
-
-
-def assembly(form: str) -> str | None:
-    """The form as an instruction; None for operands that have no such spelling."""
-    name, _, arguments = form.partition(" ")
-    if name == "lea":
-        register, part = arguments.split(",")
-        return f"lea {REGISTERS[register][0]}, {LEA[part]}"
-    words: list[str] = []
-    used: Counter[str] = Counter()
-    for operand in filter(None, arguments.split(",")):
-        if operand in REGISTERS:
-            if used[operand] >= len(REGISTERS[operand]):
-                return None
-            words.append(REGISTERS[operand][used[operand]])
-            used[operand] += 1
-        elif operand[0] == "m" and operand[1:] in WIDTHS:
-            words.append(f"{WIDTHS[operand[1:]]} ptr [rsi]")
-        else:
-            return None
-    return f"{name} {', '.join(words)}".strip()
-
-
-def ask(program: str, cpu: str, lines: list[str]) -> dict[int, tuple[int, int, float]]:
-    """(micro-ops, latency, reciprocal throughput) by index of the line; lines that are refused are left out."""
-    left = dict(enumerate(lines))
-    while left:
-        text = ".intel_syntax noprefix\n" + "".join(f"{line}\n" for line in left.values())
-        command = [program, "-mtriple=x86_64", f"-mcpu={cpu}", "-instruction-tables", "-json"]
-        ran = subprocess.run(command, input=text, capture_output=True, text=True, check=False)
-        keys = list(left)
-        if ran.returncode == 0:
-            told = json.loads(ran.stdout)["CodeRegions"][0]["InstructionInfoView"]["InstructionList"]
-            return {
-                keys[one["Instruction"]]: (one["NumMicroOpcodes"], one["Latency"], one["RThroughput"]) for one in told
-            }
-        refused = {int(n) - 2 for n in re.findall(r"^<stdin>:(\d+):\d+: error", ran.stderr, re.MULTILINE)}
-        if not refused:
-            raise SystemExit(f"{program}: {ran.stderr.strip()[:500]}")
-        for number in refused:
-            del left[keys[number]]
-    return {}
 
 
 def main() -> int:
@@ -86,8 +36,8 @@ def main() -> int:
     told = ask(tool.mca, args.cpu, [text for _, text in spelled])
     differ: Counter[str] = Counter()
     slack = 0 if args.all else 1
-    for number, (uops, latency, throughput) in told.items():
-        row = spelled[number][0]
+    for number, llvm in told.items():
+        row, uops, latency, throughput = spelled[number][0], llvm.uops, llvm.latency, llvm.throughput
         ours = {"uops": _unfused(row), "latency": int(row["latency"]), "throughput": float(row["throughput"])}
         reads = re.search(r"\bm\d", row["form"]) is not None
         found = []

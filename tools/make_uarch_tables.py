@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Turns raw uops.info rows into the instruction table the core loads (`emu/uarch/NAME.csv`).
 
-    python tools/make_uarch_tables.py RAW.csv emu/uarch/skylake_sp.csv [--check]
+    python tools/make_uarch_tables.py RAW.csv emu/uarch/skylake_sp.csv [--check] [--llvm-ports znver4]
 
 and says what changed against the table it replaces, form by form. With --check it writes nothing, and ends with 1 if
 anything would change.
@@ -21,6 +21,8 @@ Decisions, all of them here:
   nearly all (moves, comparisons, conversions, mask and extract instructions between register files).
 * `complex` = 1: only the first decoder takes it, though it is one micro-op. The raw rows do not say which; for CMOVcc and
   SETcc BHive's measured blocks do (Skylake and Haswell, fifteen of fifteen blocks that tell).
+* uops.info has ports of AMD's vector pipes alone; the others are LLVM's (`--llvm-ports CPU`), read from llvm-mca's tables. Address
+  generation, loads and stores are left out there: the processor table's rows have them.
 * LOCKed and REP forms are left out: rows of the processor table charge them.
 """
 
@@ -32,11 +34,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from llvm_tables import ask, assembly
+
+from cyclescope.experiments.validate.llvm_mca import HOW_TO_GET, find_llvm_mca
+
 CONDITIONS = {"Z": "e", "NZ": "ne", "NB": "ae", "NBE": "a", "NL": "ge", "NLE": "g"}
 RENAMED = {"MOVSD": "movsd_string", "MOVSD_XMM": "movsd", "CMPSD": "cmpsd_string", "CMPSD_XMM": "cmpsd", "XLAT": "xlatb",
            "RET_NEAR": "ret", "CALL_NEAR": "call", "MOV_CR": "mov", "MOV_DR": "mov"}
 SUFFIX = re.compile(r"_(NEAR|XMM|CL|IMMB|IMMZ|R0|R4|W|SSE4|[0-9A-F]{2}|[0-9A-F]{4})$")
 CONDITIONAL = re.compile(r"adc|sbb|cmov|v?cvt|set[a-z]{1,2}$")
+ONLY_MOVES = re.compile(r"v?mov|push|pop|call|ret|v?lddqu|vbroadcast|prefetch|cl(flush|wb)|j")
 ROUND_TRIP = re.compile(r"≤([\d.]+)")
 NOT_SIMPLE = re.compile(r"cmov[a-z]+|set[a-z]{1,2}")
 DIVIDES = re.compile(r"v?(i?div|div[ps][sd]|sqrt[ps][sd])$")
@@ -131,15 +138,16 @@ def form_latency(name: str, uops: int, latency: str, ports: str, has_memory: boo
     if CONDITIONAL.match(name) and uops > 1 and not has_memory:
         return high
     if has_memory:
-        return max(low, 1) if re.search(r"p[015]", ports) else 0
+        computes = re.search(r"p[015]", ports) if "p" in ports else not ONLY_MOVES.match(name)
+        return max(low, 1) if computes else 0
     if low == 0:
-        return high
+        return high if high < 10 else 1
     return low if high - low <= 1 else (low + high + 1) // 2
 
 
 def read_forms(rows: list[dict[str, str]], divisions: Mapping[str, int]) -> dict[str, Form]:
     forms: dict[str, Form] = {}
-    with_memory: list[tuple[str, str]] = []
+    with_memory: list[str] = []
     for row in rows:
         if "EVEX" in row["family"] or "AVX512" in row["family"] or not row["uops"]:
             continue
@@ -164,13 +172,20 @@ def read_forms(rows: list[dict[str, str]], divisions: Mapping[str, int]) -> dict
         if key not in forms or form.rank < forms[key].rank:
             forms[key] = form
             if has_memory and latency:
-                with_memory.append((key, name))
-    for key, name in with_memory:
-        register = re.sub(r"\bm(8|16|32|64)\b", r"r\1", key).replace("m128", "x").replace("m256", "y")
-        twin = forms.get(register) or forms.get(re.sub(r",i$", ",r64", register)) or forms.get(f"{name} x,x")
-        if twin and register != key:
+                with_memory.append(key)
+    for key in with_memory:
+        if (twin := register_twin(forms, key)) is not None:
             forms[key].latency = twin.latency
     return forms
+
+
+def register_twin(forms: Mapping[str, Form], key: str) -> Form | None:
+    """The form that has a register where this one has memory."""
+    register = re.sub(r"\bm(8|16|32|64)\b", r"r\1", key).replace("m128", "x").replace("m256", "y")
+    if register == key:
+        return None
+    scalar = key.partition(" ")[0] + " x,x"
+    return forms.get(register) or forms.get(re.sub(r",i$", ",r64", register)) or forms.get(scalar)
 
 
 def lea_forms(rows: list[dict[str, str]]) -> dict[str, Form]:
@@ -197,23 +212,80 @@ def bare_mnemonics(forms: dict[str, Form]) -> dict[str, Form]:
     return {name: forms[key] for name, (_, key) in best.items()}
 
 
+# LLVM's resources as ports of ours: ALUs, the second branch unit, vector pipes, moves to and from general registers
+_ZEN4 = ("ALU0", "ALU1", "ALU2", "ALU3", "BRU1", "FP0", "FP1", "FP2", "FP3", "FP45.0", "FP45.1")
+ZEN4_PORTS = {name: port for port, name in enumerate(_ZEN4)}
+
+
+def port_sets(pressure: Mapping[str, float]) -> str:
+    """LLVM's even spread over resources as port sets: what all busy ports share is one choice among them, then the rest."""
+    left = dict.fromkeys(ZEN4_PORTS.values(), 0.0)
+    for name, use in pressure.items():
+        key = name.removeprefix("Zn4").replace("\0", "0").replace("\x01", "1")
+        if key in ZEN4_PORTS:
+            left[ZEN4_PORTS[key]] += use
+    if left[9] == left[10]:
+        left[9], left[10] = left[9] / 2, left[10] / 2  # for a pair of like units LLVM gives each the whole
+    found: list[str] = []
+    while len(found) < MAX_SETS and (busy := sorted(p for p, use in left.items() if use > 0.01)):
+        least = min(left[p] for p in busy)
+        alike = [p for p in busy if left[p] - least < 0.01] if least * len(busy) < 0.99 else busy
+        found.append(f"{max(1, round(least * len(alike)))}*p{''.join(f'{p:x}' for p in alike)}")
+        for p in alike:
+            left[p] -= least
+    return "+".join(found)
+
+
+def ports_by_llvm(forms: Mapping[str, Form], cpu: str) -> None:
+    """Replaces the ports of every form that LLVM can assemble; a division is one micro-op that holds its unit."""
+    tool = find_llvm_mca()
+    if tool is None:
+        raise SystemExit(HOW_TO_GET)
+    spelled = [(key, text) for key in forms if " " in key and (text := assembly(key)) is not None]
+    for number, told in ask(tool.mca, cpu, [text for _, text in spelled]).items():
+        form = forms[spelled[number][0]]
+        if "FP" not in form.ports:
+            form.ports = "+".join(_at_most(part, form) for part in port_sets(told.pressure).split("+") if part)
+    for form in forms.values():
+        form.complex = 0
+        form.ports = re.sub(r"FP([0-5]+)", lambda m: "p" + "".join(f"{int(d) + 5:x}" for d in m[1]), form.ports)
+    for key, form in forms.items():
+        if not ONLY_MOVES.match(key) and (twin := register_twin(forms, key)) is not None:
+            form.ports = twin.ports
+        if re.match(r"j|call|ret|loop", key):
+            form.ports = BRANCH_PORTS
+
+
+def _at_most(port_set: str, form: Form) -> str:
+    """A set whose micro-ops fit the measured throughput; a division is one that holds its unit."""
+    count, ports = port_set.split("*p")
+    fits = max(1, int(form.throughput * len(ports) + 0.5))
+    return f"{1 if form.own else min(int(count), fits)}*p{ports}"
+
+
+BRANCH_PORTS = "1*p04"  # LLVM: the first ALU's branch unit, and the second one
+MAX_SETS = 12
 FIELDS = ("uops", "latency", "throughput", "ports", "own", "complex", "grade")
 HEADER = """\
 # SPDX-License-Identifier: GPL-2.0-or-later
 # Made by tools/make_uarch_tables.py; do not edit. Units: fused micro-ops, cycles, cycles per instruction.
-# published: measured by uops.info (Abel and Reineke), by way of the AssemblyStats repository, Apache-2.0.
+# published: measured by uops.info (Abel and Reineke), by way of the AssemblyStats repository, Apache-2.0.{ports}
 # modelled, assumed, and what "complex" says: the tool's own tables say why.
 """
 
 
-def make(rows: list[dict[str, str]], divisions: Mapping[str, int]) -> str:
+def make(rows: list[dict[str, str]], divisions: Mapping[str, int], llvm_ports: str = "") -> str:
     """The table's text."""
     forms = read_forms(rows, divisions) | lea_forms(rows)
+    if llvm_ports:
+        ports_by_llvm(forms, llvm_ports)
     for key, (uops, latency, throughput, ports, grade, _) in BY_HAND.items():
-        forms[key] = Form(uops, latency, throughput, ports, int(uops > 4), 0, grade)
+        own_ports = "" if llvm_ports else ports
+        forms[key] = Form(uops, latency, throughput, own_ports, int(uops > 4), 0, grade)
     forms = bare_mnemonics(forms) | forms
     lines = [f'"{key}",{forms[key].line()}\n' for key in sorted(forms)]
-    return HEADER + ",".join(("form", *FIELDS)) + "\n" + "".join(lines)
+    said = f"\n# Ports: LLVM's scheduling model of {llvm_ports}, by llvm-mca's tables." if llvm_ports else ""
+    return HEADER.format(ports=said) + ",".join(("form", *FIELDS)) + "\n" + "".join(lines)
 
 
 def parsed(text: str) -> dict[str, dict[str, str]]:
@@ -245,10 +317,11 @@ def main() -> int:
     parser.add_argument("raw", type=Path)
     parser.add_argument("table", type=Path)
     parser.add_argument("--check", action="store_true", help="write nothing; 1 if the table would change")
+    parser.add_argument("--llvm-ports", default="", metavar="CPU", help="take the ports from LLVM's model of this processor")
     args = parser.parse_args()
     with args.raw.open(encoding="utf-8", newline="") as f:
         rows = list(csv.DictReader(f))
-    new = make(rows, DIVISION_LATENCY.get(args.raw.stem, {}))
+    new = make(rows, DIVISION_LATENCY.get(args.raw.stem, {}), args.llvm_ports)
     old = args.table.read_text(encoding="ascii") if args.table.exists() else ""
     print("\n".join(changes(old, new)))
     if args.check:

@@ -4,23 +4,37 @@
 #include <string.h>
 
 /* Fewest sixteenths of a cycle in which the micro-ops can be spread over their ports: the worst, over all sets of ports, of the
- * work that only they can do, divided by their number (Hall's condition, so exact for fractional assignments). */
-static uint32_t port_bound16(const struct dop *d, uint32_t n) {
-    uint32_t work[256] = { 0 }, masks[256], nmasks = 0;
+ * work that only they can do, divided by their number (Hall's condition, so exact for fractional assignments). Sets that are
+ * no union of the micro-ops' own sets cannot be the worst. */
+enum { MASKS_MAX = 48, UNIONS_MAX = 256 };
+
+static uint32_t port_bound16(const struct uarch *u, const struct dop *d, uint32_t n) {
+    uint32_t work[MASKS_MAX], nmasks = 0, nunions = 0;
+    uint16_t masks[MASKS_MAX], unions[UNIONS_MAX];
     for (uint32_t i = 0; i < n; i++) {
         if (d[i].kind != DOP_PLAIN || !d[i].form) continue;
         for (int s = 0; s < d[i].form->nsets; s++) {
-            uint8_t p = d[i].form->set[s].ports;
-            if (d[i].fused && !(p & ~0x63)) continue;          /* the branch carries the compare: ports 0, 1, 5, 6 */
-            if (!work[p]) masks[nmasks++] = p;
-            work[p] += d[i].form->set[s].n16;
+            uint16_t p = d[i].form->set[s].ports;
+            if (d[i].fused && !(p & ~u->row[UA_alu_ports])) continue;          /* the branch carries the compare */
+            uint32_t k = 0;
+            while (k < nmasks && masks[k] != p) k++;
+            if (k == MASKS_MAX) continue;
+            if (k == nmasks) { masks[nmasks] = p; work[nmasks++] = 0; }
+            work[k] += d[i].form->set[s].n16;
         }
     }
+    for (uint32_t k = 0; k < nmasks; k++)
+        for (uint32_t i = 0, end = nunions; i <= end && nunions < UNIONS_MAX; i++) {
+            uint16_t both = (uint16_t)(masks[k] | (i < end ? unions[i] : 0));
+            uint32_t seen = 0;
+            while (seen < nunions && unions[seen] != both) seen++;
+            if (seen == nunions) unions[nunions++] = both;
+        }
     uint32_t worst = 0;
-    for (uint32_t set = 1; set < 256; set++) {
-        uint32_t sum = 0;
-        for (uint32_t k = 0; k < nmasks; k++) if (!(masks[k] & ~set)) sum += work[masks[k]];
-        uint32_t ports = (uint32_t)__builtin_popcount(set), bound = (sum + ports - 1) / ports;
+    for (uint32_t i = 0; i < nunions; i++) {
+        uint32_t sum = 0, ports = (uint32_t)__builtin_popcount(unions[i]);
+        for (uint32_t k = 0; k < nmasks; k++) if (!(masks[k] & ~unions[i])) sum += work[k];
+        uint32_t bound = (sum + ports - 1) / ports;
         if (bound > worst) worst = bound;
     }
     return worst;
@@ -115,7 +129,7 @@ void block_cost(const struct uarch *u, const struct dop *d, uint32_t n, uint32_t
     uint32_t retire16 = (slots16 + (uint32_t)u->row[UA_issue_width] - 1) / (uint32_t)u->row[UA_issue_width], worst = retire16, b;
     if (own16 > worst) worst = own16;
     if (u->row[UA_frontend_bytes] && plain && (b = 16 * bytes / (uint32_t)u->row[UA_frontend_bytes] + 16 * LCP_CYCLES * lcp) > worst) worst = b;
-    if (plain && (b = port_bound16(d, n)) > worst) worst = b;
+    if (plain && (b = port_bound16(u, d, n)) > worst) worst = b;
     if (plain && (b = flow_bound16(u, d, n)) > worst) worst = b;
     if (!rep && worst < (uint32_t)u->row[UA_block_min16]) worst = (uint32_t)u->row[UA_block_min16];
     out->cost16 = worst + serial16; out->serial16 = serial16; out->retire16 = retire16;

@@ -107,9 +107,9 @@ int cs_insn_table(cs_world *w, int machine, const cs_insn_cost *rows, int n) {
         const cs_insn_cost *r = &rows[i];
         if (r->flags & FORM_MORE) {
             struct form *f = u->nforms ? &u->forms[u->nforms - 1] : NULL;
-            if (!f || f->nsets == FORM_MAX_SETS || !r->ports || r->ports > 0xff)
-                return world_fail(w, "instruction table: row %d is a port set that belongs to nothing, is one too many, or names no port of 0 to 7", i);
-            f->set[f->nsets].ports = (uint8_t)r->ports;
+            if (!f || f->nsets == FORM_MAX_SETS || !r->ports || r->ports > 0xffff)
+                return world_fail(w, "instruction table: row %d is a port set that belongs to nothing, is one too many, or names no port of 0 to 15", i);
+            f->set[f->nsets].ports = (uint16_t)r->ports;
             f->set[f->nsets++].n16 = r->uops16;
             continue;
         }

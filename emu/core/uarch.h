@@ -52,7 +52,7 @@ enum { FORM_MORE = 0x8000,        /* cs_insn_cost.flags: another port set of the
        FORM_MAX_SETS = 12 };
 struct form {                     /* one instruction form: "add r64,m64" */
     char *name; uint16_t uops16, latency, recip16, flags; uint8_t nsets;
-    struct { uint8_t ports; uint16_t n16; } set[FORM_MAX_SETS];
+    struct { uint16_t ports, n16; } set[FORM_MAX_SETS];
 };
 struct uarch {
     int64_t row[UA_NROWS]; bool have_rows;

@@ -166,10 +166,10 @@ def _ports(where: str, text: str) -> tuple[tuple[int, int], ...]:
         return ()
     sets = []
     for part in text.split("+"):
-        match = re.fullmatch(r"(\d+)\*p([0-7]+)", part)
+        match = re.fullmatch(r"(\d+)\*p([0-9a-f]+)", part)
         if match is None:
             raise ConfigError(f"{where}: {part!r} is no port set.")
-        sets.append((int(match[1]), sum(1 << int(p) for p in match[2])))
+        sets.append((int(match[1]), sum(1 << int(p, 16) for p in match[2])))
     return tuple(sets)
 
 

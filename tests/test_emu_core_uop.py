@@ -6,14 +6,18 @@ Sources: uops.info (micro-ops, ports, latencies, throughputs), Intel's optimisat
 
 from collections.abc import Iterator
 
+import keystone
 import pytest
 
 from cyclescope.asm.flat import assemble
 from cyclescope.config import Hardware
 from cyclescope.experiments.machines import add_machine
 from emu.core.binding import Core
+from emu.uarch.table import load
 from emu.world import World
+from tests.test_emu_uarch_tool import load_tool
 
+spelling = load_tool("llvm_tables").assembly
 Machines = tuple[Core, dict[str, int]]
 
 
@@ -112,3 +116,28 @@ def test_walking_into_the_next_page_costs_what_the_second_tlb_takes(machines: Ma
 
 def test_a_shift_by_cl_passes_the_value_in_one_cycle(machines: Machines) -> None:
     assert cycles(machines, "shl rax, cl; test rbx, rbx") == pytest.approx(1.75, abs=0.3)
+
+
+@pytest.mark.parametrize("uarch", ["skylake_sp", "haswell"])
+def test_single_instructions_take_what_was_measured(machines: Machines, uarch: str) -> None:
+    """Every form that can be spelled, one copy behind the other: between its throughput and its latency, as uops.info has them."""
+    core, index = machines
+    assembler = keystone.Ks(keystone.KS_ARCH_X86, keystone.KS_MODE_64)
+    compared, off = 0, []
+    for form in load(uarch).forms:
+        name, _, operands = form.name.partition(" ")
+        text = spelling(form.name) if operands and not name.startswith(("j", "loop", "call", "in", "out", "rd", "xbegin")) else None
+        try:
+            code = bytes(assembler.asm(text)[0] or b"") if text else b""
+        except keystone.KsError:
+            continue
+        if not code:
+            continue
+        told = core.predict(index[uarch], code)
+        assert not told.uncosted, form.name
+        cycles, memory = told.cycles / told.copies, 6 if "m" in operands.replace("mm", "") else 0
+        compared += 1
+        if not 0.85 * form.throughput < cycles < 1.3 * max(form.throughput, form.latency + memory, len(code) / 16) + 0.3:
+            off.append(form.name)
+    assert compared > 2_500
+    assert len(off) < compared / 100, off

@@ -33,9 +33,9 @@ RAW = """\
 """
 
 
-@pytest.fixture(scope="module")
-def tool() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("make_uarch_tables", TOOL)
+def load_tool(name: str) -> ModuleType:
+    """A script of tools/ as a module."""
+    spec = importlib.util.spec_from_file_location(name, TOOL.with_name(f"{name}.py"))
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -43,6 +43,11 @@ def tool() -> ModuleType:
         patch.syspath_prepend(str(TOOL.parent))
         spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="module")
+def tool() -> ModuleType:
+    return load_tool("make_uarch_tables")
 
 
 @pytest.fixture

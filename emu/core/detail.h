@@ -10,5 +10,11 @@ void detail_free(struct vcpu *);
 void detail_tables_free(struct machine *);
 const struct uops *detail_uops(struct machine *, const uint8_t *code, uint32_t size, uint32_t flags, uint64_t va, uint64_t hash);   /* NULL: world_fail has said why */
 void detail_block(struct vcpu *, struct block *, uint32_t from, uint32_t to);   /* instructions [from, to) ran: their cycles go to the block, and the clock moves */
+static inline void detail_expect(const struct block *b)  /* it begins: what its end will want of the host's memory comes meanwhile */
+{
+    for (int i = 0; i < 4; i++) __builtin_prefetch((const char *)b->uops + 64 * i);
+    __builtin_prefetch(&b->cycles[0], 1);
+    __builtin_prefetch(&b->cycles[CS_NCAUSES / 2], 1);
+}
 void detail_event(struct vcpu *);                         /* an event was delivered, between blocks */
 #endif

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The instruction side: what a block waits for its code, for the branch that led to it, and what REP string instructions cost by line. */
 #include "cache.h"
+#include "detail.h"
 
 static struct answer code_line(struct vcpu *v, uint32_t key, uint64_t now) {
     struct caches *c = v->caches;
@@ -81,6 +82,7 @@ void cache_fetch(struct vcpu *v, struct block *b) {
     struct caches *c = v->caches;
     const struct block *p = c->prev;
     if (UNLIKELY(!c->l2.at)) return;
+    if (v->log) detail_expect(b);
     c->prev = b; c->filled = 0; c->later = 0;
     if (LIKELY(p != NULL)) {
         if (LIKELY(p->flags & BLK_BRANCH && !v->diverted)) branch_done(v, p, b->va);

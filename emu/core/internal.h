@@ -54,6 +54,7 @@ struct block {            /* canonical record: one per (vCPU, va, size, code byt
     uint64_t va; uint32_t size, flags; uint16_t ninsn;
     uint64_t code_gpa;
     uint64_t code_line_stamp;                    /* L1I shortcut: owned by cache.c */
+    const struct uops *uops;                     /* at the detailed level (detail.c) */
     uint32_t cost16;      /* static cost, 1/16 cycle, at the timed levels */
     uint32_t serial16;    /* of which: serialising instructions and event rows (cause CS_SERIALISING / CS_EVENT) */
     uint32_t retire16;    /* of which: issue slots (CS_RETIRING); cost16 - serial16 - retire16 is CS_CORE_BOUND */
@@ -63,7 +64,6 @@ struct block {            /* canonical record: one per (vCPU, va, size, code byt
     uint8_t load_hidden;  /* cycles of a load's latency that are no stall, by how many of its loads wait for other loads (decode.c, for cache.c) */
     struct insn_mark *marks;                     /* ninsn of them */
     struct own_row *rows; uint16_t nrows;
-    const struct uops *uops;                     /* at the detailed level (detail.c) */
     uint64_t code_hash; struct block *next;      /* hash chain */
     struct cell *own;                            /* for translations that have no cell of their own */
     uint64_t sum16, sum_serial16, sum_retire16;  /* static cost of what has run, not yet in cycles (block_settle) */

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The command line. `main` turns every error of ours into one sentence and a documented exit code.
 
-Exit codes: 0 done; 1 the check asked for failed (`replay --check`); 2 the user asked for nonsense; 3 the guest broke a rule or
-ended badly; 4 the guest needs what is not modelled; 70 a bug of ours; 130 interrupted; 141 nobody reads
-what we print. `run` gives the guest's own exit status.
+Exit codes: 0 done; 1 the check asked for failed (`replay --check`, `validate`); 2 the user asked for nonsense; 3 the guest
+broke a rule or ended badly; 4 the guest needs what is not modelled; 70 a bug of ours; 130 interrupted; 141 nobody reads what
+we print. `run` gives the guest's own exit status.
 """
 
 from __future__ import annotations

@@ -37,10 +37,10 @@ def kernels_picture(comparison: Comparison, title: str) -> str:
     for number, kernel in enumerate(kernels):
         points = [point for point in comparison.points if point.kernel == kernel]
         colour = COLOURS[number % len(COLOURS)]
-        lines.append(Line(f"{kernel}, model", colour, [(float(p.size), p.model) for p in points]))
-        lines.append(Line(f"{kernel}, host", colour, [(float(p.size), p.host) for p in points], dashed=True))
+        lines.append(Line(kernel, colour, [(float(p.size), p.model) for p in points]))
+        lines.append(Line("", colour, [(float(p.size), p.host) for p in points], dashed=True))
     sizes = [point.size for point in comparison.points]
-    return line_chart(title, "size (bytes)", "cycles a unit of work", lines, _ticks(min(sizes), max(sizes), 8))
+    return line_chart(f"{title} (dashed: host)", "size (bytes)", "cycles a unit of work", lines, _ticks(min(sizes), max(sizes), 8))
 
 
 def _ticks(least: int, most: int, step: int) -> list[tuple[float, str]]:

@@ -39,8 +39,8 @@ class Bound(msgspec.Struct, frozen=True, kw_only=True):
     def text(self) -> str:
         """`54-56`, `>= 3`, `14`."""
         if self.low is None or self.high is None:
-            return f"<= {self.high:g}" if self.low is None else f">= {self.low:g}"
-        return f"{self.low:g}" if self.low == self.high else f"{self.low:g}-{self.high:g}"
+            return f"<= {self.high:,.8g}" if self.low is None else f">= {self.low:,.8g}"
+        return f"{self.low:,.8g}" if self.low == self.high else f"{self.low:,.8g}-{self.high:,.8g}"
 
 
 class Figure(msgspec.Struct, frozen=True, kw_only=True):

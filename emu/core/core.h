@@ -159,4 +159,20 @@ CS_API int cs_test_access(cs_world *, int machine, int vcpu, uint64_t gpa, uint6
                           uint32_t advance /* cycles that pass first */, uint32_t stall[CS_NCAUSES]);   /* the clock then moves by the stalls' sum */
 typedef struct { uint64_t end /* address behind the branch */, next /* where control went */; uint32_t kind /* block_flags: BLK_COND, .. */, pad; } cs_branch;
 CS_API int cs_test_branch(cs_world *, int machine, int vcpu, const cs_branch *, int n, uint8_t *answers /* branch_answer */);
+
+/* ---- testing: the window model alone, a block at a time. struct uop, uop_insn and access (uop.h, internal.h) say what the fields mean ---- */
+typedef struct { uint8_t src[4], dst[4]; uint16_t ports, cost; uint32_t flags; uint8_t hold, entries; uint16_t pad; } cs_test_uop;
+typedef struct { uint16_t end; uint8_t length, slots, opcode, complex, microcoded, lcp, joined, fusible, branch, pad; } cs_test_insn;
+typedef struct { uint64_t gpa; uint32_t latency; uint16_t walk; uint8_t size, cause; } cs_test_log;
+typedef struct {
+    const cs_test_uop *uop; const cs_test_insn *insn; const uint8_t *window; const cs_test_log *load, *store;
+    uint64_t va, idle_until /* 0: the block follows at once */; uint32_t nuop, ninsn, nwindows, nload, nstore, from, to, refetch, late, pad;
+} cs_test_block;
+typedef struct { uint64_t retire; int64_t lost[CS_NCAUSES]; /* retirement slots */ uint32_t touched, legacy; } cs_test_placed;
+typedef struct cs_window cs_window;
+CS_API int cs_test_uops(cs_world *, int machine, const uint8_t *code, uint32_t n, uint64_t va, cs_test_uop *, uint32_t *nuop, cs_test_insn *, uint32_t *ninsn,
+                        uint8_t *window, uint32_t *nwindows);         /* in: room; out: how many */
+CS_API cs_window *cs_test_window_new(cs_world *, int machine);
+CS_API void cs_test_window_free(cs_window *);
+CS_API int cs_test_window_place(cs_world *, cs_window *, const cs_test_block *, cs_test_placed *);
 #endif

@@ -217,6 +217,21 @@ static int windows(const struct uarch *u, uint64_t va, struct uops *out)
     return 0;
 }
 
+void uops_seal(struct uops *out)
+{
+    out->loads = out->stores = 0;
+    out->roomy = true;
+    for (uint32_t i = 0; i < out->n; i++) {
+        struct uop *o = &out->at[i];
+        if (o->src[2] != DREG_NONE || o->dst[3] != REG_SINK) o->flags |= UOP_MORE;
+        out->loads += !!(o->flags & UOP_LOAD);
+        out->stores += !!(o->flags & UOP_STORE_DATA);
+        out->roomy = out->roomy && !(o->flags & (UOP_SERIAL | UOP_LOCKED | UOP_REP));
+        o->kind = o->flags & (UOP_SERIAL | UOP_LOCKED) ? KIND_SERIAL : o->flags & UOP_REP ? KIND_REP : !o->ports ? KIND_NONE : o->flags & UOP_LOAD ? KIND_LOAD
+            : o->flags & (UOP_STORE_ADDRESS | UOP_STORE_DATA) ? KIND_STORE : KIND_OP;
+    }
+}
+
 int uops_make(const struct uarch *u, const struct dop *d, uint32_t n, uint64_t va, struct uops *out)
 {
     struct maker m = { u, out, 0, false };
@@ -252,16 +267,7 @@ int uops_make(const struct uarch *u, const struct dop *d, uint32_t n, uint64_t v
         in->complex = in->slots > 1 || (d[i].form && d[i].form->flags & FORM_COMPLEX);
         in->end = (uint16_t)out->n;
     }
-    out->roomy = true;
-    for (uint32_t i = 0; i < out->n; i++) {
-        struct uop *o = &out->at[i];
-        if (o->src[2] != DREG_NONE || o->dst[3] != REG_SINK) o->flags |= UOP_MORE;
-        out->loads += !!(o->flags & UOP_LOAD);
-        out->stores += !!(o->flags & UOP_STORE_DATA);
-        out->roomy = out->roomy && !(o->flags & (UOP_SERIAL | UOP_LOCKED | UOP_REP));
-        o->kind = o->flags & (UOP_SERIAL | UOP_LOCKED) ? KIND_SERIAL : o->flags & UOP_REP ? KIND_REP : !o->ports ? KIND_NONE : o->flags & UOP_LOAD ? KIND_LOAD
-            : o->flags & (UOP_STORE_ADDRESS | UOP_STORE_DATA) ? KIND_STORE : KIND_OP;
-    }
+    uops_seal(out);
     if (!m.failed && !windows(u, va, out)) return 0;
     uops_free(out);
     return -1;

@@ -46,6 +46,7 @@ struct uops {
 };
 
 int uops_make(const struct uarch *, const struct dop *, uint32_t n, uint64_t va, struct uops *out);    /* for code at va (its last five bits count); -1: no memory */
+void uops_seal(struct uops *);           /* kinds and sums, from the micro-ops */
 void uops_free(struct uops *);
 /* decode.c: code at va, flags BLK_CODE16/32; decoded, if not NULL: its instructions, until the next call */
 int decode_uops(struct machine *, const uint8_t *code, uint32_t size, uint32_t flags, uint64_t va, struct uops *out, struct dop **decoded);

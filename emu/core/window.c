@@ -306,7 +306,7 @@ RARE void stack_sync(struct window *w)
 INLINE void place_load(struct window *w, struct now *n, const struct uop *u, struct accesses *a, struct placed *p, bool roomy)
 {
     uint32_t miss, walk;
-    const struct access *x = take(&a->load, a->load_end, u->entries, &miss, &walk);
+    const struct access *first = a->load, *x = take(&a->load, a->load_end, u->entries, &miss, &walk);
     if (!roomy) {
         uint64_t oldest = w->load_slot[(w->nloads - w->limit.loads) & (BUFFER_MAX - 1)];
         if (n->slot - oldest < w->limit.rob) issue_to(n, w->rob[oldest & (ROB_MAX - 1)]);
@@ -322,7 +322,7 @@ INLINE void place_load(struct window *w, struct now *n, const struct uop *u, str
     if (UNLIKELY(miss)) start_fill(w, x->gpa, p->done);
     else {
         if (UNLIKELY(w->last_fill > p->done)) p->done = in_flight(w, x->gpa >> 6, p->done);
-        for (const struct access *y = x; y < a->load; y++)
+        for (const struct access *y = first; y < a->load; y++)     /* none where the log is short */
             if (UNLIKELY(may_forward(w, y->gpa >> 3) | may_forward(w, (y->gpa + y->size - 1) >> 3))) p->done = forwarded(w, y->gpa, y->size, p->dispatch, p->done);
     }
     n->load = 1;
@@ -342,12 +342,12 @@ INLINE void place_store(struct window *w, struct now *n, const struct uop *u, st
     finish(w, n, u, p, false);
     if (u->flags & UOP_STORE_ADDRESS) { w->address_done = p->done; return; }
     uint32_t miss, walk;
-    const struct access *x = take(&a->store, a->store_end, u->entries, &miss, &walk);
+    const struct access *first = a->store, *x = take(&a->store, a->store_end, u->entries, &miss, &walk);
     w->nstores++;
     n->store = later(p->done, w->address_done + miss + walk);
     if (UNLIKELY(x->cause == CS_TLB)) w->store_commit += walk;
     w->forward_from = w->nforwards;
-    for (; x < a->store; x++) remember_store(w, n->issue, x->gpa, x->size, p->done);
+    for (const struct access *y = first; y < a->store; y++) remember_store(w, n->issue, y->gpa, y->size, p->done);
 }
 
 INLINE void place_op(struct window *w, struct now *n, const struct uop *u, struct placed *p)
@@ -416,7 +416,7 @@ static bool room(const struct window *w, const struct uops *b, uint32_t nuops)
 {
     const struct now *n = &w->now;
     uint64_t oldest = w->load_slot[(w->nloads + b->loads - w->limit.loads) & (BUFFER_MAX - 1)];
-    return nuops < 32 && b->roomy && n->scheduled + nuops <= w->limit.scheduler && w->serial_from <= n->issue
+    return nuops < w->limit.roomy && b->roomy && n->scheduled + nuops <= w->limit.scheduler && w->serial_from <= n->issue
         && w->rob[(n->slot + nuops - w->limit.rob) & (ROB_MAX - 1)] <= n->issue && n->slot + nuops >= w->limit.rob
         && (n->slot - oldest >= w->limit.rob || w->rob[oldest & (ROB_MAX - 1)] <= n->issue)
         && w->store_free[(w->nstores + b->stores - w->limit.stores) & (BUFFER_MAX - 1)] <= n->issue;
@@ -443,6 +443,9 @@ void window_init(struct window *w, const struct uarch *u)
     LIMIT(decode_slots, decode_slots) LIMIT(lcp, lcp_stall) LIMIT(dsb_width, dsb_width) LIMIT(ms_switch, ms_switch) LIMIT(fusible_held, fusible_held) LIMIT(refetch, mispredict) LIMIT(forward, store_forward)
     LIMIT(blocked, store_blocked) LIMIT(chased, load_latency_chased) LIMIT(load_latency, load_latency) LIMIT(store_commit, store_commit) LIMIT(alu_ports, alu_ports)
 #undef LIMIT
+    uint32_t least = w->limit.loads < w->limit.stores ? w->limit.loads : w->limit.stores;
+    if (w->limit.rob < least) least = w->limit.rob;
+    w->limit.roomy = least < 32 ? least : 32;
     w->front.dsb_sets = (uint32_t)u->row[UA_dsb_sets];
     w->front.dsb_ways = (uint32_t)u->row[UA_dsb_ways];
     w->front.rate = w->limit.dsb_width;

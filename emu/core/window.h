@@ -35,7 +35,7 @@ struct frontend {                        /* frontend.c; cycles at which a micro-
 };
 
 struct window_limits { uint32_t width, retire_width, rob, scheduler, loads, stores, idq, iq, fills, predecode_width, decoders, decode_slots, lcp, dsb_width, ms_switch, fusible_held,
-    refetch, forward, blocked, chased, load_latency, store_commit, alu_ports; };
+    refetch, forward, blocked, chased, load_latency, store_commit, alu_ports, roomy /* so few micro-ops cannot fill a buffer by themselves */; };
 
 struct now {                             /* what changes with every micro-op */
     uint64_t issue, retire, slot;        /* cycles; slots so far */

@@ -2,8 +2,8 @@
 /* A block's steady state, without a guest: the window model runs copies of it. Unrolled: one copy behind the other, by the decoders, as such
  * blocks are measured. Looped: from the micro-op cache, each copy behind a taken branch.
  *
- * Which load meets which store depends on addresses (values.c). To walk into the next page costs what an answer of the second-level TLB takes, and nothing hides it: so
- * BHive's blocks show on both processors, some fifty of them. Jumps to pages far away show no such cost and have none here.
+ * Which load meets which store depends on addresses (values.c). A page not touched lately costs a load what an answer of the second-level TLB takes. To
+ * walk into the next page costs as much, loads and stores, and nothing hides it: so BHive's blocks show on both processors, some fifty of them.
  */
 #include "machine.h"
 #include "recorder.h"
@@ -15,10 +15,11 @@
 
 enum { MIN_COPIES = 32, MAX_COPIES = 400, ENOUGH_INSNS = 4000 };
 
-static uint32_t add(struct access *log, uint32_t n, uint64_t address, uint32_t bytes, uint16_t walk)
+static uint32_t add(struct access *log, uint32_t n, uint64_t address, uint32_t bytes, enum page page, uint16_t walk)
 {
+    if (page == PAGE_KNOWN) walk = 0;
     do {
-        if (n < ACCESS_MAX) log[n++] = (struct access){ .gpa = address, .size = (uint8_t)(bytes < 8 ? bytes : 8), .cause = walk ? CS_TLB : CS_L1, .walk = walk };
+        if (n < ACCESS_MAX) log[n++] = (struct access){ .gpa = address, .size = (uint8_t)(bytes < 8 ? bytes : 8), .cause = walk && page == PAGE_NEXT ? CS_TLB : CS_L1, .walk = walk };
         walk = 0;
         address += 8;
         bytes = bytes > 8 ? bytes - 8 : 0;
@@ -30,10 +31,10 @@ static struct accesses log_block(struct values *s, const struct dop *d, uint32_t
 {
     uint32_t loads = 0, stores = 0;
     for (uint32_t i = 0; i < n; i++) {
-        bool next_page = false;
-        uint64_t address = d[i].load || d[i].store ? values_address(s, &d[i], &next_page) : 0;
-        if (d[i].load) loads = add(log[0], loads, address, d[i].bytes, next_page ? walk : 0);
-        if (d[i].store) stores = add(log[1], stores, address, d[i].bytes, next_page && !d[i].load ? walk : 0);
+        enum page page = PAGE_KNOWN;
+        uint64_t address = d[i].load || d[i].store ? values_address(s, &d[i], &page) : 0;
+        if (d[i].load) loads = add(log[0], loads, address, d[i].bytes, page, walk);
+        if (d[i].store) stores = add(log[1], stores, address, d[i].bytes, d[i].load ? PAGE_KNOWN : page, walk);
         values_step(s, &d[i]);
     }
     return (struct accesses){ log[0], log[0] + loads, log[1], log[1] + stores };

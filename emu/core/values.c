@@ -39,14 +39,14 @@ static struct value address(const struct values *s, const struct dop *d)
     return (struct value){ base.is + index.is * d->scale + (uint64_t)d->disp, base.known && index.known };
 }
 
-uint64_t values_address(struct values *s, const struct dop *d, bool *next_page)
+uint64_t values_address(struct values *s, const struct dop *d, enum page *entered)
 {
     struct value a = address(s, d);
     uint64_t page = (a.is >> 12) + 1;
     bool seen = !a.known || (!d->stack && !d->addr[0] && !(d->naddr > 1 && d->addr[1])), beside = false;
     for (uint32_t i = 0; i < PAGES_SEEN && !seen; i++) { seen = s->pages[i] == page; beside |= s->pages[i] == page + 1 || s->pages[i] == page - 1; }
     if (!seen) s->pages[s->npages++ % PAGES_SEEN] = page;
-    *next_page = !seen && beside;
+    *entered = seen ? PAGE_KNOWN : beside ? PAGE_NEXT : PAGE_FAR;
     return a.is & (PAGE - 1);
 }
 

@@ -14,7 +14,8 @@ struct values {
 };
 
 void values_init(struct values *, uint64_t fill);
-/* The address of its memory operand, and whether that enters the page behind or before one touched lately; then its effect. */
-uint64_t values_address(struct values *, const struct dop *, bool *next_page);
+/* The address of its memory operand, and whether its page was touched lately; then its effect. */
+enum page { PAGE_KNOWN, PAGE_FAR, PAGE_NEXT /* the one behind or before a page touched lately */ };
+uint64_t values_address(struct values *, const struct dop *, enum page *page);
 void values_step(struct values *, const struct dop *);
 #endif

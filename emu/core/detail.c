@@ -95,13 +95,15 @@ static void give(struct vcpu *v, struct window *w, struct block *b)
     v->clock = w->now.retire;
     for (uint32_t causes = w->touched; causes && left; causes &= causes - 1) {
         int c = __builtin_ctz(causes);
-        if (w->spent[c] < rate) { if (w->spent[c] <= 0 && c != CS_RETIRING) w->touched &= ~(1u << c); continue; }
-        uint64_t n = rate == 4 ? (uint64_t)w->spent[c] >> 2 : (uint64_t)w->spent[c] / (uint64_t)rate;
-        if (n > left) n = left;
-        b->cycles[c] += n;
-        if (mine) mine->cycles[spins ? CS_LOCK_SPIN : c] += n;
-        w->spent[c] -= (int64_t)n * rate;
-        left -= n;
+        if (w->spent[c] >= rate) {
+            uint64_t n = rate == 4 ? (uint64_t)w->spent[c] >> 2 : (uint64_t)w->spent[c] / (uint64_t)rate;
+            if (n > left) n = left;
+            b->cycles[c] += n;
+            if (mine) mine->cycles[spins ? CS_LOCK_SPIN : c] += n;
+            w->spent[c] -= (int64_t)n * rate;
+            left -= n;
+        }
+        if (w->spent[c] < rate) w->touched &= ~(1u << c) | 1u << CS_RETIRING;      /* no whole cycle: not until more comes to it */
     }
     b->cycles[CS_RETIRING] += left;
     if (mine) mine->cycles[spins ? CS_LOCK_SPIN : CS_RETIRING] += left;

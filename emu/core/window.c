@@ -452,7 +452,7 @@ void window_init(struct window *w, const struct uarch *u)
     w->front.cause = CS_FRONTEND;
     w->now.slot = 2 * ROB_MAX;            /* the rings look back */
     w->now.swept = w->base = 0;
-    w->touched = 1u << CS_RETIRING | 1u << CS_CORE_BOUND | 1u << CS_DEPENDENCY | 1u << CS_L1 | 1u << CS_FRONTEND | 1u << CS_BADSPEC;
+    w->touched = 1u << CS_RETIRING;
 }
 
 void window_start(struct window *w, uint64_t clock)

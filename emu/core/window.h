@@ -70,7 +70,7 @@ struct window {
     bool stack_moved, legacy /* the block under way comes from the decoders */;
     struct forward forward[FORWARDS]; uint32_t nforwards, forward_from; uint64_t filter[4];       /* filter: which granules may be among them */
     int64_t spent[CS_NCAUSES];           /* retire slots, not yet given to a block as cycles */
-    uint32_t touched;                    /* causes with something spent, a bit each */
+    uint32_t touched;                    /* causes that may have a whole cycle to give, a bit each */
     struct frontend front;
     const struct witness *witness;
 };

@@ -226,6 +226,7 @@ void uops_seal(struct uops *out)
         if (o->src[2] != DREG_NONE || o->dst[3] != REG_SINK) o->flags |= UOP_MORE;
         out->loads += !!(o->flags & UOP_LOAD);
         out->stores += !!(o->flags & UOP_STORE_DATA);
+        out->syncs += !!(o->flags & UOP_STACK_READ);
         out->roomy = out->roomy && !(o->flags & (UOP_SERIAL | UOP_LOCKED | UOP_REP));
         o->kind = o->flags & (UOP_SERIAL | UOP_LOCKED) ? KIND_SERIAL : o->flags & UOP_REP ? KIND_REP : !o->ports ? KIND_NONE : o->flags & UOP_LOAD ? KIND_LOAD
             : o->flags & (UOP_STORE_ADDRESS | UOP_STORE_DATA) ? KIND_STORE : KIND_OP;

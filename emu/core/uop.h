@@ -41,7 +41,7 @@ struct uop_insn {
 struct uops {
     uint32_t n, ninsn;
     struct uop *at; struct uop_insn *insn;
-    uint32_t loads, stores; bool roomy;  /* roomy: nothing in it can fill a buffer of the window that had room before it */
+    uint32_t loads, stores, syncs /* of the stack engine, at most */; bool roomy;  /* roomy: nothing in it can fill a buffer of the window that had room before it */
     uint32_t nwindows; uint8_t *window;  /* 32-byte windows of code it touches; ways of the micro-op cache each needs, 0: cannot be held */
 };
 

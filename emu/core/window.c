@@ -372,7 +372,13 @@ INLINE void place_none(struct window *w, const struct now *n, const struct uop *
 /* `roomy`: no buffer can fill up before the last of these micro-ops, so none is looked at. */
 INLINE void place_all(struct window *w, const struct uops *b, uint32_t from, uint32_t to, uint64_t va, struct accesses *a, bool legacy, bool roomy, const struct witness *witness)
 {
-    struct now here = w->now, *n = &here;
+    struct now here, *n = &here;
+    here.issue = w->now.issue; here.retire = w->now.retire; here.slot = w->now.slot; here.issued = w->now.issued; here.retired = w->now.retired;
+    here.scheduled = w->now.scheduled; here.swept = w->now.swept;
+    here.open = false;                                     /* between blocks no slot is */
+    here.cause = here.load = here.front = 0;
+    here.walk = here.miss = 0;
+    here.issued_at = here.done = here.ready = here.dispatch = here.store = 0;
     uint32_t in = from, i = from ? b->insn[from - 1].end : 0, end = to ? b->insn[to - 1].end : 0, stop = end;
     uint64_t at = va;
     if (legacy) for (uint32_t k = 0; k < from; k++) at += b->insn[k].length;
@@ -408,28 +414,55 @@ INLINE void place_all(struct window *w, const struct uops *b, uint32_t from, uin
             if (witness) witness->micro_op(witness->data, i, w->front.cycle, n->issued_at, p.ready, p.dispatch, p.done, p.port);
         }
     } while (legacy);
-    if (n->open) { close_slot(w, n); if (witness) witness->retired(witness->data, n->retire); n->open = false; }
-    w->now = here;
+    if (n->open) { close_slot(w, n); if (witness) witness->retired(witness->data, n->retire); }
+    w->now.issue = here.issue; w->now.retire = here.retire; w->now.slot = here.slot; w->now.issued = here.issued; w->now.retired = here.retired;
+    w->now.scheduled = here.scheduled; w->now.swept = here.swept;
+    w->now.open = false;
 }
 
-static bool room(const struct window *w, const struct uops *b, uint32_t nuops)
+static bool fits(const struct window *w, uint32_t slots, uint32_t loads, uint32_t stores)
 {
     const struct now *n = &w->now;
-    uint64_t oldest = w->load_slot[(w->nloads + b->loads - w->limit.loads) & (BUFFER_MAX - 1)];
-    return nuops < w->limit.roomy && b->roomy && n->scheduled + nuops <= w->limit.scheduler && w->serial_from <= n->issue
-        && w->rob[(n->slot + nuops - w->limit.rob) & (ROB_MAX - 1)] <= n->issue && n->slot + nuops >= w->limit.rob
+    uint64_t oldest = w->load_slot[(w->nloads + loads - w->limit.loads) & (BUFFER_MAX - 1)];
+    return slots < w->limit.roomy && n->scheduled + slots <= w->limit.scheduler && w->serial_from <= n->issue
+        && w->rob[(n->slot + slots - w->limit.rob) & (ROB_MAX - 1)] <= n->issue && n->slot + slots >= w->limit.rob
         && (n->slot - oldest >= w->limit.rob || w->rob[oldest & (ROB_MAX - 1)] <= n->issue)
-        && w->store_free[(w->nstores + b->stores - w->limit.stores) & (BUFFER_MAX - 1)] <= n->issue;
+        && w->store_free[(w->nstores + stores - w->limit.stores) & (BUFFER_MAX - 1)] <= n->issue;
+}
+
+RARE bool look_for_room(struct window *w, uint32_t slots, uint32_t loads, uint32_t stores)
+{
+    uint32_t more = w->limit.roomy - 1;
+    if (w->now.scheduled + slots > w->limit.scheduler) sweep(w, &w->now);
+    if (slots <= more && loads <= more / 2 && stores <= more / 3 && fits(w, more, more / 2, more / 3)) {
+        w->room = (struct room){ more - slots, more / 2 - loads, more / 3 - stores };
+        return true;
+    }
+    w->room.slots = 0;
+    return fits(w, slots, loads, stores);
+}
+
+/* Room that was there stays there: time only frees entries. So it is looked for ahead, and used up block by block. */
+INLINE bool room(struct window *w, const struct uops *b)
+{
+    uint32_t slots = b->n + b->syncs;
+    if (UNLIKELY(!b->roomy)) { w->room.slots = 0; return false; }
+    if (UNLIKELY(slots > w->room.slots || b->loads > w->room.loads || b->stores > w->room.stores)) return look_for_room(w, slots, b->loads, b->stores);
+    w->room.slots -= slots;
+    w->room.loads -= b->loads;
+    w->room.stores -= b->stores;
+    return true;
 }
 
 void window_place(struct window *w, const struct uops *b, uint32_t from, uint32_t to, uint64_t va, struct accesses a, bool legacy)
 {
     if (to > b->ninsn) to = b->ninsn;
     if (UNLIKELY(w->now.issue - w->base >= HORIZON / 2)) rebase(w, &w->now);
-    if (UNLIKELY(w->now.scheduled + b->n > w->limit.scheduler)) sweep(w, &w->now);
+    if (LIKELY(!legacy && !w->witness && room(w, b))) { place_all(w, b, from, to, va, &a, false, true, NULL); return; }
+    w->room.slots = 0;
+    if (w->now.scheduled + b->n > w->limit.scheduler) sweep(w, &w->now);
     if (UNLIKELY(w->witness != NULL)) place_all(w, b, from, to, va, &a, legacy, false, w->witness);
     else if (legacy) place_all(w, b, from, to, va, &a, true, false, NULL);
-    else if (room(w, b, b->n)) place_all(w, b, from, to, va, &a, false, true, NULL);
     else place_all(w, b, from, to, va, &a, false, false, NULL);
 }
 

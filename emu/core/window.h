@@ -60,6 +60,7 @@ struct witness {                         /* told of every micro-op and slot: for
 struct window {
     struct window_limits limit;
     struct now now;
+    struct room { uint32_t slots, loads, stores; } room; /* that may be used before a buffer can be full */
     uint64_t ready[REG_COUNT];           /* by register: twice the cycle at which its value is there; odd if it comes straight from a load */
     uint64_t base;                       /* booked[0]'s cycle */
     uint16_t booked[BOOKED + 8];         /* by cycle: ports taken, that is, micro-ops that leave the scheduler */

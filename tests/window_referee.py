@@ -156,7 +156,7 @@ class Referee:
                     self.stack_sync()
                 if uop.flags & SLOT:
                     self.close_slot()
-                    self.open_slot(window=bool(uop.flags & WINDOW), pair=bool(uop.flags & PAIR))
+                    self.open_slot(window=bool(uop.flags & WINDOW) and not self.legacy, pair=bool(uop.flags & PAIR))
                 self.place_uop(uop, loads, stores)
         self.close_slot()
 

@@ -399,7 +399,7 @@ INLINE void place_all(struct window *w, const struct uops *b, uint32_t from, uin
             }
             if (u->flags & UOP_SLOT) {
                 if (n->open) { close_slot(w, n); if (witness) witness->retired(witness->data, n->retire); }
-                open_slot(w, n, u->flags, roomy);
+                open_slot(w, n, legacy ? u->flags & ~(uint32_t)UOP_WINDOW : u->flags, roomy);
             }
             if (u->kind == KIND_OP) place_op(w, n, u, &p);         /* the likely ones first */
             else if (u->kind == KIND_LOAD) place_load(w, n, u, a, &p, roomy);

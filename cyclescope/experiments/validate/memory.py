@@ -13,8 +13,16 @@ from emu.uarch.table import UarchTable
 KIB = 1024
 CHASE = "pointer chase"
 PLATEAUS = ("L1, a load", "L2, a load", "LLC, a load", "DRAM, a load")
+PORTS_OF = ("skylake_sp", "haswell")
+"""Tables whose load and store ports the bandwidths' bounds speak of."""
 NOTHING_CYCLES = 1.0
 """Of a load, that counts as no cost."""
+
+
+def vcpus_for(table: UarchTable) -> int:
+    """So many vCPUs' slices make an LLC several times the L2, whose plateau is one; all but one of them sleep."""
+    l2, llc = table["l2_kib"].value, table["llc_kib_per_vcpu"].value
+    return next((cpus for cpus in (1, 2, 4, 8) if llc * cpus * 5 // 8 >= 4 * l2), 16)
 
 
 def judge_chase(run: GuestRun, table: UarchTable, cpus: int) -> list[Figure]:
@@ -77,7 +85,7 @@ def judge_reach(run: GuestRun, table: UarchTable, cpus: int) -> list[Figure]:
 def judge_bandwidth(run: GuestRun, table: UarchTable, cpus: int) -> list[Figure]:
     """Bytes a cycle; bounded by what the load and store ports move from the L1, which nothing may exceed."""
     ports = "two 16-byte loads and one store a cycle (uops.info, MOVDQA: 0.50 and 1.00 cycles)"
-    limits = {"read": 32.0, "write": 16.0, "copy": 32.0}
+    limits = {"read": 32.0, "write": 16.0, "copy": 32.0} if table.name in PORTS_OF else {}
     found = []
     for name in ("read", "write", "copy", "rep_copy"):
         sizes = run.of(name)
@@ -101,13 +109,13 @@ def judge_bandwidth(run: GuestRun, table: UarchTable, cpus: int) -> list[Figure]
 
 
 def _little(table: UarchTable) -> Bound:
-    """Reading memory in order: lines under way over their latency, from fill buffers alone to prefetchers in open rows."""
+    """Reading memory in order: lines under way over their latency, by the shorter queue, to the longer one in open rows."""
     slow = table["dram_latency"].value
     fast = slow - table["dram_precharge"].value - table["dram_activate"].value
+    short, long = sorted((table["fill_buffers"].value, table["prefetches"].value))
     return Bound(
-        low=round(64 * table["fill_buffers"].value / slow, 2), high=round(64 * table["prefetches"].value / fast, 2),
-        source="fill_buffers lines in dram_latency, to prefetches lines in dram_latency - dram_precharge - dram_activate",
-        grade="modelled",
+        low=round(64 * short / slow, 2), high=round(64 * long / fast, 2), grade="modelled",
+        source="lines under way (fill_buffers, prefetches) over dram_latency, or over it less dram_precharge and dram_activate",
     )  # fmt: skip
 
 

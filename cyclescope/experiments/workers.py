@@ -128,4 +128,7 @@ def _serve(connection: Connection, task: Task[Any, Any]) -> None:
             answer: tuple[bool, Any] = True, task(argument, no_progress)
         except Exception as error:
             answer = False, error
-        connection.send(answer)
+        try:
+            connection.send(answer)
+        except BrokenPipeError:  # our parent was ended: nobody wants it
+            return

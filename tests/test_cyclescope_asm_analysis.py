@@ -48,7 +48,7 @@ def analysed(text: str, mode: Mode = Mode.LOOP) -> Analysis:
         ("lea rax, [rax + rbx + 8]", 3, "chain", "three-part LEA 3"),
         ("adc rax, rbx; adc rcx, rbx", 2, "chain", "ADC 1, through the carry flag"),
         ("divsd xmm0, xmm5; movaps xmm0, xmm4", 4, "unit", "DIVSD, one every 4"),
-        ("divsd xmm0, xmm1", 14, "chain", "DIVSD 13-14"),
+        ("divsd xmm0, xmm1", 13, "chain", "DIVSD 13-14"),
         ("xor edx, edx; div ecx", 26, "chain", "DIV R32 26"),
         ("cmovne rax, rbx; cmovne rax, rcx", 2, "chain", "CMOV 1, waits for its destination"),
         ("mov [rdi], rax; mov [rdi+8], rbx; mov [rdi+16], rcx", 3, "ports", "one store a cycle"),

@@ -81,6 +81,12 @@ def test_order_does_not_matter(tmp_path: Path) -> None:
     assert one == other
 
 
-def test_what_the_core_refuses_is_the_users_nonsense(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run_cli(arguments("libos", "--set", "issue_width=0")) == 2
-    assert capsys.readouterr().err.startswith("cyclescope: processor table: row issue_width is 0")
+@pytest.mark.parametrize(
+    "word",
+    ["issue_width=0", "rob=0", "rob=100000", "scheduler=2000", "dsb_sets=3", "dsb_sets=4096", "dsb_ways=200", "dsb_window_lines=9",
+     "fill_buffers=0", "fill_buffers=33", "load_buffer=128", "store_buffer=0", "instruction_queue=64", "load_ports=0",
+     "load_ports=65536", "load_latency_chased=6", "predecode_width=0", "mispredict=0"],
+)  # fmt: skip
+def test_what_the_core_refuses_is_the_users_nonsense(capsys: pytest.CaptureFixture[str], word: str) -> None:
+    assert run_cli(arguments("libos", "--set", word)) == 2
+    assert capsys.readouterr().err.startswith(f"cyclescope: processor table: row {word.partition('=')[0]} ")

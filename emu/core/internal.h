@@ -7,7 +7,7 @@
  *   lapic.c    local APIC, its timer, IPIs, INIT/SIPI       serial.c  16550 transmitter, debug-exit port
  *   slice.c    who runs next, and for how long (cs_run)
  *   block.c    block records: one per (vCPU, address, code); closing a block charges it
- *   detail.c   the detailed level's seam: blocks into window.c (placement) by way of frontend.c, as micro-ops (uop.c)      predict.c  a block alone
+ *   detail.c   the detailed level's seam: blocks into window.c (placement) by way of frontend.c, as micro-ops (uop.c)      predict.c  a block alone      limits.c  rows it can hold
  *   windowtest.c  the window model for its referee
  *   decode.c   Capstone: a block's static cost, instruction marks, flags          uarch.c  processor table rows
  *   cache.h    the memory system: cache.c, fetch.c, prefetch.c, tlb.c a vCPU's; llc.c, dram.c the machine's; geometry.c sizes     branch.c  branch predictors

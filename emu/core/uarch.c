@@ -55,7 +55,7 @@ int cs_uarch(cs_world *w, int machine, const cs_row *rows, int n) {
         seen[k] = true; value[k] = rows[i].value;
     }
     for (int k = 0; k < UA_NROWS; k++) if (!seen[k]) return world_fail(w, "processor table: row %s is missing", row_names[k]);
-    if (!value[UA_issue_width]) return world_fail(w, "processor table: row issue_width is 0");
+    if (window_rows(w, value)) return -1;
     struct uarch *u = uarch_of(m);
     if (!u) return world_fail(w, "out of memory for a processor table");
     memcpy(u->row, value, sizeof value);

@@ -60,5 +60,6 @@ struct uarch {
 };
 const char *uarch_row_name(int row);
 const struct form *uarch_form(const struct uarch *, const char *name);  /* exact name, or NULL */
+int window_rows(cs_world *, const int64_t *row);                         /* limits.c; -1: the window model cannot hold that, with a sentence */
 struct uarch *uarch_of(struct machine *);                                /* made on first use; NULL: no memory */
 #endif

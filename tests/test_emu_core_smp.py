@@ -153,6 +153,30 @@ def test_code_changed_by_another_vcpu_is_seen(make: MakeGuest) -> None:
     assert g.run(10**11)[:4] == (Stop.EXIT, 0, 0, 1)
 
 
+def test_every_function_of_a_page_may_be_changed_by_another_vcpu(make: MakeGuest) -> None:
+    """vCPU 1 calls two functions of one page; vCPU 0, which has data there too, rewrites one and then the other, fifty times. It knows
+    the page by another address, where nothing can be executed, as kernels do."""
+    g = make(2)
+    page = 0x180000
+    g.put(0x12000 + 8 * 100, (1 << 63 | 0x83).to_bytes(8, "little"))
+    alias = (100 << 21) + page
+    g.code(page, "mov eax, 0; ret")
+    g.code(page + 0x100, "mov eax, 0; ret")
+    g.code(
+        AP_MAIN,
+        ARRIVE + f"mov r13d, {page}; mov r14d, {page + 0x100}; l: call r13; mov [0x300014], eax;"
+        "call r14; mov [0x300018], eax; pause; jmp l",
+    )
+    data = f"mov edi, {alias}; mov [rdi+0x800], r12d;"
+    g.code(
+        MAIN,
+        data + START_APS + data + wait_for("w", 0x300000, 1) + "mov r12d, 1; n:" + data + "mov [rdi+1], r12d;"
+        "x: pause; cmp [0x300014], r12d; jne x; mov [rdi+0x101], r12d;"
+        "y: pause; cmp [0x300018], r12d; jne y; inc r12d; cmp r12d, 50; jbe n; mov al, 1;" + EXIT,
+    )
+    assert g.run(10**11)[:4] == (Stop.EXIT, 0, 0, 1)
+
+
 def test_code_changed_by_dma_is_seen(make: MakeGuest) -> None:
     class Device(Recorder):
         def pio_write(self, machine: int, vcpu: int, port: int, size: int, time_ps: int, value: int) -> None:

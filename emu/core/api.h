@@ -21,6 +21,10 @@
     X(uc_err, uc_hook_add, (uc_engine *, uc_hook *, int, void *, void *, uint64_t, uint64_t, ...)) \
     X(uc_err, uc_hook_del, (uc_engine *, uc_hook)) \
     X(uc_err, uc_ctl, (uc_engine *, uc_control_type, ...)) \
+    X(uc_err, uc_context_alloc, (uc_engine *, uc_context **)) \
+    X(uc_err, uc_context_save, (uc_engine *, uc_context *)) \
+    X(uc_err, uc_context_restore, (uc_engine *, uc_context *)) \
+    X(uc_err, uc_context_free, (uc_context *)) \
     X(void, x86_cpu_do_interrupt_x86_64, (void *)) \
     X(void, do_interrupt_x86_hardirq_x86_64, (void *, int, int)) \
     X(uint64_t, helper_read_eflags_x86_64, (void *)) \
@@ -42,7 +46,9 @@
     X(void, helper_le_stw_mmu_x86_64, (void *, uint64_t, uint64_t, uint32_t, uintptr_t)) \
     X(void, helper_le_stl_mmu_x86_64, (void *, uint64_t, uint64_t, uint32_t, uintptr_t)) \
     X(void, helper_le_stq_mmu_x86_64, (void *, uint64_t, uint64_t, uint32_t, uintptr_t)) \
-    X(void, tlb_flush_x86_64, (void *))
+    X(void, tlb_flush_x86_64, (void *)) \
+    X(void, tlb_reset_dirty_x86_64, (void *, uintptr_t, uint64_t)) \
+    X(void *, cpu_x86_init_x86_64, (uc_engine *))
 
 struct unicorn_api {
 #define X(ret, name, args) ret (*name) args;

@@ -244,10 +244,6 @@ struct block *block_find(struct vcpu *v, uint64_t va, uint32_t size, bool user)
         return NULL;
     }
     uint64_t hash = hash_bytes(code, size);
-    uint32_t first = PAGE - (uint32_t)(va & (PAGE - 1));
-    memory_code(v, gpa, size < first ? size : first);
-    uint64_t second;
-    if (size > first && vcpu_walk(v, va + first, &second)) memory_code(v, second, size - first);
     if (v->table)
         for (struct block *b = v->table[slot(v, va)]; b; b = b->next)
             if (b->va == va && b->size == size && b->code_hash == hash && !(b->flags & BLK_USER) == !user && (b->flags & (BLK_CODE16 | BLK_CODE32)) == mode) {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* One Unicorn engine per vCPU: its hooks, and what Unicorn leaves undone: exceptions, SYSCALL, CPUID, clock reads, HLT, reset.
+/* A machine's Unicorn, a processor of it for each vCPU: hooks, and what Unicorn leaves undone: exceptions, SYSCALL, CPUID, clock reads, HLT, reset.
  *
  * Rules that keep this honest: the running block is closed before anything looks at the clock or changes the flow; no Python
  * frame ever lies between a hook and Unicorn's longjmp (callbacks return first, then exceptions are delivered); RIP in env is right
@@ -14,46 +14,31 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { TCG_BUFFER_BYTES = 128 << 20, PENDING_UD = 6, CELLS = 1024 };
+enum { TCG_BUFFER_BYTES = 128 << 20, PENDING_UD = 6 };
 #define RFLAGS_SYSCALL_CLEAR (1u << 16)
-
-struct cells { struct cells *next; int used; struct cell cell[CELLS] __attribute__((aligned(64))); };
-
-static struct cell *new_cell(struct vcpu *v)
-{
-    struct cells *c = v->cells;
-    if (!c || c->used == CELLS) {
-        c = aligned_alloc(64, sizeof *c);
-        if (!c) return NULL;
-        memset(c, 0, sizeof *c);
-        c->next = v->cells;
-        v->cells = c;
-    }
-    return &c->cell[c->used++];
-}
-
-void cells_each(struct vcpu *v, void (*what)(struct vcpu *, struct cell *))
-{
-    for (struct cells *c = v->cells; c; c = c->next)
-        for (int i = 0; i < c->used; i++) what(v, &c->cell[i]);
-}
 
 struct vcpu *executing;
 
 /* In place of Unicorn's own search of its memory map, on every hooked access: the answer hardly ever changes.
  *
  * A hooked store asks twice, before its hook and once more behind it, to learn whether the region may hold code and
- * translations must be looked for. Where this vCPU has translated nothing, the second answer is a region that may not. */
+ * translations must be looked for. Where nothing is translated, the second answer is a region that may not. Without hooks only stores that Unicorn's
+ * software TLB marks come here, and the region's answer decides whether the mark stays. */
 static void *find_region(uc_engine *uc, uint64_t gpa)
 {
     struct vcpu *v = executing;
     if (LIKELY(v && v->uc == uc)) {
         if (v->stored == gpa) {
             v->stored = NEVER;
-            if (!memory_has_code(v, gpa)) return v->data_region;
+            if (!memory_has_code(v, gpa)) return v->machine->engine.data_region;
         }
-        if (LIKELY(gpa < v->region_bytes[0])) return v->region[0];
-        if (gpa - FOUR_GIB < v->region_bytes[1]) return v->region[1];
+        int high = gpa >= FOUR_GIB;
+        if (LIKELY((high ? gpa - FOUR_GIB : gpa) < v->region_bytes[high])) {
+            if (v->timed || LIKELY(!has_code(v, gpa))) return v->region[high];
+            if (v->touched == gpa) memory_store_slow(v, gpa);         /* only a marked store asks twice */
+            v->touched = v->touched == gpa ? NEVER : gpa;
+            return v->machine->engine.code_region[high];
+        }
     }
     return unicorn.find_memory_mapping_x86_64(uc, gpa);
 }
@@ -74,33 +59,40 @@ static void stop_here(struct vcpu *v)
 static bool must_stop(struct vcpu *v)
 {
     if (!v->ran) return false;                        /* at least one block a slice, or nothing ever moves */
-    if (v->clock >= v->slice_limit || world(v)->stopping || memory_stale(v)) return true;
+    if (v->clock >= v->slice_limit || world(v)->stopping || memory_stale(v->machine)) return true;
     enum lapic_pending pending = lapic_pending(v);
     if (pending == LAPIC_NMI || (pending == LAPIC_VECTOR && vcpu_takes_interrupts(v))) return true;
     v->slice_end = pending == LAPIC_NOTHING ? v->slice_limit : 0;
     return false;
 }
 
+static bool never_seen(const struct vcpu *v, const struct cell *cell) { return cell - v->index == v->machine->engine.fresh; }
+
 static struct cell *first_sight(struct vcpu *v, struct cell *cell, uint64_t va, uint32_t size)
 {
+    struct engine *e = &v->machine->engine;
     struct block *b = block_find(v, va, size, user_mode(v));
     if (!b) { stop_here(v); return NULL; }
-    if (cell->block) {                                /* two translations with one cell: it happens when one did not run at once */
-        if (!b->own && (b->own = new_cell(v))) { b->own->block = b; cell_describe(v, b->own); }
+    bool memory = true;
+    if (never_seen(v, cell)) {                        /* this group is the translation's own from now on; the next one gets a fresh one */
+        memory_code(v, va, size);
+        v->counters[CS_N_TRANSLATIONS]++;
+        memory = (e->fresh = cells_group(v->machine)) != NULL;
+        layout_set_user_data(e->block_hook, e->fresh);
+    }
+    if (cell->block) {                                /* two translations with one group: it happens when one did not run at once */
+        struct cell *group = b->own ? NULL : cells_group(v->machine);
+        if (group) { b->own = group + v->index; b->own->block = b; cell_describe(v, b->own); }
         cell = b->own;
-    } else {                                          /* this translation's own from now on; the next one gets a fresh cell */
-        struct cell *fresh = new_cell(v);
+    } else {
         cell->block = b;
         cell_describe(v, cell);
-        v->counters[CS_N_TRANSLATIONS]++;
-        v->fresh = fresh;
-        layout_set_user_data(v->block_hook, fresh);
-        if (!fresh) cell = NULL;
     }
-    if (!cell) {
+    if (!cell || !memory) {
         world_fail(world(v), "There is no memory for a translation's record.");
         world_stop(world(v), CS_FAULT, v, 0);
         stop_here(v);
+        return NULL;
     }
     return cell;
 }
@@ -113,7 +105,11 @@ static __attribute__((noinline)) void start_block(struct vcpu *v, struct cell *c
         follow_iret(v, user_mode(v));
     }
     v->slow = true;
-    if (UNLIKELY(v->clock >= v->slice_end) && must_stop(v)) { stop_here(v); return; }
+    if (UNLIKELY(v->clock >= v->slice_end) && must_stop(v)) {
+        if (never_seen(v, cell)) memory_code(v, va, size);    /* somebody may write there before it runs */
+        stop_here(v);
+        return;
+    }
     if (UNLIKELY(!cell->block || cell->va != va || cell->size != size)) {
         cell = first_sight(v, cell, va, size);
         if (!cell) return;
@@ -159,8 +155,8 @@ static __attribute__((noinline)) void next_block(struct vcpu *v, struct cell *ce
 /* Most blocks end here, having touched two cells: no call but the last, so nothing is saved. */
 static void on_block(uc_engine *uc, uint64_t va, uint32_t size, void *data)
 {
-    struct cell *cell = data, *p;
     struct vcpu *v = executing;
+    struct cell *cell = (struct cell *)data + v->index, *p;
     (void)uc;
     if (UNLIKELY(v->slow)) { start_block(v, cell, va, size); return; }
     p = v->cell;
@@ -184,8 +180,8 @@ static void on_block(uc_engine *uc, uint64_t va, uint32_t size, void *data)
 
 static void on_memory(uc_engine *uc, uc_mem_type type, uint64_t gpa, int size, int64_t value, void *data)
 {
-    (void)uc; (void)value;
-    struct vcpu *v = data;
+    (void)uc; (void)value; (void)data;
+    struct vcpu *v = executing;
     uint64_t gva = (v->asked ^ gpa) & (PAGE - 1) ? NO_GVA : v->asked;       /* not all of Unicorn's own accesses come through access.c */
     if (type == UC_MEM_WRITE) {
         v->stored = gpa;
@@ -233,8 +229,8 @@ static void deliver_exception(struct vcpu *v, int vector)
     follow_exception(v);
 }
 
-static void on_exception(uc_engine *uc, uint32_t number, void *data) { (void)uc; deliver_exception(data, (int)number); }
-static bool on_invalid(uc_engine *uc, void *data) { (void)uc; deliver_exception(data, PENDING_UD); return true; }
+static void on_exception(uc_engine *uc, uint32_t number, void *data) { (void)uc; (void)data; deliver_exception(executing, (int)number); }
+static bool on_invalid(uc_engine *uc, void *data) { (void)uc; (void)data; deliver_exception(executing, PENDING_UD); return true; }
 
 /* ---- SYSCALL: Unicorn only adds 2 to RIP ---- */
 
@@ -242,9 +238,9 @@ static void flat_segment(struct env *e, int i, uint32_t selector, uint32_t flags
 
 static void on_syscall(uc_engine *uc, void *data)
 {
-    struct vcpu *v = data;
+    struct vcpu *v = executing;
     struct env *e = v->env;
-    (void)uc;
+    (void)uc; (void)data;
     if (!(e->hflags & HF_CS64) || !(env_u64(v, layout.efer) & EFER_SCE)) {
         world_fail(world(v), "SYSCALL at %#llx from outside 64-bit mode, or with EFER.SCE clear, is not modelled.", (unsigned long long)env_rip(v));
         world_stop(world(v), CS_NOT_MODELLED, v, 0);
@@ -264,10 +260,10 @@ static void on_syscall(uc_engine *uc, void *data)
 
 static void on_sysenter(uc_engine *uc, void *data)
 {
-    struct vcpu *v = data;
+    struct vcpu *v = executing;
     const struct block *b = v->cur;
     uint64_t rip = b && b->marks && b->ninsn ? b->va + b->marks[b->ninsn - 1].offset : env_rip(v);   /* it ends its block; RIP is stale here */
-    (void)uc;
+    (void)uc; (void)data;
     world_fail(world(v), "SYSENTER at %#llx is not modelled (CPUID does not offer it).", (unsigned long long)rip);
     world_stop(world(v), CS_NOT_MODELLED, v, 0);
 }
@@ -276,9 +272,9 @@ static void on_sysenter(uc_engine *uc, void *data)
 
 static int on_rdtsc(uc_engine *uc, void *data)
 {
-    struct vcpu *v = data;
+    struct vcpu *v = executing;
     struct env *e = v->env;
-    (void)uc;
+    (void)uc; (void)data;
     block_close_at(v, env_rip(v));
     e->regs[GPR_RAX] = (uint32_t)v->clock;
     e->regs[GPR_RDX] = v->clock >> 32;
@@ -287,7 +283,7 @@ static int on_rdtsc(uc_engine *uc, void *data)
 
 static int on_rdtscp(uc_engine *uc, void *data)
 {
-    struct vcpu *v = data;
+    struct vcpu *v = executing;
     on_rdtsc(uc, data);
     env_of(v)->regs[GPR_RCX] = (uint32_t)env_u64(v, layout.tsc_aux);
     return 1;
@@ -295,10 +291,10 @@ static int on_rdtscp(uc_engine *uc, void *data)
 
 static int on_cpuid(uc_engine *uc, void *data)
 {
-    struct vcpu *v = data;
+    struct vcpu *v = executing;
     struct env *e = v->env;
     uint32_t r[4];
-    (void)uc;
+    (void)uc; (void)data;
     cpuid_answer(v, (uint32_t)e->regs[GPR_RAX], (uint32_t)e->regs[GPR_RCX], r);
     e->regs[GPR_RAX] = r[0];
     e->regs[GPR_RBX] = r[1];
@@ -330,9 +326,9 @@ static void check_port(struct vcpu *v, uint32_t port, int size)
 
 static uint32_t on_in(uc_engine *uc, uint32_t port, int size, void *data)
 {
-    struct vcpu *v = data;
+    struct vcpu *v = executing;
     uint64_t value = ~0ull;
-    (void)uc;
+    (void)uc; (void)data;
     check_port(v, port, size);
     device_access(v, CS_N_PIO, UA_pio_read);
     if (serial_port(port)) return serial_read(v->machine, port);
@@ -343,8 +339,8 @@ static uint32_t on_in(uc_engine *uc, uint32_t port, int size, void *data)
 
 static void on_out(uc_engine *uc, uint32_t port, int size, uint32_t value, void *data)
 {
-    struct vcpu *v = data;
-    (void)uc;
+    struct vcpu *v = executing;
+    (void)uc; (void)data;
     check_port(v, port, size);
     device_access(v, CS_N_PIO, UA_pio_write);
     if (size < 4) value &= (1u << (8 * size)) - 1;
@@ -429,16 +425,42 @@ bool vcpu_deliver(struct vcpu *v, int vector, bool nmi, uint64_t token)
  * slower). So flush now and then, by the vCPU's clock: a host clock would leak in. */
 enum { REGROW_CYCLES = 1 << 22 };
 
+void vcpu_enter(struct vcpu *v)
+{
+    executing = v;
+    layout_use_cpu(v->uc, v->cpu);
+    if (UNLIKELY(v->flushes != layout_flushes(v->uc))) {
+        v->flushes = layout_flushes(v->uc);
+        unicorn.tlb_flush_x86_64(v->cpu);             /* and the jump cache, which points to translations that are no more */
+    }
+}
+
+/* A deleted hook stays in Unicorn's list until an uc_emu_start ends: so one is started and stopped at its first block. */
+static void sweep_hooks(struct vcpu *v)
+{
+    uint64_t end = v->slice_end, limit = v->slice_limit;
+    v->machine->engine.sweep = false;
+    v->delivering = -1;
+    v->ran = v->slow = true;                          /* must_stop() then stops before anything runs */
+    v->slice_end = v->slice_limit = 0;
+    unicorn.uc_emu_start(v->uc, env_of(v)->eip, 0, 0, 0);
+    v->slice_end = end;
+    v->slice_limit = limit;
+    unicorn.uc_ctl(v->uc, UC_CTL_WRITE(UC_CTL_TB_FLUSH, 0));
+    v->flushes = layout_flushes(v->uc);
+    unicorn.tlb_flush_x86_64(v->cpu);
+}
+
 void vcpu_execute(struct vcpu *v)
 {
     if (UNLIKELY(v->clock >= v->regrow_at)) {
         v->regrow_at = v->clock + REGROW_CYCLES;
         unicorn.tlb_flush_x86_64(v->cpu);
     }
+    if (UNLIKELY(v->machine->engine.sweep)) sweep_hooks(v);
     v->stop_requested = v->ran = false;
     v->slow = true;
     v->delivering = -1;
-    executing = v;
     timing = v->timed ? v : NULL;
     uc_err err = unicorn.uc_emu_start(v->uc, env_of(v)->eip, 0, 0, 0);
     timing = NULL;
@@ -498,10 +520,13 @@ void vcpu_reset(struct vcpu *v)
     e->gdt = e->idt = (struct segment){ 0, 0, 0xffff, 0 };
     e->ldt = (struct segment){ 0, 0, 0xffff, 0x8200 };
     e->tr = (struct segment){ 0, 0, 0xffff, 0x8b00 };
+    void *others = layout_cpu(v->uc);                 /* it may be another vCPU that resets this one */
+    layout_use_cpu(v->uc, v->cpu);
     uint16_t fcw = 0x40;
     uint32_t mxcsr = 0x1f80;
     unicorn.uc_reg_write(v->uc, UC_X86_REG_FPCW, &fcw);
     unicorn.uc_reg_write(v->uc, UC_X86_REG_MXCSR, &mxcsr);
+    layout_use_cpu(v->uc, others);
     unicorn.tlb_flush_x86_64(v->cpu);
     v->halted = false;
     v->started = false;
@@ -534,45 +559,88 @@ void vcpu_start_sipi(struct vcpu *v, uint32_t vector)
     v->started = true;
 }
 
-/* Hook flags are baked into translations: memory hooks come and go with a flush. A deleted hook stays in Unicorn's list until an
- * uc_emu_start ends, so one is started and stopped at its first block. */
-static int set_memory_hooks(struct vcpu *v, bool on)
+/* Hook flags are baked into translations: memory hooks come and go with a flush. */
+static int set_memory_hooks(struct machine *m, bool on)
 {
-    struct machine *m = v->machine;
+    struct engine *e = &m->engine;
     uint64_t low = memory_low(m), high = m->ram_bytes - low;
-    if (on == v->mem_hooked) return 0;
-    if (on) {
-        if (unicorn.uc_hook_add(v->uc, &v->mem_hook[0], UC_HOOK_MEM_READ | UC_HOOK_MEM_WRITE, on_memory, v, 0, low - 1)
-            || (high && unicorn.uc_hook_add(v->uc, &v->mem_hook[1], UC_HOOK_MEM_READ | UC_HOOK_MEM_WRITE, on_memory, v, FOUR_GIB, FOUR_GIB + high - 1))) return -1;
-    } else {
-        unicorn.uc_hook_del(v->uc, v->mem_hook[0]);
-        if (high) unicorn.uc_hook_del(v->uc, v->mem_hook[1]);
-        if (v->started && !v->halted) {
-            executing = v;
-            v->ran = v->slow = true;                  /* must_stop() then stops before anything runs */
-            v->slice_end = v->slice_limit = 0;
-            unicorn.uc_emu_start(v->uc, env_of(v)->eip, 0, 0, 0);
-        }
+    if (on && !e->mem_hooked) {
+        if (unicorn.uc_hook_add(e->uc, &e->mem_hook[0], UC_HOOK_MEM_READ | UC_HOOK_MEM_WRITE, on_memory, NULL, 0, low - 1)
+            || (high && unicorn.uc_hook_add(e->uc, &e->mem_hook[1], UC_HOOK_MEM_READ | UC_HOOK_MEM_WRITE, on_memory, NULL, FOUR_GIB, FOUR_GIB + high - 1))) return -1;
+    } else if (!on && e->mem_hooked) {
+        unicorn.uc_hook_del(e->uc, e->mem_hook[0]);
+        if (high) unicorn.uc_hook_del(e->uc, e->mem_hook[1]);
+        e->sweep = true;
     }
-    v->mem_hooked = on;
-    v->stored = NEVER;
-    unicorn.tlb_flush_x86_64(v->cpu);
-    return unicorn.uc_ctl(v->uc, UC_CTL_WRITE(UC_CTL_TB_FLUSH, 0)) ? -1 : 0;
+    e->mem_hooked = on;
+    return unicorn.uc_ctl(e->uc, UC_CTL_WRITE(UC_CTL_TB_FLUSH, 0)) ? -1 : 0;     /* the others' TLBs and jump caches go at their next slice */
 }
 
-int vcpu_set_level(struct vcpu *v, int level)
+int engine_set_level(struct machine *m, int level)
 {
-    block_settle(v);                                  /* counts so far are of the old level; the flush gives every translation a new cell */
-    bool hooked = v->mem_hooked;
-    if (set_memory_hooks(v, level != CS_FUNCTIONAL) || (hooked == v->mem_hooked && unicorn.uc_ctl(v->uc, UC_CTL_WRITE(UC_CTL_TB_FLUSH, 0))))
-        return world_fail(world(v), "Unicorn refuses memory hooks.");
-    if (!v->timed && level != CS_FUNCTIONAL) tlb_resume(v);
-    v->timed = level != CS_FUNCTIONAL;
-    v->diverted = true;                               /* whatever ran last at a timed level, something else comes next */
-    return detail_set(v, level == CS_DETAILED);
+    for (int i = 0; i < m->ncpus; i++) block_settle(m->vcpu[i]);     /* counts so far are of the old level; the flush gives every translation a new group */
+    if (set_memory_hooks(m, level != CS_FUNCTIONAL)) return world_fail(m->world, "Unicorn refuses memory hooks.");
+    for (int i = 0; i < m->ncpus; i++) {
+        struct vcpu *v = m->vcpu[i];
+        if (!v->timed && level != CS_FUNCTIONAL) tlb_resume(v);
+        v->timed = level != CS_FUNCTIONAL;
+        v->stored = NEVER;
+        v->diverted = true;                           /* whatever ran last at a timed level, something else comes next */
+        if (detail_set(v, level == CS_DETAILED)) return -1;
+    }
+    return 0;
 }
 
-int vcpu_new(struct machine *m, int index)
+static int engine_open(struct machine *m)
+{
+    struct engine *e = &m->engine;
+    cs_world *w = m->world;
+    uc_err err = unicorn.uc_open(UC_ARCH_X86, UC_MODE_64, &e->uc);
+    if (!err) err = unicorn.uc_ctl(e->uc, UC_CTL_WRITE(UC_CTL_CPU_MODEL, 1), UC_CPU_X86_SKYLAKE_SERVER);
+    if (!err) err = unicorn.uc_ctl(e->uc, UC_CTL_WRITE(UC_CTL_TCG_BUFFER_SIZE, 1), TCG_BUFFER_BYTES);
+    if (!err) err = unicorn.uc_ctl(e->uc, UC_CTL_WRITE(UC_CTL_UC_USE_EXITS, 1), 1);   /* or every stop page-walks the `until` address */
+    uint64_t start;
+    if (!err) err = unicorn.uc_reg_read(e->uc, UC_X86_REG_RIP, &start);      /* the first use makes the CPU */
+    if (err) return world_fail(w, "Unicorn cannot make an engine: %s.", unicorn.uc_strerror(err));
+    if (!(e->nowhere = aligned_alloc(PAGE, PAGE))) return world_fail(w, "There is no memory for a machine.");
+    return 0;
+}
+
+static int engine_regions(struct machine *m)
+{
+    struct engine *e = &m->engine;
+    if (memory_attach(m)) return -1;
+    layout_stop_at_blocks(e->uc);
+    e->data_region = unicorn.find_memory_mapping_x86_64(e->uc, DATA_GPA);
+    for (int i = 0; i < 2; i++) {
+        const void *region = unicorn.find_memory_mapping_x86_64(e->uc, i ? FOUR_GIB : 0);
+        if (i && m->ram_bytes == memory_low(m)) break;
+        if (!(e->code_region[i] = malloc(LAYOUT_REGION_BYTES))) return world_fail(m->world, "There is no memory for a machine.");
+        layout_code_region(region, e->code_region[i]);
+    }
+    layout_set_mapping(e->uc, find_region);
+    return 0;
+}
+
+static int engine_hooks(struct machine *m)
+{
+    struct engine *e = &m->engine;
+    uc_hook unused;
+    if (!(e->fresh = cells_group(m))) return world_fail(m->world, "There is no memory for a machine.");
+    return unicorn.uc_hook_add(e->uc, &e->block_hook, UC_HOOK_BLOCK, on_block, e->fresh, 1, 0)
+        || unicorn.uc_hook_add(e->uc, &unused, UC_HOOK_INTR, on_exception, NULL, 1, 0)
+        || unicorn.uc_hook_add(e->uc, &unused, UC_HOOK_INSN_INVALID, on_invalid, NULL, 1, 0)
+        || unicorn.uc_hook_add(e->uc, &unused, UC_HOOK_INSN, on_syscall, NULL, 1, 0, UC_X86_INS_SYSCALL)
+        || unicorn.uc_hook_add(e->uc, &unused, UC_HOOK_INSN, on_sysenter, NULL, 1, 0, UC_X86_INS_SYSENTER)
+        || unicorn.uc_hook_add(e->uc, &unused, UC_HOOK_INSN, on_rdtsc, NULL, 1, 0, UC_X86_INS_RDTSC)
+        || unicorn.uc_hook_add(e->uc, &unused, UC_HOOK_INSN, on_rdtscp, NULL, 1, 0, UC_X86_INS_RDTSCP)
+        || unicorn.uc_hook_add(e->uc, &unused, UC_HOOK_INSN, on_cpuid, NULL, 1, 0, UC_X86_INS_CPUID)
+        || unicorn.uc_hook_add(e->uc, &unused, UC_HOOK_INSN, on_in, NULL, 1, 0, UC_X86_INS_IN)
+        || unicorn.uc_hook_add(e->uc, &unused, UC_HOOK_INSN, on_out, NULL, 1, 0, UC_X86_INS_OUT)
+        ? world_fail(m->world, "Unicorn refuses a hook.") : 0;
+}
+
+static int vcpu_new(struct machine *m, int index)
 {
     struct vcpu *v = calloc(1, sizeof *v);
     cs_world *w = m->world;
@@ -585,57 +653,60 @@ int vcpu_new(struct machine *m, int index)
     v->apic_id = (uint32_t)index;
     v->delivering = -1;
     v->next_ps = INT64_MAX;
-    uc_err err = unicorn.uc_open(UC_ARCH_X86, UC_MODE_64, &v->uc);
-    if (!err) err = unicorn.uc_ctl(v->uc, UC_CTL_WRITE(UC_CTL_CPU_MODEL, 1), UC_CPU_X86_SKYLAKE_SERVER);
-    if (!err) err = unicorn.uc_ctl(v->uc, UC_CTL_WRITE(UC_CTL_TCG_BUFFER_SIZE, 1), TCG_BUFFER_BYTES);
-    if (!err) err = unicorn.uc_ctl(v->uc, UC_CTL_WRITE(UC_CTL_UC_USE_EXITS, 1), 1);   /* or every stop page-walks the `until` address */
-    uint64_t start;
-    if (!err) err = unicorn.uc_reg_read(v->uc, UC_X86_REG_RIP, &start);      /* the first use makes the CPU */
-    if (err) return world_fail(w, "Unicorn cannot make an engine: %s.", unicorn.uc_strerror(err));
-    if (!(v->nowhere = aligned_alloc(PAGE, PAGE))) return world_fail(w, "There is no memory for vCPU %d.", index);
-    if (memory_attach(v)) return -1;                  /* the first call that makes Unicorn build its processor */
-    v->cpu = layout_cpu(v->uc);
-    v->env = layout_env(v->uc);
+    v->uc = m->engine.uc;
+    v->cpu = index ? layout_new_cpu(v->uc) : layout_cpu(v->uc);
+    if (!v->cpu) return world_fail(w, "Unicorn cannot make a processor for vCPU %d.", index);
+    v->env = layout_env_of(v->cpu);
     v->skip_sync = at(v->uc, layout.skip_sync_in_uc);
-    layout_stop_at_blocks(v->uc);
+    v->flushes = layout_flushes(v->uc);
     v->region_bytes[0] = memory_low(m);
     v->region_bytes[1] = m->ram_bytes - memory_low(m);
-    v->region[0] = unicorn.find_memory_mapping_x86_64(v->uc, 0);
-    v->region[1] = v->region_bytes[1] ? unicorn.find_memory_mapping_x86_64(v->uc, FOUR_GIB) : NULL;
-    v->data_region = unicorn.find_memory_mapping_x86_64(v->uc, DATA_GPA);
-    v->stored = v->asked = NEVER;
-    layout_set_mapping(v->uc, find_region);
+    v->code_pages = memory_code_pages(m);
+    v->stored = v->touched = v->asked = NEVER;
     ((uint64_t *)at(v->env, layout.features))[1] &= ~(1ull << 30);      /* RDRAND, */
     ((uint64_t *)at(v->env, layout.features))[2] &= ~(1ull << 18);      /* RDSEED: host randomness */
-    if (!(v->fresh = new_cell(v)) || lapic_new(v) || follow_new(v)) return w->error[0] ? -1 : world_fail(w, "vCPU %d cannot be made.", index);
-    uc_hook unused;
-    if (unicorn.uc_hook_add(v->uc, &v->block_hook, UC_HOOK_BLOCK, on_block, v->fresh, 1, 0)
-        || unicorn.uc_hook_add(v->uc, &unused, UC_HOOK_INTR, on_exception, v, 1, 0)
-        || unicorn.uc_hook_add(v->uc, &unused, UC_HOOK_INSN_INVALID, on_invalid, v, 1, 0)
-        || unicorn.uc_hook_add(v->uc, &unused, UC_HOOK_INSN, on_syscall, v, 1, 0, UC_X86_INS_SYSCALL)
-        || unicorn.uc_hook_add(v->uc, &unused, UC_HOOK_INSN, on_sysenter, v, 1, 0, UC_X86_INS_SYSENTER)
-        || unicorn.uc_hook_add(v->uc, &unused, UC_HOOK_INSN, on_rdtsc, v, 1, 0, UC_X86_INS_RDTSC)
-        || unicorn.uc_hook_add(v->uc, &unused, UC_HOOK_INSN, on_rdtscp, v, 1, 0, UC_X86_INS_RDTSCP)
-        || unicorn.uc_hook_add(v->uc, &unused, UC_HOOK_INSN, on_cpuid, v, 1, 0, UC_X86_INS_CPUID)
-        || unicorn.uc_hook_add(v->uc, &unused, UC_HOOK_INSN, on_in, v, 1, 0, UC_X86_INS_IN)
-        || unicorn.uc_hook_add(v->uc, &unused, UC_HOOK_INSN, on_out, v, 1, 0, UC_X86_INS_OUT)) return world_fail(w, "Unicorn refuses a hook.");
-    vcpu_reset(v);
+    return lapic_new(v) || follow_new(v) ? w->error[0] ? -1 : world_fail(w, "vCPU %d cannot be made.", index) : 0;
+}
+
+int engine_new(struct machine *m, int ncpus)
+{
+    m->engine.width = ncpus;
+    if (engine_open(m)) return -1;
+    for (int i = 0; i < ncpus; i++) if (vcpu_new(m, i)) return -1;       /* before anything is mapped, or translated */
+    if (engine_regions(m) || engine_hooks(m)) return -1;
+    for (int i = 0; i < ncpus; i++) {
+        struct vcpu *v = m->vcpu[i];
+        v->region[0] = unicorn.find_memory_mapping_x86_64(v->uc, 0);
+        v->region[1] = v->region_bytes[1] ? unicorn.find_memory_mapping_x86_64(v->uc, FOUR_GIB) : NULL;
+        vcpu_reset(v);
+    }
     return 0;
 }
 
-void vcpu_free(struct vcpu *v)
+static void vcpu_free(struct vcpu *v)
 {
-    if (!v) return;
     if (executing == v) executing = NULL;
-    if (v->uc) unicorn.uc_close(v->uc);
-    free(v->nowhere);
     block_tables_free(v);
     detail_free(v);
     lapic_free(v);
     if (v->follow) follow_free(v);
-    for (struct high *h = v->high, *next; h; h = next) { next = h->next; free(h); }
-    for (struct cells *c = v->cells, *next; c; c = next) { next = c->next; free(c); }
     free(v);
+}
+
+void engine_free(struct machine *m)
+{
+    struct engine *e = &m->engine;
+    if (e->uc) {
+        if (m->ncpus && m->vcpu[0]->cpu) layout_use_cpu(e->uc, m->vcpu[0]->cpu);
+        unicorn.uc_close(e->uc);
+        for (int i = 1; i < m->ncpus; i++) if (m->vcpu[i]->cpu) layout_free_cpu(m->vcpu[i]->cpu);
+    }
+    for (int i = 0; i < m->ncpus; i++) vcpu_free(m->vcpu[i]);
+    for (struct high *h = e->high, *next; h; h = next) { next = h->next; free(h); }
+    cells_free(m);
+    free(e->code_region[0]);
+    free(e->code_region[1]);
+    free(e->nowhere);
 }
 
 uint32_t vcpu_wake_cycles(const struct vcpu *v) { return event_row(v, UA_hlt_exit); }

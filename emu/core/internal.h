@@ -2,7 +2,7 @@
 /* What the core's files share. One idea a file; this header is the table of contents.
  *
  *   layout.c   Unicorn's private layout: the only file that knows it; proves it when the library opens
- *   engine.c   one Unicorn engine per vCPU: hooks, exceptions, SYSCALL, CPUID, RDTSC, HLT
+ *   engine.c   a machine's Unicorn, a processor of it for each vCPU: hooks, exceptions, SYSCALL, CPUID, RDTSC, HLT     cells.c  translations' records
  *   memory.c   RAM, MMIO regions, DMA, code pages and their invalidation, page walks
  *   lapic.c    local APIC, its timer, IPIs, INIT/SIPI       serial.c  16550 transmitter, debug-exit port
  *   slice.c    who runs next, and for how long (cs_run)
@@ -70,8 +70,8 @@ struct block {            /* canonical record: one per (vCPU, va, size, code byt
     uint64_t sum16, sum_serial16, sum_retire16;  /* static cost of what has run, not yet in cycles (block_settle) */
     uint64_t runs, instructions; uint64_t cycles[CS_NCAUSES];    /* what it has cost so far: read after block_settle only */
 };
-/* Per translation: the block hook's user_data, and all that most blocks touch. Guests' code is large and every vCPU has its own
- * translations, so it is the host's cache misses that cost: this is half a line. */
+/* Per translation and vCPU: all that most blocks touch. A translation is all vCPUs' and the block hook's user_data is its group, a cell for each
+ * vCPU (cells.c). Guests' code is large, so it is the host's cache misses that cost: this is half a line. */
 struct cell {
     struct block *block; uint64_t va;            /* copies, from here on */
     uint16_t size, ninsn, flags, component;
@@ -80,7 +80,7 @@ struct cell {
 } __attribute__((aligned(32)));
 
 struct vcpu {
-    uc_engine *uc; void *cpu, *env;              /* layout.c */
+    uc_engine *uc; void *cpu, *env;              /* the machine's engine, this vCPU's processor in it (layout.c) */
     struct machine *machine; int index; uint32_t apic_id;
     uint64_t clock;       /* cycles, up to the last closed block */
     uint32_t frac16;      /* 1/16 cycle not yet in clock */
@@ -104,23 +104,27 @@ struct vcpu {
     int delivering;       /* vector on its way through the IDT, -1: none; 8 at a shutdown is a triple fault */
     uint32_t sum_frac16, serial_frac16, core_frac16;             /* 1/16 cycles not yet whole, in all and of those causes (block_settle) */
     uint8_t *skip_sync;   /* Unicorn's skip_sync_pc_on_exit (layout.c) */
-    uc_hook mem_hook[2]; bool mem_hooked;
     void *region[2]; uint64_t region_bytes[2];   /* Unicorn's regions for RAM below the hole and above 4 GiB */
+    uint32_t flushes;     /* of the engine's translations, when this vCPU's jump cache was last known to be good */
     uint64_t asked;       /* virtual address of the access under way inside Unicorn, or NEVER (access.c) */
-    void *data_region; uint64_t stored;          /* see find_region in engine.c */
+    uint64_t stored, touched;                    /* see find_region in engine.c */
     const uint8_t *code_pages;                   /* a bit for each page of RAM: translated (memory.c) */
-    uint8_t *nowhere;     /* a page */
-    struct high *high;    /* MMIO mappings above 4 GiB (memory.c) */
     uint32_t cur_insns;   /* instructions of cur already charged by a part-way close */
     uint64_t counters[CS_N_COUNTERS], events[EVENTS_MAX];        /* events: what happened outside blocks, less what blocks that faulted did not get to (event.c) */
     uint64_t shared_lines, shared_clock;         /* lines exchanged with other vCPUs when last looked, and when that was (slice.c) */
-    struct cell *fresh; struct cells *cells /* all of them */; uc_hook block_hook;
     struct lapic *lapic; struct caches *caches; struct tlb *tlb; struct follow *follow;   /* owned by lapic.c, cache.c, tlb.c, request.c */
     struct block **table; uint32_t table_bits, nblocks;
     int64_t ps_frontier;  /* ps at clock: cached conversion, request.c */
 };
+struct engine {           /* a machine's Unicorn: one set of translations, a processor for each vCPU */
+    uc_engine *uc; int width /* processors, once they are all made */; struct vcpu *running;
+    uc_hook block_hook, mem_hook[2]; bool mem_hooked, sweep /* deleted hooks are still listed */;
+    struct cell *fresh; struct cells *cells;     /* the group for the next translation; all groups */
+    void *data_region, *code_region[2]; uint8_t *nowhere /* a page */;
+    struct high *high;    /* MMIO mappings above 4 GiB (memory.c) */
+};
 struct machine {
-    cs_world *world; int index; int ncpus; struct vcpu *vcpu[CS_MAX_VCPUS];
+    cs_world *world; int index; int ncpus; struct engine engine; struct vcpu *vcpu[CS_MAX_VCPUS];
     uint64_t hz, ram_bytes, cycle_limit; uint8_t *ram; int level;
     struct uarch *uarch; struct llc *llc; struct symbols *symbols[2]; struct probes *probes; struct memory *memory; struct serial *serial; struct uop_table *uops;
     uint64_t ps_num, ps_den;                     /* ps = cycles * num / den, lowest terms */

@@ -22,7 +22,7 @@ enum { EFLAGS_TF = 1 << 8, EFLAGS_IF = 1 << 9, EFLAGS_RF = 1 << 16 };
 enum { CR4_PSE = 1 << 4, CR4_PAE = 1 << 5, CR4_PGE = 1 << 7, EFER_SCE = 1, EFER_LME = 1 << 8, EFER_LMA = 1 << 10, EFER_NXE = 1 << 11 };
 
 struct layout {                   /* byte offsets, found by layout_prove */
-    uint32_t cpu_in_uc, env_in_cpu, skip_sync_in_uc, io_pc_in_cpu, user_data_in_hook, mapping_in_uc, no_exit_in_uc, invalid_in_uc;
+    uint32_t cpu_in_uc, env_in_cpu, skip_sync_in_uc, io_pc_in_cpu, user_data_in_hook, mapping_in_uc, no_exit_in_uc, invalid_in_uc, translator_in_uc, flushes_in_translator;
     uint32_t efer, star, lstar, fmask, tsc_aux, features;          /* in env */
 };
 extern struct layout layout;
@@ -35,6 +35,15 @@ static inline struct env *layout_env(uc_engine *uc) { return *(struct env **)at(
 static inline struct env *env_of(const struct vcpu *v) { return v->env; }
 static inline uint64_t env_u64(const struct vcpu *v, uint32_t offset) { return *(uint64_t *)at(v->env, offset); }
 static inline uint64_t env_rip(const struct vcpu *v) { struct env *e = v->env; return e->eip + e->segs[SEG_CS].base; }   /* linear */
+/* An engine has one processor when it is made. More of them share its translations; the engine knows the one that runs only, so everything
+ * that Unicorn clears in a processor (its jump cache, its software TLB) is ours to clear in the others. */
+void *layout_new_cpu(uc_engine *uc);                                      /* NULL: no memory. The engine's processor stays what it was */
+void layout_free_cpu(void *cpu);                                          /* one of ours, when the engine is gone */
+enum { LAYOUT_REGION_BYTES = 152 };
+void layout_code_region(const void *region, void *copy);                  /* like Unicorn's region of RAM, but no store to it makes the page's entry in a software TLB fast again */
+static inline void layout_use_cpu(uc_engine *uc, void *cpu) { *(void **)at(uc, layout.cpu_in_uc) = cpu; }
+static inline struct env *layout_env_of(void *cpu) { return *(struct env **)at(cpu, layout.env_in_cpu); }
+static inline uint32_t layout_flushes(uc_engine *uc) { return *(const uint32_t *)at(*(void **)at(uc, layout.translator_in_uc), layout.flushes_in_translator); }   /* of all translations, so far */
 /* The RIP of the instruction that is accessing MMIO: Unicorn keeps its host address, and can turn it back. */
 static inline void layout_restore_rip(struct vcpu *v) { unicorn.cpu_restore_state_x86_64(v->cpu, *(uintptr_t *)at(v->cpu, layout.io_pc_in_cpu), false); }
 static inline void layout_set_user_data(uc_hook hook, void *data) { *(void **)((char *)hook + layout.user_data_in_hook) = data; }

@@ -11,15 +11,16 @@ enum { PAGE = 4096, LAPIC_CRYSTAL_HZ = 25000000, IPI_FUNCTIONAL_CYCLES = 200, SL
 #define DATA_GPA (1ull << 48)      /* a page no guest can reach: its region stands for RAM without code (engine.c) */
 #define NEVER UINT64_MAX
 
-/* engine.c: one Unicorn engine */
-int vcpu_new(struct machine *, int index);                /* appends to the machine; -1 with world_fail */
-void vcpu_free(struct vcpu *);
+/* engine.c: a machine's Unicorn, and its processors */
+int engine_new(struct machine *, int ncpus);              /* with all its vCPUs; -1 with world_fail */
+void engine_free(struct machine *);
+int engine_set_level(struct machine *, int level);
 void vcpu_reset(struct vcpu *);                           /* INIT: real mode, caches and TLB left to the timing model */
 void vcpu_start_pvh(struct vcpu *, uint32_t entry, uint32_t ebx, uint32_t eax);
 void vcpu_start_sipi(struct vcpu *, uint32_t vector);
-int vcpu_set_level(struct vcpu *, int level);
 bool vcpu_takes_interrupts(const struct vcpu *);          /* IF and no shadow */
 bool vcpu_deliver(struct vcpu *, int vector, bool nmi, uint64_t token);   /* false: the run is stopped (the stack is not there) */
+void vcpu_enter(struct vcpu *);                           /* from now on it is this one that runs: before any of what follows */
 void vcpu_execute(struct vcpu *);                         /* runs until the block hook stops it or it halts */
 void device_access(struct vcpu *, int counter, int uarch_row);   /* closes the block up to RIP, counts, charges the row */
 void vcpu_attention(struct vcpu *);                       /* the block hook looks at the next block */
@@ -28,26 +29,28 @@ uint64_t vcpu_cycles_at(const struct vcpu *, int64_t ps); /* first clock value n
 void vcpu_idle_to(struct vcpu *, uint64_t clock);         /* halted until then */
 bool cpuid_answer(const struct vcpu *, uint32_t leaf, uint32_t subleaf, uint32_t out[4]);   /* cpuid.c */
 
-extern struct vcpu *executing;                            /* whose engine runs, or ran last; NULL: nobody's */
+extern struct vcpu *executing;                            /* which runs, or ran last; NULL: none */
 
 /* access.c */
 extern struct vcpu *timing;                               /* `executing`, while its engine runs at a timed level; else NULL */
 void access_install(void);                                /* once, when the library opens */
 
 /* memory.c */
-struct high { struct vcpu *vcpu; uint64_t gpa; struct high *next; };
+struct high { uint64_t gpa; struct high *next; };
 int memory_new(struct machine *);
 void memory_free(struct machine *);
-int memory_attach(struct vcpu *);                         /* maps RAM and the hole into its engine */
-void memory_code(struct vcpu *, uint64_t gpa, uint32_t size);   /* it translated code there */
-bool memory_has_code(const struct vcpu *, uint64_t gpa);  /* it has translated something of that page */
+int memory_attach(struct machine *);                      /* maps RAM and the hole into its engine */
+const uint8_t *memory_code_pages(const struct machine *);
+void memory_code(struct vcpu *, uint64_t va, uint32_t size);    /* a translation was made of that: stores there are to be looked at */
+bool memory_has_code(const struct vcpu *, uint64_t gpa);  /* something of that page is translated; or it is no RAM */
+void memory_store_slow(struct vcpu *, uint64_t gpa);      /* a store to a page with code, at the functional level */
 static inline bool has_code(const struct vcpu *v, uint64_t gpa)           /* the same, of RAM only */
 {
     uint64_t page = (gpa < v->region_bytes[0] ? gpa : gpa - FOUR_GIB + v->region_bytes[0]) / PAGE;
     return v->code_pages[page >> 3] >> (page & 7) & 1;
 }
-bool memory_stale(const struct vcpu *);                   /* somebody wrote to code it has translated */
-void memory_refresh(struct vcpu *);                       /* drops those translations; between executions only */
+bool memory_stale(const struct machine *);                /* a device wrote to translated code */
+void memory_refresh(struct machine *);                    /* drops those translations; between executions only */
 uint8_t *memory_at(const struct machine *, uint64_t gpa, uint64_t n);     /* NULL unless all RAM */
 uint64_t memory_low(const struct machine *);              /* bytes of RAM below the hole */
 bool vcpu_walk_flags(struct vcpu *, uint64_t gva, uint64_t *gpa, bool *writable);
@@ -77,7 +80,12 @@ void serial_flush(struct machine *, int64_t now_ps);
 enum { CELL_ENTRY = 1 /* probes, or port I/O */, CELL_EXIT = 2 /* IRET, CR3 write */, CELL_WAITS = 4 /* spins or idles */ };
 void cell_describe(struct vcpu *, struct cell *);         /* copies what it holds from its block */
 void cell_settle(struct vcpu *, struct cell *);
-void cells_each(struct vcpu *, void (*)(struct vcpu *, struct cell *));   /* engine.c */
+
+/* cells.c */
+struct cell *cells_group(struct machine *);               /* a cell for each vCPU; NULL: no memory */
+void cells_each(struct vcpu *, void (*)(struct vcpu *, struct cell *));
+void cells_free(struct machine *);
+
 void block_pay(struct vcpu *, struct block *);            /* stalls and events: to the accounts and the clock */
 void block_tables_free(struct vcpu *);
 void block_finish(struct vcpu *, const struct block *);    /* what an IRET or CR3 write at its end means */

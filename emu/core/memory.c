@@ -1,34 +1,27 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Guest-physical memory: RAM, the hole with its devices, DMA, page walks, and who has translated what.
  *
- * A machine's RAM is one memfd. Each engine has a mapping of its own, the host (DMA, page walks) one more. When an engine
- * translates code of a page, the page becomes read-only in the other engines' mappings; a store by them then faults once, the
- * handler notes whose translations are stale and opens the page again, and the owner drops them before its next slice. So cross-vCPU code
- * changes cost nothing until they happen, at every timing level. An engine sees its own stores itself.
+ * A machine's vCPUs share their translations (engine.c). Unicorn looks for translations of what is written at stores that its software TLB
+ * marks (NOTDIRTY), in the TLB of the processor that runs; so whenever a translation is made we mark its pages in all of them, and the
+ * marks stay (layout_code_region). What a device writes is dropped before anybody runs again.
  */
 #define _GNU_SOURCE
 #include "machine.h"
 #include "uarch.h"
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <unistd.h>
 
-enum { MAX_STALE = 256, MAX_REGIONS = 256, MAX_VIEWS = 1024 };
+enum { MAX_STALE = 256, MAX_REGIONS = 256, SLOW_STORES = 256 };
 
-struct view {                     /* one engine's mapping of RAM */
-    uint8_t *base;
-    uint8_t *code, *sealed;       /* bit per page: this engine translated it; it is read-only here */
-    volatile uint32_t nstale;     /* beyond MAX_STALE: everything */
-    uint32_t stale[MAX_STALE];
-};
 struct region { uint64_t gpa, size; };
-struct memory { int fd; uint64_t pages; struct view view[CS_MAX_VCPUS]; struct region region[MAX_REGIONS]; int nregions; };
-
-static struct { uint8_t *base; uint64_t bytes; struct machine *machine; int index; } views[MAX_VIEWS];   /* what the handler searches */
-static int nviews;
-static struct sigaction previous;
+struct memory {
+    uint64_t pages;
+    uint8_t *code;                /* bit per page: something of it is translated */
+    uint32_t nstale, stale[MAX_STALE];                /* pages whose translations are to be dropped; beyond MAX_STALE: everything */
+    uint32_t slow_stores;
+    struct region region[MAX_REGIONS]; int nregions;
+};
 
 static inline bool bit(const uint8_t *map, uint64_t page) { return map[page >> 3] >> (page & 7) & 1; }
 static inline void set_bit(uint8_t *map, uint64_t page) { map[page >> 3] |= (uint8_t)(1u << (page & 7)); }
@@ -50,91 +43,69 @@ uint8_t *memory_at(const struct machine *m, uint64_t gpa, uint64_t n)
     return offset < 0 ? NULL : m->ram + offset;
 }
 
-/* somebody other than vCPU `writer` (-1: a device) wrote to a page: whose translations went stale? */
-static void mark_stale(struct machine *m, int writer, uint64_t page)
+static void mark_stale(struct machine *m, uint64_t page)
 {
-    for (int i = 0; i < m->ncpus; i++) {
-        struct view *w = &m->memory->view[i];
-        if (i == writer || !w->code || !bit(w->code, page)) continue;
-        if (w->nstale < MAX_STALE) w->stale[w->nstale] = (uint32_t)page;
-        if (w->nstale <= MAX_STALE) w->nstale++;
-    }
+    struct memory *mem = m->memory;
+    if (!bit(mem->code, page)) return;
+    for (uint32_t i = 0; i < mem->nstale && i < MAX_STALE; i++) if (mem->stale[i] == page) return;
+    if (mem->nstale < MAX_STALE) mem->stale[mem->nstale] = (uint32_t)page;
+    if (mem->nstale <= MAX_STALE) mem->nstale++;
 }
 
-static void on_fault(int number, siginfo_t *info, void *context)
+static void mark_code(struct machine *m, uint64_t gpa, uint32_t size)
 {
-    uint8_t *address = info->si_addr;
-    for (int i = 0; i < nviews; i++) {
-        if (address < views[i].base || address >= views[i].base + views[i].bytes) continue;
-        struct machine *m = views[i].machine;
-        struct view *w = &m->memory->view[views[i].index];
-        uint64_t page = (uint64_t)(address - w->base) / PAGE;
-        if (!bit(w->sealed, page)) break;             /* a fault of ours */
-        mark_stale(m, views[i].index, page);
-        clear_bit(w->sealed, page);
-        if (mprotect(w->base + page * PAGE, PAGE, PROT_READ | PROT_WRITE)) break;
-        return;
-    }
-    static volatile sig_atomic_t passed_on;           /* the other handler may itself fall back to us */
-    if (!passed_on) {
-        passed_on = 1;
-        if (previous.sa_flags & SA_SIGINFO) { previous.sa_sigaction(number, info, context); passed_on = 0; return; }
-        if (previous.sa_handler != SIG_DFL && previous.sa_handler != SIG_IGN) { previous.sa_handler(number); passed_on = 0; return; }
-    }
-    signal(SIGSEGV, SIG_DFL);                         /* comes again, and ends us */
-}
-
-static void catch_faults(void)
-{
-    struct sigaction now, ours = { .sa_flags = SA_SIGINFO | SA_NODEFER | SA_ONSTACK };
-    ours.sa_sigaction = on_fault;
-    sigaction(SIGSEGV, NULL, &now);
-    if ((now.sa_flags & SA_SIGINFO) && now.sa_sigaction == on_fault) return;   /* Python's faulthandler may have come in between */
-    sigaction(SIGSEGV, &ours, &previous);
-}
-
-void memory_code(struct vcpu *v, uint64_t gpa, uint32_t size)
-{
-    struct machine *m = v->machine;
     int64_t offset = offset_of(m, gpa, size);
     if (offset < 0) return;
     for (uint64_t page = (uint64_t)offset / PAGE; page <= ((uint64_t)offset + size - 1) / PAGE; page++) {
-        if (bit(m->memory->view[v->index].code, page)) continue;
-        set_bit(m->memory->view[v->index].code, page);
-        for (int i = 0; i < m->ncpus; i++) {
-            struct view *w = &m->memory->view[i];
-            if (i == v->index || bit(w->sealed, page)) continue;
-            if (mprotect(w->base + page * PAGE, PAGE, PROT_READ)) {
-                world_fail(m->world, "The host refuses to protect a page of guest code (vm.max_map_count is too low?).");
-                world_stop(m->world, CS_FAULT, v, 0);
-                return;
-            }
-            set_bit(w->sealed, page);
-        }
+        set_bit(m->memory->code, page);
+        for (int i = 0; i < m->ncpus; i++) unicorn.tlb_reset_dirty_x86_64(m->vcpu[i]->cpu, (uintptr_t)m->ram + page * PAGE, PAGE);
     }
 }
+
+void memory_code(struct vcpu *v, uint64_t va, uint32_t size)
+{
+    uint32_t first = PAGE - (uint32_t)(va & (PAGE - 1));
+    uint64_t gpa;
+    if (vcpu_walk(v, va, &gpa)) mark_code(v->machine, gpa, size < first ? size : first);
+    if (size > first && vcpu_walk(v, va + first, &gpa)) mark_code(v->machine, gpa, size - first);
+}
+
+const uint8_t *memory_code_pages(const struct machine *m) { return m->memory->code; }
 
 bool memory_has_code(const struct vcpu *v, uint64_t gpa)
 {
     int64_t offset = offset_of(v->machine, gpa, 1);
-    return offset < 0 || bit(v->machine->memory->view[v->index].code, (uint64_t)offset / PAGE);
+    return offset < 0 || bit(v->machine->memory->code, (uint64_t)offset / PAGE);
 }
 
-bool memory_stale(const struct vcpu *v) { return v->machine->memory->view[v->index].nstale != 0; }
-
-void memory_refresh(struct vcpu *v)
+/* Data on a page that holds code, or held some once: each of these stores costs ten others. Now and then the page's translations go, and those in
+ * use come back. */
+void memory_store_slow(struct vcpu *v, uint64_t gpa)
 {
-    struct view *w = &v->machine->memory->view[v->index];
-    if (w->nstale > MAX_STALE) {
-        unicorn.uc_ctl(v->uc, UC_CTL_WRITE(UC_CTL_TB_FLUSH, 0));
-        memset(w->code, 0, v->machine->memory->pages / 8 + 1);
+    struct memory *mem = v->machine->memory;
+    int64_t offset = offset_of(v->machine, gpa, 1);
+    if (offset < 0 || ++mem->slow_stores < SLOW_STORES) return;
+    mem->slow_stores = 0;
+    mark_stale(v->machine, (uint64_t)offset / PAGE);
+    vcpu_attention(v);
+}
+
+bool memory_stale(const struct machine *m) { return m->memory->nstale != 0; }
+
+void memory_refresh(struct machine *m)
+{
+    struct memory *mem = m->memory;
+    uc_engine *uc = m->engine.uc;
+    if (mem->nstale > MAX_STALE) {
+        unicorn.uc_ctl(uc, UC_CTL_WRITE(UC_CTL_TB_FLUSH, 0));
+        memset(mem->code, 0, mem->pages / 8 + 1);
     } else {
-        for (uint32_t i = 0; i < w->nstale; i++) {
-            unicorn.tb_invalidate_phys_range_x86_64(v->uc, (uint64_t)w->stale[i] * PAGE, ((uint64_t)w->stale[i] + 1) * PAGE);
-            clear_bit(w->code, w->stale[i]);
+        for (uint32_t i = 0; i < mem->nstale; i++) {
+            unicorn.tb_invalidate_phys_range_x86_64(uc, (uint64_t)mem->stale[i] * PAGE, ((uint64_t)mem->stale[i] + 1) * PAGE);
+            clear_bit(mem->code, mem->stale[i]);
         }
     }
-    w->nstale = 0;
+    mem->nstale = 0;
 }
 
 /* ---- MMIO: everything between RAM and 4 GiB, and device regions above ---- */
@@ -172,12 +143,12 @@ static void mmio_write(struct vcpu *v, uint64_t gpa, unsigned size, uint64_t val
         world_stop(m->world, CS_CALLBACK, v, 0);
 }
 
-static uint64_t hole_read(uc_engine *uc, uint64_t offset, unsigned size, void *data) { struct vcpu *v = data; (void)uc; return mmio_read(v, memory_low(v->machine) + offset, size); }
-static void hole_write(uc_engine *uc, uint64_t offset, unsigned size, uint64_t value, void *data) { struct vcpu *v = data; (void)uc; mmio_write(v, memory_low(v->machine) + offset, size, value); }
+static uint64_t hole_read(uc_engine *uc, uint64_t offset, unsigned size, void *data) { (void)uc; (void)data; return mmio_read(executing, memory_low(executing->machine) + offset, size); }
+static void hole_write(uc_engine *uc, uint64_t offset, unsigned size, uint64_t value, void *data) { (void)uc; (void)data; mmio_write(executing, memory_low(executing->machine) + offset, size, value); }
 
-/* regions above 4 GiB get a mapping each; its start travels with the vCPU */
-static uint64_t high_read(uc_engine *uc, uint64_t offset, unsigned size, void *data) { struct high *h = data; (void)uc; return mmio_read(h->vcpu, h->gpa + offset, size); }
-static void high_write(uc_engine *uc, uint64_t offset, unsigned size, uint64_t value, void *data) { struct high *h = data; (void)uc; mmio_write(h->vcpu, h->gpa + offset, size, value); }
+/* regions above 4 GiB get a mapping each */
+static uint64_t high_read(uc_engine *uc, uint64_t offset, unsigned size, void *data) { const struct high *h = data; (void)uc; return mmio_read(executing, h->gpa + offset, size); }
+static void high_write(uc_engine *uc, uint64_t offset, unsigned size, uint64_t value, void *data) { const struct high *h = data; (void)uc; mmio_write(executing, h->gpa + offset, size, value); }
 
 int cs_mmio_add(cs_world *w, int machine, uint64_t gpa, uint64_t size)
 {
@@ -188,12 +159,12 @@ int cs_mmio_add(cs_world *w, int machine, uint64_t gpa, uint64_t size)
     bool low = gpa >= memory_low(m) && gpa < FOUR_GIB && size <= FOUR_GIB - gpa;
     if (!low && gpa < FOUR_GIB + (m->ram_bytes - memory_low(m))) return world_fail(w, "The MMIO region at %#llx lies over RAM.", (unsigned long long)gpa);
     if (mem->nregions == MAX_REGIONS) return world_fail(w, "There are more than %d MMIO regions.", MAX_REGIONS);
-    for (int i = 0; !low && i < m->ncpus; i++) {
+    if (!low) {
         struct high *h = calloc(1, sizeof *h);
         if (!h) return world_fail(w, "There is no memory for an MMIO region.");
-        *h = (struct high){ m->vcpu[i], gpa, m->vcpu[i]->high };
-        m->vcpu[i]->high = h;
-        if (unicorn.uc_mmio_map(m->vcpu[i]->uc, gpa, size, high_read, h, high_write, h)) return world_fail(w, "Unicorn refuses the MMIO region at %#llx.", (unsigned long long)gpa);
+        *h = (struct high){ gpa, m->engine.high };
+        m->engine.high = h;
+        if (unicorn.uc_mmio_map(m->engine.uc, gpa, size, high_read, h, high_write, h)) return world_fail(w, "Unicorn refuses the MMIO region at %#llx.", (unsigned long long)gpa);
     }
     mem->region[mem->nregions++] = (struct region){ gpa, size };
     return 0;
@@ -208,7 +179,7 @@ int cs_mmio_del(cs_world *w, int machine, uint64_t gpa, uint64_t size)
         if (mem->region[i].gpa != gpa || mem->region[i].size != size) continue;
         memmove(&mem->region[i], &mem->region[i + 1], (size_t)(mem->nregions - i - 1) * sizeof *mem->region);
         mem->nregions--;
-        for (int j = 0; gpa >= FOUR_GIB && j < m->ncpus; j++) unicorn.uc_mem_unmap(m->vcpu[j]->uc, gpa, size);
+        if (gpa >= FOUR_GIB) unicorn.uc_mem_unmap(m->engine.uc, gpa, size);
         return 0;
     }
     return world_fail(w, "There is no MMIO region at %#llx.", (unsigned long long)gpa);
@@ -222,35 +193,21 @@ int memory_new(struct machine *m)
     struct memory *mem = m->memory = calloc(1, sizeof *mem);
     if (!mem) return world_fail(w, "There is no memory for a machine.");
     mem->pages = m->ram_bytes / PAGE;
-    mem->fd = memfd_create("guest-ram", MFD_CLOEXEC);
-    if (mem->fd < 0 || ftruncate(mem->fd, (off_t)m->ram_bytes)) return world_fail(w, "The host has no room for %llu MiB of guest RAM.", (unsigned long long)m->ram_bytes >> 20);
-    void *p = mmap(NULL, m->ram_bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, mem->fd, 0);
+    void *p = mmap(NULL, m->ram_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (p == MAP_FAILED) return world_fail(w, "The host cannot map %llu MiB of guest RAM.", (unsigned long long)m->ram_bytes >> 20);
     m->ram = p;
-    catch_faults();
-    return 0;
+    mem->code = calloc(mem->pages / 8 + 1, 1);
+    return mem->code ? 0 : world_fail(w, "There is no memory for a machine.");
 }
 
-int memory_attach(struct vcpu *v)
+int memory_attach(struct machine *m)
 {
-    struct machine *m = v->machine;
-    struct view *w = &m->memory->view[v->index];
+    struct engine *e = &m->engine;
     uint64_t low = memory_low(m), high = m->ram_bytes - low;
-    void *p = mmap(NULL, m->ram_bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, m->memory->fd, 0);
-    w->code = calloc(m->memory->pages / 8 + 1, 1);
-    w->sealed = calloc(m->memory->pages / 8 + 1, 1);
-    if (p == MAP_FAILED || !w->code || !w->sealed || nviews == MAX_VIEWS) return world_fail(m->world, "The host cannot map guest RAM once more, for vCPU %d.", v->index);
-    w->base = p;
-    v->code_pages = w->code;
-    views[nviews].base = w->base;
-    views[nviews].bytes = m->ram_bytes;
-    views[nviews].machine = m;
-    views[nviews].index = v->index;
-    nviews++;
-    uc_err err = unicorn.uc_mem_map_ptr(v->uc, 0, low, UC_PROT_ALL, w->base);    /* first: RAM offset 0, as prove_invalidation relies on */
-    if (!err && high) err = unicorn.uc_mem_map_ptr(v->uc, FOUR_GIB, high, UC_PROT_ALL, w->base + low);
-    if (!err) err = unicorn.uc_mmio_map(v->uc, low, FOUR_GIB - low, hole_read, v, hole_write, v);
-    if (!err) err = unicorn.uc_mem_map_ptr(v->uc, DATA_GPA, PAGE, UC_PROT_READ | UC_PROT_WRITE, v->nowhere);
+    uc_err err = unicorn.uc_mem_map_ptr(e->uc, 0, low, UC_PROT_ALL, m->ram);     /* first: RAM offset 0, as prove_invalidation relies on */
+    if (!err && high) err = unicorn.uc_mem_map_ptr(e->uc, FOUR_GIB, high, UC_PROT_ALL, m->ram + low);
+    if (!err) err = unicorn.uc_mmio_map(e->uc, low, FOUR_GIB - low, hole_read, NULL, hole_write, NULL);
+    if (!err) err = unicorn.uc_mem_map_ptr(e->uc, DATA_GPA, PAGE, UC_PROT_READ | UC_PROT_WRITE, e->nowhere);
     return err ? world_fail(m->world, "Unicorn refuses guest RAM: %s.", unicorn.uc_strerror(err)) : 0;
 }
 
@@ -258,16 +215,8 @@ void memory_free(struct machine *m)
 {
     struct memory *mem = m->memory;
     if (!mem) return;
-    int n = 0;
-    for (int i = 0; i < nviews; i++) if (views[i].machine != m) views[n++] = views[i];
-    nviews = n;
-    for (int i = 0; i < CS_MAX_VCPUS; i++) {
-        if (mem->view[i].base) munmap(mem->view[i].base, m->ram_bytes);
-        free(mem->view[i].code);
-        free(mem->view[i].sealed);
-    }
     if (m->ram) munmap(m->ram, m->ram_bytes);
-    if (mem->fd >= 0) close(mem->fd);
+    free(mem->code);
     free(mem);
     m->memory = NULL;
 }
@@ -306,7 +255,7 @@ int cs_dma_write(cs_world *w, int machine, uint64_t gpa, const void *from, uint6
     if (!n) return 0;
     memcpy(p, from, n);
     uint64_t offset = (uint64_t)(p - m->ram);
-    for (uint64_t page = offset / PAGE; page <= (offset + n - 1) / PAGE; page++) mark_stale(m, -1, page);
+    for (uint64_t page = offset / PAGE; page <= (offset + n - 1) / PAGE; page++) mark_stale(m, page);
     if (w->running) vcpu_attention(w->running);
     if (any_timed(m)) cache_dma(m, gpa, n, true, time_ps);
     return 0;

@@ -82,6 +82,7 @@ static bool over_limit(const struct vcpu *v) { return v->machine->cycle_limit &&
 static void run_slice(cs_world *w, struct vcpu *v, int64_t until_ps)
 {
     w->running = v;
+    vcpu_enter(v);
     v->counters[CS_N_SLICES]++;
     if (v->halted || !v->started) vcpu_idle_to(v, vcpu_cycles_at(v, v->next_ps));
     v->slice_limit = vcpu_cycles_at(v, until_ps);
@@ -91,7 +92,7 @@ static void run_slice(cs_world *w, struct vcpu *v, int64_t until_ps)
         lapic_advance(v);
         take_interrupt(v);
         if (w->stopping || v->halted || !v->started) break;
-        if (memory_stale(v)) memory_refresh(v);
+        if (memory_stale(v->machine)) memory_refresh(v->machine);
         limit(v, lapic_next(v));
         v->slice_end = lapic_pending(v) == LAPIC_NOTHING ? v->slice_limit : 0;
         vcpu_execute(v);

@@ -76,7 +76,7 @@ static void machine_free(struct machine *m)
 {
     if (!m) return;
     caches_free(m);
-    for (int i = 0; i < m->ncpus; i++) vcpu_free(m->vcpu[i]);
+    engine_free(m);
     detail_tables_free(m);
     uarch_free(m);
     symbols_free(m);
@@ -115,8 +115,7 @@ int cs_machine_add(cs_world *w, const cs_machine_config *c)
     uint64_t g = gcd(1000000000000ull, c->hz);
     m->ps_num = 1000000000000ull / g;
     m->ps_den = c->hz / g;
-    int before = w->nall, failed = memory_new(m) || serial_new(m);
-    for (uint32_t i = 0; i < c->ncpus && !failed; i++) failed = vcpu_new(m, (int)i);
+    int before = w->nall, failed = memory_new(m) || serial_new(m) || engine_new(m, (int)c->ncpus);
     if (failed) {
         w->nall = before;
         machine_free(m);
@@ -156,7 +155,7 @@ int cs_set_level(cs_world *w, int machine, int level)
     if (level < CS_FUNCTIONAL || level > CS_DETAILED) return world_fail(w, "There is no timing level %d.", level);
     if (w->running) return world_fail(w, "The timing level changes between runs only.");
     if (level != CS_FUNCTIONAL && !m->llc) return world_fail(w, "Machine %d has no processor table, which timing needs.", machine);
-    for (int i = 0; i < m->ncpus; i++) if (vcpu_set_level(m->vcpu[i], level)) return -1;
+    if (engine_set_level(m, level)) return -1;
     m->level = level;
     return 0;
 }

@@ -154,8 +154,8 @@ def test_code_changed_by_another_vcpu_is_seen(make: MakeGuest) -> None:
 
 
 def test_every_function_of_a_page_may_be_changed_by_another_vcpu(make: MakeGuest) -> None:
-    """vCPU 1 calls two functions of one page; vCPU 0, which has data there too, rewrites one and then the other, fifty times. It knows
-    the page by another address, where nothing can be executed, as kernels do."""
+    """vCPU 1 calls two functions of one page; vCPU 0, which has data there too, rewrites one and then the other, fifty times.
+    It knows the page by another address, where nothing can be executed, as kernels do."""
     g = make(2)
     page = 0x180000
     g.put(0x12000 + 8 * 100, (1 << 63 | 0x83).to_bytes(8, "little"))

@@ -12,6 +12,16 @@ enum { TLB_NOTDIRTY = 1 << 10, OI_ALIGN = 7 << 8 };   /* Unicorn's, proven in la
 static struct layout_access original;
 
 struct vcpu *timing;                                  /* see machine.h */
+struct quick quick;
+
+/* What most accesses of the fast level are: Unicorn's software TLB has the page, our front of the TLB too, and the line is its set's most recent.
+ * They leave nothing behind but a store's time. A leaf function: nothing is saved. */
+static inline __attribute__((always_inline)) bool is_quick(const struct caches *c, const struct tlb_entry *e, uint64_t tag, uint64_t addr, uint32_t oi, uint32_t size, bool write)
+{
+    uint32_t line = (uint32_t)addr >> LINE_BITS & 63, slot = (uint32_t)(addr >> 12) & (FRONT - 1);       /* a set is of one page's lines */
+    return (addr & (LINE - 1)) <= LINE - size && !(oi & OI_ALIGN) && tag == (addr & FRAME) && c->quick[write][line & c->l1_mask] == KEY(e->paddr >> LINE_BITS) + line
+        && (write ? c->store_front : c->front)[slot] == FRONT_TAG(addr);
+}
 
 /* Translations check for a stop at their start only (layout_stop_at_blocks): a store to nowhere ends the run here, as a load does by itself. */
 static void unless_invalid(void *env, uintptr_t ra)
@@ -22,7 +32,7 @@ static void unless_invalid(void *env, uintptr_t ra)
 
 /* An access that crosses into the next page has that page's address behind its last byte: never the entry's. */
 #define LOAD(name, type) \
-    static uint64_t name(void *env, uint64_t addr, uint32_t oi, uintptr_t ra) \
+    static __attribute__((noinline)) uint64_t slow_##name(void *env, uint64_t addr, uint32_t oi, uintptr_t ra) \
     { \
         struct vcpu *v = timing; \
         if (LIKELY(v && !(oi & OI_ALIGN))) { \
@@ -38,6 +48,18 @@ static void unless_invalid(void *env, uintptr_t ra)
         uint64_t value = original.name(env, addr, oi, ra); \
         if (v) v->asked = NEVER; \
         return value; \
+    } \
+    static uint64_t name(void *env, uint64_t addr, uint32_t oi, uintptr_t ra) \
+    { \
+        if (LIKELY(quick.caches != NULL)) { \
+            const struct tlb_entry *e = layout_tlb_entry(env, oi, addr); \
+            if (LIKELY(is_quick(quick.caches, e, e->addr_read, addr, oi, sizeof(type), false))) { \
+                type value; \
+                memcpy(&value, (const void *)(uintptr_t)(addr + e->addend), sizeof value); \
+                return value; \
+            } \
+        } \
+        return slow_##name(env, addr, oi, ra); \
     }
 LOAD(load1, uint8_t)
 LOAD(load2, uint16_t)
@@ -46,15 +68,18 @@ LOAD(load8, uint64_t)
 
 /* A page with code of ours, or one that is no plain RAM, is Unicorn's business. */
 #define STORE(name, type) \
-    static void name(void *env, uint64_t addr, uint64_t value, uint32_t oi, uintptr_t ra) \
+    static __attribute__((noinline)) void slow_##name(void *env, uint64_t addr, uint64_t value, uint32_t oi, uintptr_t ra) \
     { \
         struct vcpu *v = timing; \
         if (LIKELY(v && !(oi & OI_ALIGN))) { \
             const struct tlb_entry *e = layout_tlb_entry(env, oi, addr); \
             uint64_t gpa = e->paddr | (addr & ~FRAME); \
             if (LIKELY((e->addr_write & ~(uint64_t)TLB_NOTDIRTY) == ((addr + sizeof(type) - 1) & FRAME) && !has_code(v, gpa))) { \
+                struct caches *c = v->caches; \
+                uint32_t slot = (uint32_t)(addr >> 12) & (FRONT - 1); \
                 type part = (type)value; \
                 cache_hit(v, gpa, addr, sizeof(type), true); \
+                if (c->front[slot] == FRONT_TAG(addr)) c->store_front[slot] = FRONT_TAG(addr); \
                 memcpy((void *)(uintptr_t)(addr + e->addend), &part, sizeof part); \
                 return; \
             } \
@@ -63,6 +88,19 @@ LOAD(load8, uint64_t)
         original.name(env, addr, value, oi, ra); \
         if (v) v->asked = NEVER; \
         unless_invalid(env, ra); \
+    } \
+    static void name(void *env, uint64_t addr, uint64_t value, uint32_t oi, uintptr_t ra) \
+    { \
+        if (LIKELY(quick.caches != NULL)) { \
+            const struct tlb_entry *e = layout_tlb_entry(env, oi, addr); \
+            if (LIKELY(is_quick(quick.caches, e, e->addr_write & ~(uint64_t)TLB_NOTDIRTY, addr, oi, sizeof(type), true))) { \
+                type part = (type)value; \
+                quick.caches->written[(uint32_t)addr >> LINE_BITS & quick.caches->l1_mask] = cache_now(quick.vcpu); \
+                memcpy((void *)(uintptr_t)(addr + e->addend), &part, sizeof part); \
+                return; \
+            } \
+        } \
+        slow_##name(env, addr, value, oi, ra); \
     }
 STORE(store1, uint8_t)
 STORE(store2, uint16_t)

@@ -26,7 +26,7 @@ struct ways { uint32_t *at, sets, ways; };           /* sets: a power of two, bu
 
 struct tlb_level {               /* a first-level TLB: 4 KiB and 2 MiB pages in sets, 1 GiB pages in one */
     uint64_t *small, *large, *huge; uint32_t small_sets, small_ways, large_sets, large_ways, huge_ways;
-    uint64_t *front;             /* of the data side: FRONT_TAG of the last page looked up in each slot; see tlb.c */
+    struct caches *data_of;      /* of the data side: `front` there is FRONT_TAG of the last page looked up in each slot; see tlb.c */
 };
 struct tlb {
     struct tlb_level data, code;
@@ -40,6 +40,7 @@ struct stream { uint32_t page /* + 1 */; uint8_t line, ahead, run; int8_t way; }
 struct caches {
     uint32_t quick[2][L1_MAX_SETS];      /* [0]: key of the set's most recent way; [1]: the same if it is M */
     uint64_t front[FRONT];               /* see struct tlb_level */
+    uint64_t store_front[FRONT];         /* the same, where the page holds no translated code (access.c) */
     uint64_t written[L1_MAX_SETS];       /* when that way was last written, if it is M (this vCPU's clock), */
     uint64_t *wtime;                     /* and the others, beside l1d */
     struct ways l1d, l1i, l2;
@@ -87,6 +88,7 @@ static inline void log_access(struct access_log *log, uint64_t gpa, uint32_t siz
 }
 
 void cache_slow(struct vcpu *, uint64_t gpa, uint64_t gva, uint32_t size, bool write);
+static inline void front_clear(struct caches *c, uint32_t slot) { c->front[slot] = c->store_front[slot] = 0; }
 
 static inline __attribute__((always_inline)) void cache_hit(struct vcpu *v, uint64_t gpa, uint64_t gva, uint32_t size, bool write) {
     struct caches *c = v->caches;

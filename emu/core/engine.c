@@ -462,8 +462,10 @@ void vcpu_execute(struct vcpu *v)
     v->slow = true;
     v->delivering = -1;
     timing = v->timed ? v : NULL;
+    quick = v->timed && !v->window ? (struct quick){ v, v->caches } : (struct quick){ NULL, NULL };
     uc_err err = unicorn.uc_emu_start(v->uc, env_of(v)->eip, 0, 0, 0);
     timing = NULL;
+    quick = (struct quick){ NULL, NULL };
     if (LIKELY(v->stop_requested)) return;
     uint64_t rip = env_rip(v);
     if (err) {

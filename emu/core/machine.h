@@ -33,6 +33,7 @@ extern struct vcpu *executing;                            /* which runs, or ran 
 
 /* access.c */
 extern struct vcpu *timing;                               /* `executing`, while its engine runs at a timed level; else NULL */
+extern struct quick { struct vcpu *vcpu; struct caches *caches; } quick;   /* the same at the fast level, and its caches; else NULL */
 void access_install(void);                                /* once, when the library opens */
 
 /* memory.c */

@@ -6,6 +6,7 @@
  * marks stay (layout_code_region). What a device writes is dropped before anybody runs again.
  */
 #define _GNU_SOURCE
+#include "cache.h"
 #include "machine.h"
 #include "uarch.h"
 #include <stdlib.h>
@@ -58,7 +59,10 @@ static void mark_code(struct machine *m, uint64_t gpa, uint32_t size)
     if (offset < 0) return;
     for (uint64_t page = (uint64_t)offset / PAGE; page <= ((uint64_t)offset + size - 1) / PAGE; page++) {
         set_bit(m->memory->code, page);
-        for (int i = 0; i < m->ncpus; i++) unicorn.tlb_reset_dirty_x86_64(m->vcpu[i]->cpu, (uintptr_t)m->ram + page * PAGE, PAGE);
+        for (int i = 0; i < m->ncpus; i++) {
+            unicorn.tlb_reset_dirty_x86_64(m->vcpu[i]->cpu, (uintptr_t)m->ram + page * PAGE, PAGE);
+            if (m->vcpu[i]->caches) memset(m->vcpu[i]->caches->store_front, 0, sizeof m->vcpu[i]->caches->store_front);
+        }
     }
 }
 

@@ -43,10 +43,11 @@ static void first_fill(struct tlb_level *t, uint64_t page, struct size s) {
     uint32_t ways;
     uint64_t *set = first_set(t, page, s.bits, &ways), old = set[ways - 1];
     to_front(set, ways - 1, ((page >> s.bits) + 1) << 1 | s.global);
-    if (!old || !t->front) return;
+    if (!old || !t->data_of) return;
     old = (old >> 1) - 1;                             /* the page that is gone must not be answered by the front */
     uint32_t from = s.bits ? 0 : (uint32_t)old & (FRONT - 1), to = s.bits ? FRONT : from + 1;
-    for (uint32_t i = from; i < to; i++) if (t->front[i] && (t->front[i] >> 12 & PAGE_MASK) >> s.bits == old) t->front[i] = 0;
+    struct caches *c = t->data_of;
+    for (uint32_t i = from; i < to; i++) if (c->front[i] && (c->front[i] >> 12 & PAGE_MASK) >> s.bits == old) front_clear(c, i);
 }
 
 /* ---- second level ---- */
@@ -122,6 +123,7 @@ static uint32_t translate(struct vcpu *v, struct tlb_level *first, uint64_t gva)
 
 uint32_t tlb_data(struct vcpu *v, uint64_t gva) {
     uint32_t cycles = translate(v, &v->tlb->data, gva);
+    front_clear(v->caches, (gva >> 12) & (FRONT - 1));
     v->caches->front[(gva >> 12) & (FRONT - 1)] = FRONT_TAG(gva);
     return cycles;
 }
@@ -147,7 +149,7 @@ static void level_flush(struct tlb_level *t, bool all) {
 
 static void forget_walks(struct vcpu *v) {
     for (int i = 0; i < 3; i++) memset(v->tlb->structure[i], 0, v->tlb->structure_ways[i] * sizeof(uint64_t));
-    memset(v->caches->front, 0, sizeof v->caches->front);
+    for (uint32_t i = 0; i < FRONT; i++) front_clear(v->caches, i);
     v->caches->epoch++;
 }
 
@@ -223,7 +225,7 @@ int tlb_new(struct vcpu *v) {
     if (!t) return -1;
     int bad = level_new(&t->data, r, UA_dtlb_entries, UA_dtlb_ways, UA_dtlb_2m_entries, UA_dtlb_2m_ways, UA_dtlb_1g_entries);
     bad |= level_new(&t->code, r, UA_itlb_entries, UA_itlb_ways, UA_itlb_2m_entries, UA_itlb_2m_ways, -1);
-    t->data.front = v->caches->front;
+    t->data.data_of = v->caches;
     t->second_ways = (uint32_t)r[UA_stlb_ways]; t->second_sets = (uint32_t)(r[UA_stlb_entries] / r[UA_stlb_ways]);
     t->second_bits = (uint32_t)__builtin_ctz(t->second_sets);
     t->second_huge_ways = r[UA_stlb_1g_entries] ? (uint32_t)r[UA_stlb_1g_ways] : 0;

@@ -20,15 +20,12 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from emu.errors import ConfigError
-from emu.units import PS_PER_S
+from nic.arp import Neighbours
 from nic.checksum import transport_checksum_ok
-from nic.frames import Arp, arp_frame, parse_arp, parse_ip, parse_mac, parse_udp
+from nic.frames import parse_ip, parse_mac, parse_udp
 from nic.matching import EndpointConfig, Matcher
 from nic.memcached_udp import Reassembler
 from nic.ports import Clock, Frame, Payload, Requests, Sender
-
-_ARP_RETRY_PS = PS_PER_S // 10
-_NO_MAC = b"\0" * 6
 
 
 class Endpoint:
@@ -53,9 +50,11 @@ class Endpoint:
         self._matcher: Matcher = matcher or Reassembler()
         self._on_answer, self._on_done = on_answer, on_done
         self._mac, self._ip = parse_mac(config.mac), parse_ip(config.ip)
-        self._guest_ip = parse_ip(config.guest_ip)
-        self._guest_mac = parse_mac(config.guest_mac) if config.guest_mac else b""
-        self._asking = False
+        guest_mac = parse_mac(config.guest_mac) if config.guest_mac else b""
+        guest_ip = parse_ip(config.guest_ip)
+        self._neighbours = Neighbours(
+            name, self._mac, self._ip, guest_ip, guest_mac, clock, sender, self._found, self.counters
+        )
         self._parked: list[tuple[bytes, int]] = []
         #: Scheduled start and end of each request sent, by index; an end of 0 means not answered (yet).
         self.starts_ps = array("q")
@@ -109,7 +108,7 @@ class Endpoint:
         elif tag == "watch":
             self._watch(time_ps)
         else:
-            self._ask(time_ps)
+            self._neighbours.ask(time_ps)
 
     def _send_due(self, time_ps: int) -> None:
         if self._times is None:
@@ -157,12 +156,12 @@ class Endpoint:
             self._clock.schedule(time_ps + self.config.timeout_ps, self.name, "watch", ())
 
     def _transmit(self, frame: bytes, token: int, time_ps: int) -> None:
-        if self._guest_mac:
-            self._sender.send(Frame(self._guest_mac + self._mac + frame[12:], token), time_ps)
+        guest_mac = self._neighbours.mac
+        if guest_mac:
+            self._sender.send(Frame(guest_mac + self._mac + frame[12:], token), time_ps)
             return
         self._parked.append((frame, token))
-        if not self._asking:
-            self._ask(time_ps)
+        self._neighbours.start(time_ps)
 
     # receiving
 
@@ -171,7 +170,8 @@ class Endpoint:
         data, token = frame
         udp = parse_udp(data)
         if udp is None:
-            self._other(data, time_ps)
+            if not self._neighbours.receive(data, time_ps):
+                self.counters["ignored"] += 1
             return
         if udp.dst_ip != self._ip or data[:6] != self._mac:
             self.counters["not_for_us"] += 1
@@ -239,28 +239,8 @@ class Endpoint:
         self._watching = False
         self._maybe_done(time_ps)
 
-    # ARP
-
-    def _ask(self, time_ps: int) -> None:
-        if self._guest_mac:
-            return
-        self._asking = True
-        request = arp_frame(Arp(True, self._mac, self._ip, _NO_MAC, self._guest_ip))
-        self._sender.send(Frame(request), time_ps)
-        self._clock.schedule(time_ps + _ARP_RETRY_PS, self.name, "ask", ())
-
-    def _other(self, data: bytes, time_ps: int) -> None:
-        arp = parse_arp(data)
-        if arp is None:
-            self.counters["ignored"] += 1
-            return
-        if arp.request and arp.target_ip == self._ip:
-            self.counters["arp_answered"] += 1
-            reply = arp_frame(Arp(False, self._mac, self._ip, arp.sender_mac, arp.sender_ip))
-            self._sender.send(Frame(reply), time_ps)
-        if arp.sender_ip == self._guest_ip and not self._guest_mac:
-            self._guest_mac = arp.sender_mac
-            for frame, token in self._parked:
-                self._requests.mark(token, "wait.link", time_ps)
-                self._transmit(frame, token, time_ps)
-            self._parked.clear()
+    def _found(self, time_ps: int) -> None:
+        for frame, token in self._parked:
+            self._requests.mark(token, "wait.link", time_ps)
+            self._transmit(frame, token, time_ps)
+        self._parked.clear()

@@ -31,10 +31,12 @@ class MockClock:
         self.events += 1
         return self.events
 
-    def run(self, until_ps: int | None = None) -> None:
-        """Handle events in order, up to and including `until_ps`."""
+    def run(self, until_ps: int | None = None, most: int = 10_000_000) -> None:
+        """Handle events in order, up to and including `until_ps`; fails if that takes more than `most`."""
         queue, handlers = self._queue, self._handlers
         while len(queue) and (until_ps is None or queue.next_ps <= until_ps):
+            most -= 1
+            assert most >= 0, "the events do not end"
             time_ps, _, device, tag, payload = queue.pop()
             self.now_ps = time_ps
             handlers[device](time_ps, tag, payload)

@@ -42,11 +42,15 @@ class Tap:
 
 
 class Tracer(Tap):
-    """Shows each frame to a sink: sent ones when handed to the link, received ones after the device has dealt with them."""
+    """Shows each frame to a sink: sent ones when handed to the link, received ones after the device has dealt with them.
 
-    def __init__(self, inner: Sender, sink: TraceSink) -> None:
+    `as_seen`: received ones before that, so that what answers them comes after them, as on the wire.
+    """
+
+    def __init__(self, inner: Sender, sink: TraceSink, as_seen: bool = False) -> None:
         super().__init__(inner)
         self._sink = sink
+        self._as_seen = as_seen
 
     def send(self, frame: Frame, time_ps: int, wait: str = "wait.link") -> int:
         """Trace, then send."""
@@ -54,9 +58,12 @@ class Tracer(Tap):
         return super().send(frame, time_ps, wait)
 
     def receive(self, frame: Frame, time_ps: int) -> None:
-        """Pass on, then trace, so that the sink knows what became of the request."""
+        """Pass on, then trace, so that the sink knows what became of the request; or the other way round."""
+        if self._as_seen:
+            self._sink(time_ps, "rx", frame)
         super().receive(frame, time_ps)
-        self._sink(time_ps, "rx", frame)
+        if not self._as_seen:
+            self._sink(time_ps, "rx", frame)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ some versions; they are no part of an answer and are ignored.
 from __future__ import annotations
 
 import struct
+from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
@@ -81,6 +82,47 @@ class Reassembler:
         """Drop what has come of an answer."""
         self._parts.pop(key, None)
         self._totals.pop(key, None)
+
+
+class Recorded(Reassembler):
+    """Puts together answers of which a recording exists: one is complete when it is as long, or is no longer its beginning.
+
+    A server may answer one request with several messages (a value, then END), and only the recording knows how many.
+
+    Args:
+        answers: key and recorded answer (None: there is none) of each request, in the order in which they are sent.
+    """
+
+    def __init__(self, answers: Iterable[tuple[int, bytes | None]]) -> None:
+        super().__init__()
+        self._to_come: dict[int, deque[bytes]] = {}
+        for key, answer in answers:
+            self._to_come.setdefault(key, deque()).append(answer or b"")
+        self._recorded: dict[int, bytes] = {}
+        self._so_far: dict[int, bytes] = {}
+
+    def request_key(self, frame: bytes) -> int:
+        """As the base's; the next recorded answer of that key is waited for from now on."""
+        key = super().request_key(frame)
+        waiting = self._to_come.get(key)
+        self._recorded[key] = waiting.popleft() if waiting else b""
+        self._so_far.pop(key, None)
+        return key
+
+    def feed(self, key: int, datagram: Udp) -> bytes | None:
+        """Take a datagram of the answer to `key`. Returns all messages joined, without frame headers, at the end."""
+        so_far, recorded = self._so_far.pop(key, b""), self._recorded.get(key, b"")
+        message = super().feed(key, datagram)
+        whole = so_far + (message or b"")
+        if message is None or (len(whole) < len(recorded) and recorded.startswith(whole)):
+            self._so_far[key] = whole
+            return None
+        return whole
+
+    def forget(self, key: int) -> None:
+        """Drop what has come of an answer."""
+        super().forget(key)
+        self._so_far.pop(key, None)
 
 
 def datagram(ident: int, body: bytes) -> bytes:

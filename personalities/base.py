@@ -15,6 +15,8 @@ from types import MappingProxyType
 from typing import ClassVar
 
 from emu.errors import ConfigError
+from emu.ledger.install import Code, read_code
+from emu.ledger.manifest import load_manifest
 from emu.loader.boot import BootModule, BootSpec
 
 __all__ = [
@@ -30,7 +32,7 @@ __all__ = [
 ]
 
 GROUP = "cyclescope.personalities"
-BUILT_IN = ("linux_like", "libos")  # known without an installation, for use from a source tree
+BUILT_IN = ("linux_like", "libos", "linux")  # known without an installation, for use from a source tree
 SEARCH_VARIABLE = "CYCLESCOPE_IMAGES"  # folders to search first, separated as in PATH
 
 
@@ -68,6 +70,10 @@ class Personality(ABC):
     kind: str  # "symmetric" or "asymmetric": whether every vCPU may run all of it
     folder: Path  # where manifest.toml is, and the images when installed
     knobs: ClassVar[Mapping[str, Knob]] = MappingProxyType({})  # features to take away or add: `--personality NAME+KNOB`
+    ready_line = " ready"  # what the console line ends in that says that the program serves
+    boot_limit_ps = 10**12  # simulated time it may take from power-on to that line
+    is_shipped = True  # whether its image comes with this package; else it must be fetched first
+    code_is_early = True  # whether `code` can be told before the guest runs
 
     @property
     def manifest_path(self) -> Path:
@@ -113,6 +119,16 @@ class Personality(ABC):
             ConfigError: a file is missing or cannot be run by this personality.
         """
 
+    def code(self, spec: BootSpec, console: str = "") -> Code:
+        """What runs where; `console` is what the guest printed up to its ready line, or nothing where `code_is_early`.
+
+        Raises:
+            ConfigError: an image has no readable symbols.
+            GuestError: the guest did not tell what it should.
+        """
+        program = next((p for p in spec.programs if p.read_bytes()[:4] == b"\x7fELF"), None)
+        return read_code(spec.image, program, load_manifest(spec.manifest or self.manifest_path))
+
     def arguments_for(self, program: str, cpus: int, port: int) -> list[str]:
         """The usual arguments of a known program serving UDP `port` on `cpus` vCPUs; none for a program not known."""
         return []
@@ -126,6 +142,7 @@ class Tuned(Personality):
         self.name = "+".join([base.name, *turned])
         self.title = ", ".join([base.title, *(knob.title for knob in self.turned)])
         self.kind, self.folder = base.kind, base.folder
+        self.ready_line, self.boot_limit_ps, self.code_is_early = base.ready_line, base.boot_limit_ps, base.code_is_early
 
     @property
     def manifest_path(self) -> Path:
@@ -141,6 +158,10 @@ class Tuned(Personality):
         """As the base's; the knobs' keys give way to `keys`."""
         turned = {key: value for knob in self.turned for key, value in knob.keys.items()}
         return self.base.prepare(program, arguments, keys={**turned, **(keys or {})})
+
+    def code(self, spec: BootSpec, console: str = "") -> Code:
+        """The base's."""
+        return self.base.code(spec, console)
 
     def arguments_for(self, program: str, cpus: int, port: int) -> list[str]:
         """The base's, with the knobs' words where it knows the program."""

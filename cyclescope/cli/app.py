@@ -8,6 +8,7 @@ import typer
 from cyclescope.cli.asm import add_to as add_asm
 from cyclescope.cli.compare import add_to as add_compare
 from cyclescope.cli.doctor import add_to as add_doctor
+from cyclescope.cli.linux import add_to as add_linux
 from cyclescope.cli.personalities import add_to as add_personalities
 from cyclescope.cli.replay import add_to as add_replay
 from cyclescope.cli.run import add_to as add_run
@@ -24,7 +25,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 COMMANDS = (
-    add_compare, add_sweep, add_sensitivity, add_replay, add_run, add_asm, add_personalities, add_doctor, add_validate,
+    add_compare, add_sweep, add_sensitivity, add_replay, add_run, add_linux, add_asm, add_personalities, add_doctor, add_validate,
 )  # fmt: skip
 for add in COMMANDS:
     add(app)

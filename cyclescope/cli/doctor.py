@@ -13,7 +13,7 @@ import typer
 
 from emu.errors import CyclescopeError
 from emu.world import World
-from personalities.base import all_personalities
+from personalities.base import Personality, all_personalities
 
 REFEREES = {
     "qemu-system-x86_64": "boots the same images (make crosscheck)",
@@ -37,6 +37,9 @@ def command() -> int:
         except (CyclescopeError, OSError, metadata.PackageNotFoundError) as error:
             failed = True
             print(f"  MISSING  {name}: {error}")
+    for personality in all_personalities():
+        if not personality.is_shipped:
+            print(_fetched(personality))
     for tool, use in REFEREES.items():
         found = shutil.which(tool)
         print(f"  {'ok      ' if found else 'absent  '} {tool}: {use}{'' if found else ' (optional)'}")
@@ -49,7 +52,17 @@ def _checks() -> Iterator[tuple[str, Callable[[], str]]]:
         yield package, lambda package=package: metadata.version(package)  # type: ignore[misc]
     yield "core", _core
     for personality in all_personalities():
+        if not personality.is_shipped:
+            continue
         yield f"personality {personality.name}", lambda p=personality: str(p.prepare().image.name)  # type: ignore[misc]
+
+
+def _fetched(personality: Personality) -> str:
+    """One whose image is the user's business: there, or optional."""
+    try:
+        return f"  ok       personality {personality.name}: {personality.prepare().image.name}"
+    except CyclescopeError as error:
+        return f"  absent   personality {personality.name}: {error} (optional)"
 
 
 def _host() -> str:

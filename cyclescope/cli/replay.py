@@ -72,6 +72,13 @@ def command(
         result = replay(
             exchanges, chosen, hardware, check=check, multiplier=multiplier, closed=closed, timing=timing, progress=progress
         )  # fmt: skip
+    return deliver(personality, hardware, timing, result, check=check, json=json)
+
+
+def deliver(
+    personality: str, hardware: Hardware, timing: str, result: Replayed, *, check: bool, json: str | None
+) -> int:
+    """Writes and prints what came of a replay; the exit code."""
     if json is not None:
         write_json_option(json, _document(personality, hardware, timing, result))
     if json != "-":

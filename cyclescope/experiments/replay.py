@@ -14,9 +14,10 @@ from cyclescope.config import DEFAULT_TIMING, Hardware
 from cyclescope.experiments.compare import PROGRAM, server_arguments
 from cyclescope.experiments.testbed import Phase, Progress, Testbed, no_progress
 from emu.errors import ConfigError, GuestError
+from emu.loader.boot import BootSpec
 from nic.frames import parse_ip
 from nic.matching import EndpointConfig
-from nic.memcached_udp import DEFAULT_PORT, FRAME_BYTES, Exchange, pair_exchanges
+from nic.memcached_udp import DEFAULT_PORT, FRAME_BYTES, Exchange, Recorded, pair_exchanges
 from nic.sources.arrivals import as_captured
 from nic.sources.capture import read_capture, rewrite
 from personalities.base import Personality
@@ -59,12 +60,14 @@ def replay(
     hardware: Hardware,
     *,
     check: bool,
+    spec: BootSpec | None = None,
     multiplier: float = 1.0,
     closed: int | None = None,
     timing: str = DEFAULT_TIMING,
     progress: Progress = no_progress,
 ) -> Replayed:
-    """Boots kvd and sends the requests: one at a time when `check`ing, else as captured or with `closed` outstanding.
+    """Boots kvd, or the personality's `spec`, and sends the requests: one at a time when `check`ing, else as captured or with
+    `closed` outstanding.
 
     Raises:
         ConfigError: a value out of range, a missing image, nothing to check against.
@@ -72,13 +75,14 @@ def replay(
     """
     if check and not any(exchange.answer is not None for exchange in exchanges):
         raise ConfigError("--check: the capture holds no answers; record both directions, or replay without --check")
-    spec = personality.prepare(PROGRAM, server_arguments(personality, hardware))
+    spec = spec or personality.prepare(PROGRAM, server_arguments(personality, hardware))
     answers: dict[int, bytes] = {}
 
     def keep(index: int, answer: bytes, time_ps: int) -> None:
         answers[index] = answer
 
-    with Testbed(hardware, personality, spec, timing=timing, on_answer=keep) as bed:
+    matcher = Recorded((exchange.key, exchange.answer) for exchange in exchanges)
+    with Testbed(hardware, personality, spec, timing=timing, matcher=matcher, on_answer=keep) as bed:
         bed.boot(progress)
         addresses = EndpointConfig()
         client, guest = parse_ip(addresses.ip), parse_ip(addresses.guest_ip)

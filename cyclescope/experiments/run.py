@@ -12,7 +12,7 @@ from cyclescope.config import Hardware
 from cyclescope.experiments.machines import add_machine, level_of, processor_table
 from emu.ledger.accounts import notes
 from emu.ledger.events import EventCost, event_costs
-from emu.ledger.install import install, taxonomy_of
+from emu.ledger.install import install, read_code, taxonomy_of
 from emu.ledger.manifest import load_manifest
 from emu.loader.boot import BootSpec
 from emu.outcome import outcome
@@ -55,7 +55,7 @@ def run_guest(
         if manifest is not None:
             parsed = load_manifest(manifest)
             calls = world.core.ledger_calls()
-            install(calls, machine.index, parsed, Path(spec.image), taxonomy_of([parsed]), None)
+            install(calls, machine.index, parsed, read_code(Path(spec.image), None, parsed), taxonomy_of([parsed]))
         machine.boot(spec)
         stop = world.run(int(limit_s * 1e12) if limit_s else None)
         if parsed is not None:

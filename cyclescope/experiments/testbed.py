@@ -6,7 +6,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from types import TracebackType
 
 from cyclescope.config import DEFAULT_TIMING, Hardware
@@ -30,11 +29,8 @@ from nic.tap import Tracer, TraceSink
 from nic.virtio_net import VirtioNet
 from personalities.base import Personality
 
-BOOT_LIMIT_PS = 10**12
-"""Simulated time a guest may take from power-on to its ready line: 1 s."""
-
 READY_BYTES = 256
-"""The end of a console line that is looked at for ` ready`."""
+"""The end of a console line that is looked at for the personality's ready line."""
 
 Progress = Callable[[str, int, int], None]
 """(what is going on, done, of how many; 0: unknown)."""
@@ -92,7 +88,7 @@ class Testbed:
         self._progress: Progress = no_progress
         self._goal = ("", 0, 0)
         self._shown = 0
-        self._line = b""
+        self._line, self._ready = b"", personality.ready_line.encode()
         self.host_s = 0.0
 
         self.world = world or World()
@@ -108,10 +104,8 @@ class Testbed:
         self.manifest = load_manifest(self.spec.manifest or self.personality.manifest_path)
         self.taxonomy = taxonomy_of([self.manifest])
         self.calls = world.core.ledger_calls()
-        program = next((p for p in self.spec.programs if p.read_bytes()[:4] == b"\x7fELF"), None)
-        self.names = install(
-            self.calls, machine.index, self.manifest, Path(self.spec.image), self.taxonomy, program, self.spec.program_cpl
-        )
+        if self.personality.code_is_early:
+            self._install("")
         self.requests = RequestLog(self.calls, self.taxonomy)
         requests = self.requests.machine(machine.index)
         link = LinkConfig(hardware.link_bps, hardware.propagation_ns * 1000)
@@ -141,24 +135,35 @@ class Testbed:
             on_done=lambda _: world.stop(),
         )
 
+    def _install(self, console: str) -> None:
+        """Symbols and probes, as the personality knows them by now."""
+        code = self.personality.code(self.spec, console)
+        self.names = install(
+            self.calls, self.machine.index, self.manifest, code, self.taxonomy, self.spec.program_cpl
+        )
+
     # ---- running
 
     def boot(self, progress: Progress = no_progress) -> None:
-        """Boot at the functional level up to the line that ends in ` ready`, then switch to the timed level.
+        """Boot at the functional level up to the personality's ready line, then switch to the timed level.
 
         Raises:
-            GuestError: it ended, crashed, hung, or said nothing of the kind within BOOT_LIMIT_PS.
+            GuestError: it ended, crashed, hung, or said nothing of the kind within the personality's time.
         """
         progress(f"{self.personality.name}: booting", 0, 0)
         self.world.set_level(Level.FUNCTIONAL)
         self.machine.console.sink = self._watch_console
         self.machine.boot(self.spec)
-        stop = self._run(BOOT_LIMIT_PS)
+        limit_ps = self.personality.boot_limit_ps
+        stop = self._run(limit_ps)
         if stop.reason is not Reason.REQUESTED:
+            how = f"the guest ran for {limit_ps / 1e12:g} s of its time" if stop.reason is Reason.UNTIL else describe(stop)
             raise GuestError(
-                f"{self.spec.image.name}: {describe(stop)} before the program was ready; its console ends: {self.last_lines()}"
+                f"{self.spec.image.name}: {how} before the program was ready; its console ends: {self.last_lines()}"
             )
         self.machine.console.sink = None
+        if not self.personality.code_is_early:
+            self._install(self.machine.console.tail)
         self.world.set_level(self._level)
 
     def open_loop(
@@ -223,14 +228,15 @@ class Testbed:
         return total
 
     def last_lines(self) -> str:
-        """The console's last three lines, for a message."""
+        """The console's last three lines, for a message; before them the one that says why a kernel gave up, if it did."""
         lines = [line.strip() for line in self.machine.console.tail.splitlines() if line.strip()]
-        return " | ".join(lines[-3:]) or "(nothing)"
+        why = [line for line in lines[:-3] if "panic" in line][:1]
+        return " | ".join(why + lines[-3:]) or "(nothing)"
 
     def _watch_console(self, data: bytes, time_ps: int) -> None:
         *lines, line = (self._line + data).split(b"\n")
         self._line = line[-READY_BYTES:]  # a guest may print no end of one line
-        if any(line.rstrip().endswith(b" ready") for line in lines):
+        if any(line.rstrip().endswith(self._ready) for line in lines):
             self.world.stop()
 
     def _answered(self, index: int, answer: bytes, time_ps: int) -> None:
@@ -262,7 +268,6 @@ def describe(stop: StopInfo) -> str:
         Reason.EXIT: f"the guest ended its run with {stop.value}",
         Reason.TRIPLE_FAULT: f"the guest triple-faulted{where}",
         Reason.NO_PROGRESS: "every vCPU halted with nothing left to wake it",
-        Reason.UNTIL: f"the guest ran for {BOOT_LIMIT_PS / 1e12:g} s of its time",
         Reason.CYCLE_LIMIT: "the cycle limit was reached",
         Reason.RESET: "the guest reset its machine",
         Reason.POWER_OFF: "the guest switched its machine off",

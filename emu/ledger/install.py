@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -16,6 +16,19 @@ from emu.ledger.symbols import Function, plain_name, read_functions
 
 _SPIN, _IDLE, _POLL = 1, 2, 4  # CS_SYM_*
 _NOWHERE = Argument(0, False, 0)
+
+
+@dataclass(frozen=True)
+class Code:
+    """Functions by address: the kernel's, and those of programs at CPL 3 (or 0); `image` is for messages.
+
+    `offset_of` knows where members lie in the kernel's structures, for probes that name them; it raises ConfigError.
+    """
+
+    kernel: tuple[Function, ...]
+    program: tuple[Function, ...]
+    image: Path
+    offset_of: Callable[[str], int] | None = None
 
 
 @dataclass(frozen=True)
@@ -38,19 +51,10 @@ def taxonomy_of(manifests: Sequence[Manifest]) -> Taxonomy:
     return taxonomy
 
 
-def install(
-    calls: LedgerCalls,
-    machine: int,
-    manifest: Manifest,
-    image: Path,
-    taxonomy: Taxonomy,
-    program: Path | None = None,
-    program_cpl: int = 3,
-) -> SymbolNames:
-    """Give the core the symbols and probes of `manifest` for `image` and, at CPL 3 or 0, `program`.
+def read_code(image: Path, program: Path | None, manifest: Manifest) -> Code:
+    """What the symbol tables of an image and, if there is one, its program say.
 
-    Raises ConfigError when an image has no readable symbols or lacks one that a probe needs. A program without symbols is all
-    of the manifest's default component; at CPL 0 it is the kernel's.
+    Raises ConfigError when an image has no readable symbols, or a program has none where a probe needs one.
     """
     functions = read_functions(image)
     program_functions: tuple[Function, ...] = ()
@@ -60,13 +64,29 @@ def install(
         except ConfigError:
             if any(probe.program and not probe.optional for probe in manifest.probes):
                 raise
+    return Code(functions, program_functions, image)
+
+
+def install(
+    calls: LedgerCalls,
+    machine: int,
+    manifest: Manifest,
+    code: Code,
+    taxonomy: Taxonomy,
+    program_cpl: int = 3,
+) -> SymbolNames:
+    """Give the core the symbols and probes of `manifest` for `code`, whose programs run at CPL 3 or 0.
+
+    Raises ConfigError when the code lacks a function that a probe needs. A program without functions is all
+    of the manifest's default component; at CPL 0 it is the kernel's.
+    """
     names: list[str] = []
     components: list[str] = []
     probes: list[tuple[object, ...]] = []
     program_from = 0
     kernel_rows: list[tuple[int, int, int, int, int]] = []
     kernel_unknown = (0, 0)
-    for user, patterns, found in ((False, manifest.kernel, functions), (True, manifest.program, program_functions)):
+    for user, patterns, found in ((False, manifest.kernel, code.kernel), (True, manifest.program, code.program)):
         program_from = len(names)
         of = [patterns.component(*f.names) for f in found]
         rows = [
@@ -84,10 +104,10 @@ def install(
         components += [patterns.default] if user else [patterns.default, "idle"]
         for probe in manifest.probes:
             if probe.program == user:
-                where = program if user else image
+                where = None if user and not code.program else code.image
                 at_user = user and program_cpl == 3
                 addresses = _addresses(probe, found, where, manifest)
-                probes += [_row(probe, address, at_user, taxonomy) for address in addresses]
+                probes += [_row(probe, address, at_user, taxonomy, manifest, code) for address in addresses]
     calls.probes(machine, empty_rows(PROBE, probes))
     return SymbolNames(tuple(names), tuple(components), program_from)
 
@@ -102,7 +122,7 @@ def _flags(manifest: Manifest, symbols: Sequence[str]) -> int:
 
 
 def _addresses(probe: Probe, functions: Sequence[Function], image: Path | None, manifest: Manifest) -> list[int]:
-    """Where the function starts: of its own name or, when GCC renamed it, of each part that is an entry."""
+    """Where the function starts: of its own name or, when GCC renamed it, of each part that is an entry. No image: not known."""
     exact = [f.entry for f in functions if probe.symbol in f.names]
     entries = exact or [
         f.entry
@@ -117,7 +137,18 @@ def _addresses(probe: Probe, functions: Sequence[Function], image: Path | None, 
     return sorted(set(entries))
 
 
-def _row(probe: Probe, address: int, user: bool, taxonomy: Taxonomy) -> tuple[object, ...]:
-    key, to = ((a.load, a.source, 0, a.offset) for a in (probe.key or _NOWHERE, probe.to or _NOWHERE))
+def _row(
+    probe: Probe, address: int, user: bool, taxonomy: Taxonomy, manifest: Manifest, code: Code
+) -> tuple[object, ...]:
+    def value(a: Argument) -> tuple[object, ...]:
+        offset = a.offset
+        if a.member:
+            if code.offset_of is None:
+                place = f"{manifest.path}: probe {probe.id + 1} ({probe.symbol})"
+                raise ConfigError(f"{place}: where {a.member} lies is not known of {code.image}.")
+            offset = code.offset_of(a.member)
+        return a.load, a.source, 0, offset
+
+    key, to = value(probe.key or _NOWHERE), value(probe.to or _NOWHERE)
     reason = taxonomy.reason_index[probe.reason] if probe.reason else 0
     return address, user, probe.at_return, list(ACTIONS).index(probe.do), reason, probe.id, key, to

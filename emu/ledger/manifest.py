@@ -10,7 +10,9 @@ import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
+from fnmatch import translate
+from functools import cached_property
+from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
 
@@ -34,17 +36,21 @@ ACTIONS: dict[str, tuple[str, ...]] = {
     "leave": (),
 }
 RETURN_VALUE = 6
-_ARGUMENT = re.compile(r"arg([0-5])|ret|\[\s*(arg([0-5])|ret)\s*(([+-])\s*(0x[0-9a-fA-F]+|\d+)\s*)?\]")
+_ARGUMENT = re.compile(r"arg([0-5])|ret|\[\s*(arg([0-5])|ret)\s*(([+-])\s*(0x[0-9a-fA-F]+|\d+|[A-Za-z_]\w*\.[A-Za-z_]\w*)\s*)?\]")
 _PATTERN = re.compile(r"[A-Za-z0-9_.$*?\[\]!-]+")
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 
 class Argument(NamedTuple):
-    """Where a probe finds a value: argument register 0 to 5 or the return value (6); when `load`, 8 bytes at it + offset."""
+    """Where a probe finds a value: argument register 0 to 5 or the return value (6); when `load`, 8 bytes at it + offset.
+
+    Or + the offset of `member`, "structure.member" of the kernel's.
+    """
 
     source: int
     load: bool
     offset: int
+    member: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,18 +69,27 @@ class Probe:
     name: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Patterns:
     """An ordered list of (symbol pattern, component); the first match wins, `default` is for the rest."""
 
     rules: tuple[tuple[str, str], ...] = ()
     default: str = "unknown"
 
+    @cached_property
+    def _matcher(self) -> re.Pattern[str]:
+        """One expression for all rules, a group each component in a row: kernels have tens of thousands of functions."""
+        groups = groupby(self.rules, key=lambda rule: rule[1])
+        return re.compile("|".join(f"({'|'.join(translate(pattern) for pattern, _ in rules)})" for _, rules in groups))
+
+    @cached_property
+    def _components(self) -> tuple[str, ...]:
+        return tuple(component for component, _ in groupby(self.rules, key=lambda rule: rule[1]))
+
     def component(self, *symbols: str) -> str:
         """The component of a function by its name or names, whose GCC suffixes are ignored."""
-        names = [plain_name(symbol) for symbol in symbols]
-        found = (component for pattern, component in self.rules if any(fnmatchcase(name, pattern) for name in names))
-        return next(found, self.default)
+        found = [match for symbol in symbols if self.rules and (match := self._matcher.match(plain_name(symbol)))]
+        return self._components[min(match.lastindex or 1 for match in found) - 1] if found else self.default
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,7 +235,10 @@ class _Reader:
         number = match[3] if load else match[1]
         if number is None and not at_return:
             raise self.fail(place, "the return value is known at = 'return' only")
-        offset = int(match[6], 0) if match[6] else 0
+        member = match[6] if match[6] and "." in match[6] else ""
+        if member and match[5] == "-":
+            raise self.fail(place, f"{text!r} takes a member's offset away; it can only be added")
+        offset = int(match[6], 0) if match[6] and not member else 0
         if offset >= 1 << 31:
             raise self.fail(place, f"the offset {offset:#x} is too large")
-        return Argument(RETURN_VALUE if number is None else int(number), load, -offset if match[5] == "-" else offset)
+        return Argument(RETURN_VALUE if number is None else int(number), load, -offset if match[5] == "-" else offset, member)

@@ -1,95 +1,137 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A distribution's own kernel on our machine: it finds the processors, the interrupts, PCI and the NIC by its own code.
+"""A distribution's own kernel with unmodified programs on our machine: it boots, serves, and is accounted for.
 
 Needs an unpacked Debian kernel package (`linux-image-*-cloud-amd64`: boot/vmlinuz-* and lib/modules) in the folder that
-CYCLESCOPE_LINUX names, and the tools busybox (static) and lz4.
+CYCLESCOPE_LINUX names, and Debian's memcached and busybox (static).
 """
 
+from __future__ import annotations
+
+import hashlib
 import os
-import shutil
-import struct
-import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from emu.loader.boot import BootModule, BootSpec
-from emu.machine import MachineConfig
-from emu.units import MIB
-from nic.memcached_udp import Reassembler, datagram
-from personalities.base import get_personality
-from tests.vertical import GUEST_IP, Bench, requests_to
+from cyclescope.config import Hardware
+from cyclescope.experiments.replay import load_exchanges, replay
+from cyclescope.experiments.run import run_guest
+from cyclescope.experiments.testbed import Testbed
+from cyclescope.experiments.workload import frames
+from emu.errors import GuestError
+from nic.memcached_udp import Exchange, datagram
+from personalities.linux.kallsyms import read_kallsyms
+from personalities.linux.kernel import Kernel
+from personalities.linux.personality import Linux, Options
 
-pytestmark = [pytest.mark.crosscheck, pytest.mark.slow]
+CAPTURE = Path(__file__).parents[1] / "captures" / "memcached-udp-300.pcap"
+MEMCACHED, BUSYBOX = Path("/usr/bin/memcached"), Path("/bin/busybox")
+FOLDER = os.environ.get("CYCLESCOPE_LINUX", "")
 
-MODULES = (
-    "drivers/virtio/virtio_ring", "drivers/virtio/virtio", "drivers/virtio/virtio_pci_modern_dev",
-    "drivers/virtio/virtio_pci_legacy_dev", "drivers/virtio/virtio_pci", "net/core/failover", "drivers/net/net_failover",
-    "drivers/net/virtio_net",
-)  # fmt: skip
-INIT = f"""#!/bin/busybox sh
-b=/bin/busybox
-$b mount -t proc proc /proc
-$b mount -t devtmpfs dev /dev
-exec >/dev/console 2>&1
-for module in {" ".join(Path(name).name for name in MODULES)}; do $b insmod /m/$module.ko || echo no $module; done
-$b ip addr add {GUEST_IP}/24 dev eth0
-$b ip link set eth0 up
-echo processors: $($b grep -c ^processor /proc/cpuinfo)
-exec /bin/kvd -t 2 -U 11211
-"""
-
-
-def cpio(files: dict[str, tuple[int, bytes]]) -> bytes:
-    """A newc archive of (mode, content) by name."""
-    out = b""
-    for number, (name, (mode, data)) in enumerate([*files.items(), ("TRAILER!!!", (0, b""))], 1):
-        fields = (number, mode, 0, 0, 1, 0, len(data), 0, 0, 0, 0, len(name) + 1, 0)
-        out += b"070701" + b"".join(b"%08X" % field for field in fields) + name.encode() + b"\0"
-        out += bytes(-len(out) % 4) + data
-        out += bytes(-len(out) % 4)
-    return out
-
-
-def vmlinux(bzimage: bytes) -> bytes:
-    """The ELF inside a bzImage compressed with LZ4, by its setup header (Linux Documentation/arch/x86/boot.rst)."""
-    (setup_sectors,) = struct.unpack_from("<B", bzimage, 0x1F1)
-    offset, length = struct.unpack_from("<II", bzimage, 0x248)
-    start = (setup_sectors + 1) * 512 + offset
-    payload = bzimage[start : start + length - 4]  # the last four bytes are the size
-    return subprocess.run(["lz4", "-dc"], input=payload, capture_output=True, check=False).stdout
+pytestmark = [
+    pytest.mark.crosscheck,
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        not FOLDER or not MEMCACHED.exists() or not BUSYBOX.exists(),
+        reason="needs CYCLESCOPE_LINUX (an unpacked kernel package), memcached and busybox",
+    ),
+]
 
 
 @pytest.fixture(scope="module")
-def linux(tmp_path_factory: pytest.TempPathFactory) -> BootSpec:
-    root = Path(os.environ.get("CYCLESCOPE_LINUX", "/nowhere"))
-    kernels = sorted(root.glob("boot/vmlinuz-*"))
-    busybox = Path("/bin/busybox")
-    if not kernels or not busybox.exists() or shutil.which("lz4") is None:
-        pytest.skip("needs CYCLESCOPE_LINUX (an unpacked kernel package), busybox and lz4")
-    (modules,) = root.glob("lib/modules/*/kernel")
-    folder = tmp_path_factory.mktemp("linux")
-    (folder / "vmlinux").write_bytes(vmlinux(kernels[0].read_bytes()))
-    kvd = get_personality("linux_like").find("kvd", "programs")
-    files = dict.fromkeys(("bin", "m", "dev", "proc"), (16877, b""))
-    files |= {"init": (0o100755, INIT.encode()), "bin/busybox": (0o100755, busybox.read_bytes())}
-    files |= {"bin/kvd": (0o100755, kvd.read_bytes())}
-    files |= {f"m/{Path(name).name}.ko": (0o100644, (modules / f"{name}.ko").read_bytes()) for name in MODULES}
-    (folder / "initrd").write_bytes(cpio(files))
-    return BootSpec(folder / "vmlinux", "console=ttyS0 quiet panic=-1 tsc=reliable", (BootModule(folder / "initrd"),))
+def exchanges() -> list[Exchange]:
+    return load_exchanges(CAPTURE)
 
 
 @pytest.mark.parametrize("cpus", [1, 4])
-def test_debian_s_kernel_serves_kvd_through_its_own_driver(linux: BootSpec, cpus: int) -> None:
-    bench = Bench.build(MachineConfig(cpus=cpus, ram_bytes=512 * MIB), pairs=cpus, matcher=Reassembler())
-    with bench.world:
-        bench.boot(linux)
-        assert f"processors: {cpus}\r\n" in bench.machine.console.tail
+def test_debian_s_memcached_answers_as_recorded(exchanges: list[Exchange], cpus: int) -> None:
+    linux, hardware = Linux(), Hardware(cpus=cpus)
+    spec = linux.prepare(MEMCACHED, ["-u", "root", "-U", "11211", "-t", "4"])
+    result = replay(exchanges, linux, hardware, spec=spec, check=True, timing="functional")
+    assert (result.different, result.lost, result.equal) == ((), 0, len(exchanges))
+
+
+def serve(linux: Linux, manifest: Path | None = None) -> tuple[dict[int, bytes], list[int], Testbed]:
+    """200 requests for kvd on 2 vCPUs at the fast level; answers, each vCPU's clock, and the testbed (closed, for looking)."""
+    hardware = Hardware(cpus=2)
+    spec = linux.prepare("kvd", linux.arguments_for("kvd", 2, 11211))
+    spec = replace(spec, manifest=manifest) if manifest else spec
+    answers: dict[int, bytes] = {}
+    bed = Testbed(
+        hardware, linux, spec, timing="fast", on_answer=lambda index, answer, _: answers.update({index: answer})
+    )
+    with bed:
+        bed.boot()
         sets = [datagram(i, b"set key%d 0 0 6\r\nval%03d\r\n" % (i, i)) for i in range(100)]
         gets = [datagram(100 + i, b"get key%d\r\n" % i) for i in range(100)]
-        bench.serve(1, requests_to(11211, sets + gets))
-    assert [bench.answers[i] for i in range(100)] == [b"STORED\r\n"] * 100
-    assert [bench.answers[100 + i] for i in range(100)] == [
+        before = bed.snapshot()
+        phase = bed.closed_loop(4, list(frames(sets + gets, 64)), "serving")
+        assert phase.lost == 0
+        bed.found = bed.accounts(before, bed.snapshot()), bed.calls.dropped(), bed.requests.table()  # type: ignore[attr-defined]
+        assert not [kind for kind in bed.nic.counters if "broken" in kind or "bad" in kind or "refused" in kind]
+        clocks = [bed.world.core.cycles(bed.machine.index, vcpu) for vcpu in range(2)]
+    return answers, clocks, bed
+
+
+@pytest.fixture(scope="module")
+def served() -> tuple[dict[int, bytes], list[int], Testbed]:
+    return serve(Linux())
+
+
+def test_requests_are_followed_through_linux(served: tuple[dict[int, bytes], list[int], Testbed]) -> None:
+    answers, _, bed = served
+    assert [answers[i] for i in range(100)] == [b"STORED\r\n"] * 100
+    assert [answers[100 + i] for i in range(100)] == [
         b"VALUE key%d 0 6\r\nval%03d\r\nEND\r\n" % (i, i) for i in range(100)
     ]
-    assert not [kind for kind in bench.nic.counters if "broken" in kind or "bad" in kind or "refused" in kind]
+    accounts, dropped, table = bed.found  # type: ignore[attr-defined]
+    assert not dropped
+    assert not bed.client.counters["token_missing"] + bed.client.counters["token_other"]
+    mean = dict(zip(table.part_names, table.parts_ps.mean(axis=0), strict=True))
+    for part in ("driver", "netdev", "ip", "udp", "socket", "skb", "copy", "sched", "vfs", "syscall", "irq", "app"):
+        assert mean[f"run.{part}"] > 0, part
+    assert mean.get("wait.unattributed", 0) == 0
+    busy = sum(sum(causes.values()) for name, causes in accounts.cycles().items() if name != "idle")
+    assert sum(cycles for _, cycles in accounts.unmapped()) < 0.01 * busy, accounts.unmapped()[:20]
+
+
+def test_symbols_and_probes_cost_the_guest_nothing(
+    served: tuple[dict[int, bytes], list[int], Testbed], tmp_path: Path
+) -> None:
+    (tmp_path / "manifest.toml").write_text("[components]\n")
+    answers, clocks, _ = serve(Linux(), tmp_path / "manifest.toml")
+    assert (answers, clocks) == served[:2]
+
+
+def test_kallsyms_are_what_the_running_kernel_says() -> None:
+    kernel = Kernel.found()
+    lines = sorted(f"{s.address:016x} {s.kind} {s.name}\n" for s in read_kallsyms(kernel.elf, kernel.elf.read_bytes()))
+    wanted = hashlib.md5("".join(lines).encode(), usedforsecurity=False).hexdigest()
+    script = "/bin/busybox grep -v '\\[' /proc/kallsyms | /bin/busybox sort | /bin/busybox md5sum; exit 5"
+    printed = bytearray()
+    spec = Linux(Options(network=False)).prepare(BUSYBOX, ["sh", "-c", script])
+    result = run_guest(spec, Hardware(cpus=1), console=lambda data, _: printed.extend(data), limit_s=60)
+    assert (result.exit_code, result.message) == (5, "")
+    assert wanted.encode() in printed, printed[-500:]
+
+
+@pytest.mark.parametrize(
+    ("options", "words", "sentence"),
+    [
+        (Options(load=()), ["sleep", "9"], "init: found no network device"),
+        (Options(cmdline="rdinit=/nonexistent"), ["sleep", "9"], "the guest reset its machine.*Kernel panic - not syncing"),
+        (Options(), ["true"], "the guest ended its run with 0 before.*init: /bin/busybox ended with status 0"),
+        (Options(ready="tcp 7"), ["sleep", "9"], "the guest ran for 2 s of its time before the program was ready"),
+    ],
+)  # fmt: skip
+def test_a_boot_that_fails_says_why(options: Options, words: list[str], sentence: str) -> None:
+    linux, hardware = Linux(options), Hardware(cpus=1)
+    linux.boot_limit_ps = 2 * 10**12
+    with (
+        Testbed(hardware, linux, linux.prepare(BUSYBOX, words)) as bed,
+        pytest.raises(GuestError, match=sentence) as failed,
+    ):
+        bed.boot()
+    assert failed.value.exit_code == 3
+    assert "\n" not in str(failed.value)

@@ -41,7 +41,7 @@ def test_only_the_core_names_unicorn() -> None:
             assert not re.search(r"^\s*(import|from) unicorn", path.read_text(), re.MULTILINE), relative
 
 
-@pytest.mark.parametrize("personality", ["linux_like", "libos"])
+@pytest.mark.parametrize("personality", ["linux_like", "libos", "linux"])
 def test_a_guest_kernel_includes_its_own_folder_and_common_alone(personality: str) -> None:
     folder = ROOT / "personalities" / personality
     allowed = (folder, ROOT / "personalities" / "common", ROOT / "apps")

@@ -18,7 +18,7 @@ from cyclescope.experiments.machines import add_machine, level_of
 from emu.core.binding import Level
 from emu.errors import GuestError
 from emu.ledger.accounts import Accounts, Snapshot, snapshot
-from emu.ledger.install import install, taxonomy_of
+from emu.ledger.install import install, read_code, taxonomy_of
 from emu.ledger.manifest import load_manifest
 from emu.loader.boot import BootSpec
 from emu.outcome import outcome
@@ -130,7 +130,7 @@ class _Marks:
         parsed = load_manifest(manifest)
         self._taxonomy = taxonomy_of([parsed])
         program = next((p for p in spec.programs if p.read_bytes()[:4] == b"\x7fELF"), None)
-        self._names = install(self._calls, machine, parsed, Path(spec.image), self._taxonomy, program)
+        self._names = install(self._calls, machine, parsed, read_code(Path(spec.image), program, parsed), self._taxonomy)
         self._open: tuple[str, int, Snapshot] | None = None
         self._windows: dict[str, list[tuple[int, Accounts]]] = {}
 

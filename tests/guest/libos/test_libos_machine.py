@@ -14,7 +14,7 @@ from cyclescope.experiments.run import run_guest
 from cyclescope.experiments.testbed import Testbed
 from cyclescope.experiments.workload import frames
 from emu.ledger.accounts import Accounts, snapshot
-from emu.ledger.install import install, taxonomy_of
+from emu.ledger.install import install, read_code, taxonomy_of
 from emu.ledger.manifest import load_manifest
 from emu.loader.boot import BootSpec
 from emu.world import World
@@ -80,7 +80,7 @@ def lockbench(image: Path, n: int, hold: int, iterations: int) -> tuple[dict[str
     with World() as world:
         machine = add_machine(world, hardware)
         calls = world.core.ledger_calls()
-        names = install(calls, machine.index, manifest, image, taxonomy, None)
+        names = install(calls, machine.index, manifest, read_code(image, None, manifest), taxonomy)
         world.core.set_level(machine.index, level_of("fast"))
         machine.console.sink = lambda data, time_ps: console.extend(data)
         machine.boot(BootSpec(image, f"-- lockbench -n {n} -h {hold} -i {iterations}"))

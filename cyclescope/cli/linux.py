@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""`cyclescope linux`: a distribution's kernel and a program, both unmodified; `cyclescope linux fetch` gets the kernel."""
+
+from __future__ import annotations
+
+import math
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cyclescope.cli.options import (
+    Cpus,
+    Json,
+    Memory,
+    Net,
+    Quiet,
+    Set,
+    Uarch,
+    changed_rows,
+    check_json_option,
+    memory_mib,
+    rate_bps,
+)
+from cyclescope.cli.progress import shown
+from cyclescope.cli.replay import deliver
+from cyclescope.config import DEFAULT_TIMING, Hardware
+from cyclescope.experiments.replay import load_exchanges, replay
+from cyclescope.experiments.run import run_guest
+from emu.errors import ConfigError
+from personalities.linux.fetch import fetch
+from personalities.linux.personality import MODULES, Linux, Options
+
+FETCH = ["fetch"]
+MAX_LIMIT_S = 1e6
+
+
+def add_to(app: typer.Typer) -> None:
+    app.command(
+        "linux",
+        help="Unmodified Linux with an unmodified program: `linux -- PROGRAM ARGS`; `linux fetch` gets a kernel.",
+    )(command)
+
+
+def command(
+    program: Annotated[list[str], typer.Argument(help="The program and its arguments, behind --; or fetch.")],
+    kernel: Annotated[
+        Path | None, typer.Option("--kernel", help="vmlinuz or vmlinux; default: the fetched one.")
+    ] = None,
+    modules: Annotated[Path | None, typer.Option("--modules", help="Its folder lib/modules/VERSION.")] = None,
+    load: Annotated[
+        list[str] | None, typer.Option("--load", metavar="MODULE", help="Load this kernel module, too; repeatable.")
+    ] = None,
+    file: Annotated[
+        list[str] | None, typer.Option("--file", metavar="GUEST=FILE", help="A file for the guest; repeatable.")
+    ] = None,
+    env: Annotated[
+        list[str] | None, typer.Option("--env", metavar="NAME=VALUE", help="Of the program; repeatable.")
+    ] = None,
+    append: Annotated[str, typer.Option("--append", help="Words for the kernel's command line.")] = "",
+    ready: Annotated[
+        str | None, typer.Option("--ready", help="When the program serves: udp:PORT, tcp:PORT, or asleep.")
+    ] = None,
+    replayed: Annotated[Path | None, typer.Option("--replay", help="Replay this capture's memcached requests.")] = None,
+    check: Annotated[bool, typer.Option("--check", help="One at a time; exit 1 if any answer differs.")] = False,
+    multiplier: Annotated[float, typer.Option("--multiplier", help="As captured, this many times as fast.")] = 1.0,
+    closed: Annotated[int | None, typer.Option("--closed", help="Closed loop with this many outstanding.")] = None,
+    limit: Annotated[
+        float, typer.Option("--limit", help="Without --replay: end after this much guest time [s].")
+    ] = 0.0,
+    cpus: Cpus = 4,
+    mem: Memory = "256M",
+    uarch: Uarch = "skylake_sp",
+    set_rows: Set = None,
+    net: Net = "10G",
+    timing: Annotated[
+        str | None, typer.Option("--timing", help="Timing level once the program serves: detailed, fast or functional.")
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", help="Seed of the guest's random numbers.")] = 1,
+    json: Json = None,
+    quiet: Quiet = False,
+) -> int:
+    """The program's exit status; with --replay as `replay`: 1 when checking and an answer differs or is missing."""
+    if program == FETCH:
+        got = fetch()
+        print(f"{got.image}: fetched; `cyclescope linux` will use it.")
+        return 0
+    hardware = Hardware(
+        cpus=cpus, memory_mib=memory_mib(mem), uarch=uarch, link_bps=rate_bps(net), rows=changed_rows(uarch, set_rows)
+    )  # fmt: skip
+    hardware.check()
+    if not 0 <= seed < 1 << 64:
+        raise ConfigError(f"--seed is {seed}: give 0 to {(1 << 64) - 1}")
+    personality = Linux(
+        Options(
+            kernel=kernel,
+            modules=modules,
+            load=(*MODULES, *(load or [])),
+            files={to: Path(at) for to, at in (_pair("--file", word) for word in file or [])},
+            environment=dict(_pair("--env", word) for word in env or []),
+            cmdline=append,
+            ready=_sign(ready),
+            seed=seed,
+            network=replayed is not None,
+        )
+    )
+    arguments = program[1:]
+    if replayed is None:
+        if check or closed is not None or json is not None:
+            raise ConfigError("--check, --closed and --json need --replay")
+        if not 0 <= limit <= MAX_LIMIT_S:
+            raise ConfigError(f"--limit is {limit}: give 0 (no limit) to {MAX_LIMIT_S:g} seconds of guest time")
+        spec = personality.prepare(program[0], arguments)
+        result = run_guest(spec, hardware, timing=timing or "functional", limit_s=limit, console=_console)
+        if result.message:
+            print(f"cyclescope: {result.message}", file=sys.stderr)
+        return result.exit_code
+    if not 0 < multiplier < math.inf:
+        raise ConfigError(f"--multiplier is {multiplier}: give a number above 0")
+    if closed is not None and not 1 <= closed <= 10_000:
+        raise ConfigError(f"--closed is {closed}: give 1 to 10000 requests outstanding")
+    check_json_option(json)
+    exchanges = load_exchanges(replayed)
+    spec = personality.prepare(program[0], arguments)
+    level = timing or DEFAULT_TIMING
+    with shown(quiet) as progress:
+        answered = replay(
+            exchanges, personality, hardware, spec=spec, check=check, multiplier=multiplier, closed=closed, timing=level,
+            progress=progress,
+        )  # fmt: skip
+    return deliver(personality.name, hardware, level, answered, check=check, json=json)
+
+
+def _pair(option: str, word: str) -> tuple[str, str]:
+    name, equals, value = word.partition("=")
+    if not name or not equals:
+        raise ConfigError(f"{option} is {word!r}: give two words with = between them")
+    return name, value
+
+
+def _sign(text: str | None) -> str | None:
+    """`udp:11211` -> `udp 11211`."""
+    if text is None or text == "asleep":
+        return text
+    protocol, _, port = text.partition(":")
+    if protocol not in ("udp", "tcp") or not port.isdecimal() or not 0 < int(port) < 1 << 16:
+        raise ConfigError(f"--ready is {text!r}: give udp:PORT, tcp:PORT or asleep")
+    return f"{protocol} {int(port)}"
+
+
+def _console(data: bytes, time_ps: int) -> None:
+    sys.stdout.buffer.write(data)
+    sys.stdout.buffer.flush()

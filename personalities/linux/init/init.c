@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * Process 1 of the linux personality: brings a guest from the kernel's start to a program that serves, says so, and sleeps.
+ *
+ * What to do stands in /init.conf: records of a word, a space and a value, each ended by a zero byte, done in their order:
+ *
+ *     write PATH TEXT        a file (sysctl) gets the text
+ *     seed HEX               entropy for the kernel, credited in full
+ *     module PATH            loaded
+ *     loopback up
+ *     address A.B.C.D/N      of eth0, which comes up
+ *     gateway A.B.C.D
+ *     env NAME=VALUE         of the program
+ *     argument WORD          of the program; the first is its path
+ *     ready udp PORT | tcp PORT | asleep
+ *
+ * When the program has that port open (or "asleep" alone) and none of its threads runs, what runs where is told on the console
+ * (report.c), and then "init: ready". When the program ends, so does the machine, with its status.
+ */
+#include "init.h"
+
+enum { MAX_CONFIG = 1 << 20, MAX_WORDS = 1024, POLL_NANOSECONDS = 1000000, DEBUG_EXIT_PORT = 0xF4 };
+
+static char config[MAX_CONFIG];
+static char *arguments[MAX_WORDS + 1], *environment[MAX_WORDS + 1];
+static unsigned narguments, nenvironment;
+static const char *awaited = "asleep";
+
+static const char *after(const char *record, const char *word)
+{
+    while (*word != '\0')
+        if (*record++ != *word++)
+            return NULL;
+    return *record == ' ' ? record + 1 : NULL;
+}
+
+/* Ends the machine: by the debug-exit port, which stops the emulator with the status, or by power-off where there is none. */
+_Noreturn void end_machine(int status)
+{
+    if (sys(NR_IOPERM, DEBUG_EXIT_PORT, 1, 1) == 0)
+        __asm__ volatile("outb %0, %1" : : "a"((uint8_t)status), "Nd"((uint16_t)DEBUG_EXIT_PORT));
+    sys(NR_REBOOT, (long)0xfee1dead, 672274793, 0x4321fedc);
+    for (;;)
+        sys(NR_PAUSE, 0, 0, 0);
+}
+
+_Noreturn void fail(const char *what, const char *name, long error)
+{
+    struct text t = {0};
+    text_add(&t, "init: ");
+    text_add(&t, what);
+    text_add(&t, name);
+    if (error < 0) {
+        text_add(&t, ": error ");
+        text_number(&t, (uint64_t)-error, 10);
+    }
+    text_line(&t);
+    end_machine(FAILED);
+}
+
+static void mount_all(void)
+{
+    static const struct { const char *type, *at; } mounts[] = {
+        { "proc", "/proc" }, { "sysfs", "/sys" }, { "devtmpfs", "/dev" }, { "tmpfs", "/tmp" }, { "tmpfs", "/run" } };
+    for (unsigned i = 0; i < sizeof mounts / sizeof *mounts; i++) {
+        long result = sys5(NR_MOUNT, (long)mounts[i].type, (long)mounts[i].at, (long)mounts[i].type, 0, 0);
+        if (result < 0)
+            fail("cannot mount ", mounts[i].at, result);
+    }
+}
+
+static void write_file(char *value)
+{
+    char *text = value;
+    while (*text != '\0' && *text != ' ')
+        text++;
+    if (*text == ' ')
+        *text++ = '\0';
+    long fd = sys(NR_OPEN, (long)value, O_WRONLY, 0);
+    long result = fd < 0 ? fd : sys(NR_WRITE, fd, (long)text, (long)length_of(text));
+    if (result < 0)
+        fail("cannot write ", value, result);
+    sys(NR_CLOSE, fd, 0, 0);
+}
+
+static unsigned nibble(char c)
+{
+    return (unsigned)(c <= '9' ? c - '0' : c - 'a' + 10) & 15;
+}
+
+static void add_entropy(const char *hex)
+{
+    struct { int32_t bits, bytes; uint8_t data[64]; } pool = {0};
+    while (hex[0] != '\0' && hex[1] != '\0' && pool.bytes < 64) {
+        pool.data[pool.bytes++] = (uint8_t)(nibble(hex[0]) << 4 | nibble(hex[1]));
+        hex += 2;
+    }
+    pool.bits = 8 * pool.bytes;
+    long fd = sys(NR_OPEN, (long)"/dev/random", O_WRONLY, 0);
+    long result = fd < 0 ? fd : sys(NR_IOCTL, fd, 0x40085203 /* RNDADDENTROPY */, (long)&pool);
+    if (result < 0)
+        fail("cannot seed ", "/dev/random", result);
+    sys(NR_CLOSE, fd, 0, 0);
+}
+
+static void load_module(const char *path)
+{
+    long fd = sys(NR_OPEN, (long)path, O_RDONLY, 0);
+    long result = fd < 0 ? fd : sys(NR_FINIT_MODULE, fd, (long)"", 0);
+    if (result < 0)
+        fail("cannot load the module ", path, result);
+    sys(NR_CLOSE, fd, 0, 0);
+}
+
+static void follow_config(long bytes)
+{
+    for (char *at = config, *next, *value; at < config + bytes; at = next) {
+        next = at + length_of(at) + 1;
+        if ((value = (char *)after(at, "write")))
+            write_file(value);
+        else if ((value = (char *)after(at, "seed")))
+            add_entropy(value);
+        else if ((value = (char *)after(at, "module")))
+            load_module(value);
+        else if (after(at, "loopback"))
+            network_loopback();
+        else if ((value = (char *)after(at, "address")))
+            network_address(value);
+        else if ((value = (char *)after(at, "gateway")))
+            network_gateway(value);
+        else if ((value = (char *)after(at, "ready")))
+            awaited = value;
+        else if ((value = (char *)after(at, "env")) && nenvironment < MAX_WORDS)
+            environment[nenvironment++] = value;
+        else if ((value = (char *)after(at, "argument")) && narguments < MAX_WORDS)
+            arguments[narguments++] = value;
+        else
+            fail("does not know this line of /init.conf: ", at, 0);
+    }
+    if (narguments == 0)
+        fail("/init.conf names no program", "", 0);
+}
+
+static long start_program(void)
+{
+    long child = sys(NR_FORK, 0, 0, 0);
+    if (child < 0)
+        fail("cannot fork", "", child);
+    if (child > 0)
+        return child;
+    sys(NR_SETSID, 0, 0, 0);
+    sys(NR_IOCTL, 0, 0x540E /* TIOCSCTTY */, 1);
+    long result = sys(NR_EXECVE, (long)arguments[0], (long)arguments, (long)environment);
+    fail("cannot run ", arguments[0], result);
+}
+
+/* The child's end, if it has ended: reaps everybody, for orphans are ours, too. */
+static bool ended(long child, bool wait, int *status)
+{
+    for (;;) {
+        int how = 0;
+        long who = sys5(NR_WAIT4, -1, (long)&how, wait ? 0 : 1 /* WNOHANG */, 0, 0);
+        if (who == -EINTR)
+            continue;
+        if (who <= 0)
+            return false;
+        if (who != child)
+            continue;
+        *status = how & 0x7f ? 128 + (how & 0x7f) : how >> 8 & 0xff;
+        return true;
+    }
+}
+
+static _Noreturn void tell_end(int status)
+{
+    struct text t = {0};
+    text_add(&t, "init: ");
+    text_add(&t, arguments[0]);
+    text_add(&t, " ended with status ");
+    text_number(&t, (uint64_t)status, 10);
+    text_line(&t);
+    end_machine(status);
+}
+
+int main(void)
+{
+    mount_all();
+    long console = sys(NR_OPEN, (long)"/dev/console", O_RDWR, 0);
+    for (int fd = 0; console >= 0 && fd < 3; fd++)
+        if (console != fd)
+            sys(NR_DUP2, console, fd, 0);
+    if (console > 2)
+        sys(NR_CLOSE, console, 0, 0);
+    long bytes = read_file("/init.conf", config, sizeof config);
+    if (bytes <= 0)
+        fail("cannot read ", "/init.conf", bytes);
+    follow_config(bytes);
+
+    long child = start_program();
+    int status = 0;
+    while (!is_ready(child, awaited)) {
+        if (ended(child, false, &status))
+            tell_end(status);
+        struct rt_timespec pause = { 0, POLL_NANOSECONDS };
+        sys(NR_NANOSLEEP, (long)&pause, 0, 0);
+    }
+    report(child);
+    if (!ended(child, true, &status))
+        fail("lost sight of ", arguments[0], 0);
+    tell_end(status);
+}

@@ -4,6 +4,7 @@
  * A block is charged when it ends (the next one starts), or part-way when the guest looks at a clock or a device. Costs are in
  * sixteenths of a cycle; the fraction is carried in the vCPU, so that the clock and the accounts agree to the cycle.
  */
+#include "branch.h"
 #include "detail.h"
 #include "follow.h"
 #include "machine.h"
@@ -268,6 +269,7 @@ struct block *block_find(struct vcpu *v, uint64_t va, uint32_t size, bool user)
         world_stop(v->machine->world, CS_FAULT, v, 0);
         return NULL;
     }
+    b->site = branch_site(va + size);
     b->port_io = has_port_io(code, b);
     v->counters[CS_N_UNCOSTED] += b->uncosted;
     resolve(v->machine, b);

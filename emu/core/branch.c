@@ -10,6 +10,7 @@
  */
 #include "cache.h"
 #include "uarch.h"
+#include <emmintrin.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,6 +19,7 @@ enum { TABLES = 4, WAYS = 4, HISTORY_WORDS = 3, HISTORY_MAX = 32 * HISTORY_WORDS
 enum { NEW = 4, FAILED = 8 };
 enum { USEFUL = 3, COUNTER = 7 << 2, ONE = 1 << 2, TAG = 0xffe0, TAKEN = 4 << 2 };
 #define LANES 0x0001000100010001ull
+#define UNROLL _Pragma("GCC unroll 4")      /* where the number of tables is known, it pays */
 
 struct target { uint32_t to; uint16_t tag; uint8_t sure, pad; };
 
@@ -47,13 +49,14 @@ static inline void took(struct branch *s, uint64_t end, uint64_t to)
     s->stale = true;
 }
 
-static __attribute__((noinline)) void see(struct branch *s)
+static inline __attribute__((always_inline)) void see(struct branch *s, int ntables)
 {
     s->stale = false;
-    for (int t = 0; t < s->ntables; t++) {
+    UNROLL for (int t = 0; t < ntables; t++) {
         int last = s->words[t] - 1;
         uint64_t x = (uint64_t)t;
-        for (int i = 0; i < last; i++) x = (x ^ s->history[i]) * 0x9e3779b97f4a7c15ull;
+        if (last > 0) x = (x ^ s->history[0]) * 0x9e3779b97f4a7c15ull;
+        if (last > 1) x = (x ^ s->history[1]) * 0x9e3779b97f4a7c15ull;
         x = (x ^ (s->history[last] & s->oldest[t])) * 0x9e3779b97f4a7c15ull;
         s->seen[t] = x ^ x >> 32;
     }
@@ -63,11 +66,9 @@ static __attribute__((noinline)) void see(struct branch *s)
 static inline uint32_t path_hash(const struct branch *s, int t, uint32_t a) { return (uint32_t)((s->seen[t] ^ (uint64_t)a << 21) * 0xbf58476d1ce4e5b9ull >> 32); }
 
 /* ---- the BTB: has the front end seen this branch taken? It has now. ---- */
-static inline bool btb_knows(struct branch *s, uint64_t end)
+static __attribute__((noinline)) bool btb_older(uint64_t *set, uint64_t tag)
 {
-    uint32_t a = address_of(end), m = mix(a);
-    uint64_t *set = &s->btb[(a >> 4 ^ a >> 14) & s->btb_mask], w = *set, tag = (m >> 16) | !(m >> 16), part;
-    if ((w & 0xffff) == tag) return true;
+    uint64_t w = *set, part;
     bool found = true;
     if ((w >> 16 & 0xffff) == tag) part = 0xffffffff;
     else if ((w >> 32 & 0xffff) == tag) part = 0xffffffffffff;
@@ -76,32 +77,40 @@ static inline bool btb_knows(struct branch *s, uint64_t end)
     return found;
 }
 
+/* its path is longer by a taken branch */
+static inline enum branch_answer goes(struct branch *s, const struct branch_site *at, uint64_t end, uint64_t next, bool missed)
+{
+    uint64_t *set = &s->btb[at->line & s->btb_mask];
+    took(s, end, next);
+    if (UNLIKELY((uint16_t)*set != at->tag) && !btb_older(set, at->tag) && !missed) return BRANCH_RESTEER;
+    return missed ? BRANCH_MISSED : BRANCH_RIGHT;
+}
+
 /* ---- directions ---- */
 static inline uint32_t counted(uint32_t c, bool taken) { return taken ? c + (c < 3) : c - (c > 0); }
 
-struct look { uint64_t *set; uint16_t tag; uint8_t at; bool hit; };
+static inline uint32_t tag_of(uint32_t hash) { uint32_t tag = (hash & 0x7ff) << 5; return LIKELY(tag) ? tag : 1 << 5; }
 
-static inline struct look look_up(struct branch *s, int t, uint32_t a)
+/* which ways of a set have that tag: none or one, since only a branch that has none there gets an entry */
+static inline __m128i ways_with(const uint64_t *set, uint32_t tag)
 {
-    uint32_t m = path_hash(s, t, a), tag = (m & 0x7ff) << 5;
-    tag = tag ? tag : 1 << 5;
-    uint64_t *set = &s->set[t][m >> s->set_shift], x = (*set & LANES * TAG) ^ LANES * tag;
-    uint64_t zero = (x - LANES) & ~x & LANES << 15;              /* the lowest lane that is zero, and perhaps ones above it */
-    return (struct look){ set, (uint16_t)tag, (uint8_t)((__builtin_ctzll(zero | 1ull << 63) - 15) & 63), zero != 0 };
+    return _mm_cmpeq_epi16(_mm_and_si128(_mm_loadl_epi64((const __m128i *)set), _mm_set1_epi16((short)TAG)), _mm_shufflelo_epi16(_mm_cvtsi32_si128((int)tag), 0));
 }
 
-static inline uint32_t entry(const struct look *l) { return (uint32_t)(*l->set >> l->at) & 0xffff; }
-static inline void set_entry(const struct look *l, uint32_t e) { *l->set = (*l->set & ~(0xffffull << l->at)) | (uint64_t)e << l->at; }
-
-static __attribute__((noinline)) void allocate(struct branch *s, struct look *l, int from, bool taken)
+/* after a miss, in the tables whose histories are longer than the one that answered: the path is still the one it was looked up with */
+static __attribute__((noinline)) void allocate(struct branch *s, uint32_t a, int from, bool taken)
 {
+    uint64_t *set[TABLES];
     s->turn++;                                                   /* or newcomers of one set would push each other out */
-    for (int t = from; t < s->ntables; t++)
+    for (int t = from; t < s->ntables; t++) {
+        uint32_t m = path_hash(s, t, a);
+        set[t] = &s->set[t][m >> s->set_shift];
         for (uint32_t way = 0; way < WAYS; way++) {
-            l[t].at = (uint8_t)(16 * ((s->turn + way) % WAYS));
-            if (!(entry(&l[t]) & USEFUL)) { set_entry(&l[t], l[t].tag | (taken ? TAKEN : TAKEN - ONE)); return; }
+            uint16_t *e = (uint16_t *)set[t] + (s->turn + way) % WAYS;
+            if (!(*e & USEFUL)) { *e = (uint16_t)(tag_of(m) | (taken ? TAKEN : TAKEN - ONE)); return; }
         }
-    for (int t = from; t < s->ntables; t++) *l[t].set -= LANES;  /* all useful: less so now */
+    }
+    for (int t = from; t < s->ntables; t++) *set[t] -= LANES;    /* all useful: less so now */
 }
 
 static void age(struct branch *s)
@@ -111,60 +120,68 @@ static void age(struct branch *s)
         for (uint32_t i = 0; i <= ~0u >> s->set_shift; i++) s->set[t][i] = (s->set[t][i] & LANES * (TAG | COUNTER)) | (s->set[t][i] >> 1 & LANES);
 }
 
-/* by its paths; `answer` is the base's */
-static inline __attribute__((always_inline)) bool tagged_missed(struct branch *s, int ntables, uint32_t a, bool answer, uint8_t *base, bool taken)
+/* by its paths; base: its counter there, which was wrong at some time, or is now */
+static inline __attribute__((always_inline)) bool tagged_missed(struct branch *s, int ntables, uint32_t a, uint8_t *base, bool taken)
 {
-    struct look l[TABLES];
-    int first = -1, second = -1;
-    if (s->stale) see(s);
-    for (int t = 0; t < ntables; t++) {
-        l[t] = look_up(s, t, a);
-        second = l[t].hit ? first : second;
-        first = l[t].hit ? t : first;
+    uint64_t *set[TABLES];
+    __m128i with[TABLES] = { _mm_setzero_si128(), _mm_setzero_si128(), _mm_setzero_si128(), _mm_setzero_si128() };
+    bool answer = (*base & 3) >= 2;
+    int first = -1;
+    if (s->stale) see(s, ntables);
+    UNROLL for (int t = 0; t < ntables; t++) {
+        uint32_t m = path_hash(s, t, a);
+        set[t] = &s->set[t][m >> s->set_shift];
+        with[t] = ways_with(set[t], tag_of(m));
     }
+    uint32_t found = (uint32_t)_mm_movemask_epi8(_mm_packs_epi16(_mm_unpacklo_epi64(with[0], with[1]), _mm_unpacklo_epi64(with[2], with[3])));
     if (UNLIKELY(++s->decided >> AGE_BITS)) age(s);
-    if (first < 0) {
+    if (!found) {                                                /* four bits a table */
         *base = (uint8_t)(FAILED | counted(*base & 3, taken));
     } else {
-        uint32_t e = entry(&l[first]), c = e & COUNTER;
-        bool says = c >= TAKEN, other = second < 0 ? answer : (entry(&l[second]) & COUNTER) >= TAKEN;
-        bool fresh = !(e & USEFUL) && (c == TAKEN || c == TAKEN - ONE);
-        answer = fresh && s->prefer_alternative >= 0 ? other : says;
+        uint32_t top = 31 - (uint32_t)__builtin_clz(found), rest = found & ((1u << (top & ~3u)) - 1);
+        first = (int)top >> 2;
+        uint16_t *entry = (uint16_t *)set[first] + top % WAYS;   /* the longest path's; `other`: what the next best says */
+        uint32_t e = *entry, c = e & COUNTER;
+        bool says = c >= TAKEN, other = answer;
+        if (rest) {
+            uint32_t next = 31 - (uint32_t)__builtin_clz(rest);
+            other = ((uint16_t *)set[next >> 2])[next % WAYS] & TAKEN;
+        }
+        answer = says;
         if (says != other) {
-            if (fresh) {
+            if (!(e & USEFUL) && (c == TAKEN || c == TAKEN - ONE)) {         /* fresh */
+                if (s->prefer_alternative >= 0) answer = other;
                 if (other == taken) s->prefer_alternative += s->prefer_alternative < 7;
                 else s->prefer_alternative -= s->prefer_alternative > -8;
             }
             if (says == taken) e += (e & USEFUL) < USEFUL; else e -= (e & USEFUL) > 0;
         }
         if (taken) e += c < COUNTER ? ONE : 0; else e -= c ? ONE : 0;
-        set_entry(&l[first], e);
+        *entry = (uint16_t)e;
     }
     if (LIKELY(answer == taken)) return false;
-    if (first + 1 < ntables) allocate(s, l, first + 1, taken);
+    if (first + 1 < ntables) allocate(s, a, first + 1, taken);
     return true;
 }
 
-static inline bool direction_missed(struct branch *s, uint64_t end, bool taken)
+static __attribute__((noinline)) enum branch_answer unsure(struct branch *s, const struct branch_site *at, uint64_t end, uint64_t next)
 {
-    uint32_t a = address_of(end);
-    uint8_t *base = &s->base[(a ^ a >> 13) & s->base_mask], old = *base;
-    if (LIKELY(!(old & FAILED))) {                               /* most branches go one way only */
-        if (UNLIKELY(old == NEW)) { *base = taken ? 3 : 0; return taken; }
-        if (LIKELY((old >= 2) == taken)) return false;
-    }
-    bool answer = (old & 3) >= 2;
-    return s->ntables == 3 ? tagged_missed(s, 3, a, answer, base, taken) : tagged_missed(s, s->ntables, a, answer, base, taken);
+    uint8_t *base = &s->base[at->spot & s->base_mask];
+    bool taken = next != end, missed;
+    if (UNLIKELY(*base == NEW)) { *base = taken ? 3 : 0; missed = taken; }
+    else if (LIKELY(s->ntables == 3)) missed = tagged_missed(s, 3, address_of(end), base, taken);
+    else missed = tagged_missed(s, s->ntables, address_of(end), base, taken);
+    return taken ? goes(s, at, end, next, missed) : missed ? BRANCH_MISSED : BRANCH_RIGHT;
 }
 
 /* ---- indirect targets: by address, unless a path says better ---- */
-static bool target_missed(struct branch *s, uint64_t end, uint64_t to64)
+static inline bool target_missed(struct branch *s, uint64_t end, uint64_t to64)
 {
     uint32_t a = address_of(end), to = (uint32_t)to64;
     struct target *t[TARGET_TABLES + 1];
     uint16_t tag[TARGET_TABLES + 1];
     int first = 0;
-    if (s->stale) see(s);
+    if (s->stale) see(s, s->ntables);
     for (int i = 0; i <= TARGET_TABLES; i++) {
         uint32_t m = i ? path_hash(s, s->target_table[i - 1], a) : mix(a);
         t[i] = &s->target[i][(m >> 20) & s->target_mask];
@@ -185,22 +202,25 @@ static bool target_missed(struct branch *s, uint64_t end, uint64_t to64)
     return missed;
 }
 
-enum branch_answer branch_next(struct branch *s, uint32_t kind, uint64_t end, uint64_t next)
+static __attribute__((noinline)) enum branch_answer indirect(struct branch *s, const struct branch_site *at, uint64_t end, uint64_t next)
+{
+    return goes(s, at, end, next, target_missed(s, end, next));
+}
+
+enum branch_answer branch_next(struct branch *s, uint32_t kind, const struct branch_site *at, uint64_t end, uint64_t next)
 {
     bool missed = false;
-    if (LIKELY(kind & BLK_COND)) {
-        bool taken = next != end;
-        missed = direction_missed(s, end, taken);
-        if (!taken) return missed ? BRANCH_MISSED : BRANCH_RIGHT;
+    if (LIKELY(kind & BLK_COND)) {                               /* most go one way only: never wrong, a base counter is 0 or 3 */
+        uint8_t base = s->base[at->spot & s->base_mask];
+        if (next == end && base == 0) return BRANCH_RIGHT;
+        if (next == end || base != 3) return unsure(s, at, end, next);
     } else if (kind & BLK_RET) {
         missed = s->returns[--s->top & s->returns_mask] != next;
     } else {
         if (kind & BLK_CALL && next != end) s->returns[s->top++ & s->returns_mask] = end;     /* CALL to the next instruction only reads RIP */
-        if (kind & BLK_INDIRECT) missed = target_missed(s, end, next);
+        if (UNLIKELY(kind & BLK_INDIRECT)) return indirect(s, at, end, next);
     }
-    bool known = btb_knows(s, end);
-    took(s, end, next);
-    return missed ? BRANCH_MISSED : known ? BRANCH_RIGHT : BRANCH_RESTEER;
+    return goes(s, at, end, next, missed);
 }
 
 /* ---- life ---- */
@@ -266,6 +286,9 @@ int cs_test_branch(cs_world *w, int machine, int vcpu, const cs_branch *b, int n
 {
     if (!w || machine < 0 || machine >= w->nmachines || vcpu < 0 || vcpu >= w->machine[machine]->ncpus || !w->machine[machine]->llc)
         return world_fail(w, "test branch: no such vCPU, or no processor table");
-    for (int i = 0; i < n; i++) answers[i] = (uint8_t)branch_next(w->machine[machine]->vcpu[vcpu]->caches->branch, b[i].kind, b[i].end, b[i].next);
+    for (int i = 0; i < n; i++) {
+        struct branch_site at = branch_site(b[i].end);
+        answers[i] = (uint8_t)branch_next(w->machine[machine]->vcpu[vcpu]->caches->branch, b[i].kind, &at, b[i].end, b[i].next);
+    }
     return 0;
 }

@@ -60,7 +60,7 @@ static void rep_iteration(struct vcpu *v, const struct block *b, bool goes_on) {
 
 static void branch_done(struct vcpu *v, const struct block *p, uint64_t next) {
     struct caches *c = v->caches;
-    enum branch_answer answer = branch_next(c->branch, p->flags, p->va + p->size, next);
+    enum branch_answer answer = branch_next(c->branch, p->flags, &p->site, p->va + p->size, next);
     if (LIKELY(answer == BRANCH_RIGHT)) return;
     if (answer == BRANCH_MISSED) {
         v->counters[CS_N_MISPREDICTS]++;
@@ -74,7 +74,7 @@ static void branch_done(struct vcpu *v, const struct block *p, uint64_t next) {
 void cache_diverted(struct vcpu *v, bool whole, uint64_t next) {
     struct caches *c = v->caches;
     if (whole && !v->diverted && c && c->l2.at && c->prev && c->prev->flags & BLK_BRANCH)
-        branch_next(c->branch, c->prev->flags, c->prev->va + c->prev->size, next);     /* resolved, but no one fetches there now */
+        branch_next(c->branch, c->prev->flags, &c->prev->site, c->prev->va + c->prev->size, next);     /* resolved, but no one fetches there now */
     v->diverted = true;
 }
 

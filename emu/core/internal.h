@@ -51,10 +51,12 @@ struct access {
 };
 struct access_log { uint32_t n[2] /* loads, stores */; struct access *last /* the one under way */, at[2][ACCESS_MAX]; };
 
+struct branch_site { uint32_t spot, line; uint16_t tag; };      /* where its branch lies in tables found by address: branch.h */
 struct block {            /* canonical record: one per (vCPU, va, size, code bytes, CPL); the first line is all that a timed block touches */
-    uint64_t va; uint32_t size, flags; uint16_t ninsn;
-    uint64_t code_gpa;
+    uint64_t va; uint32_t size, flags;
     uint64_t code_line_stamp;                    /* L1I shortcut: owned by cache.c */
+    struct branch_site site; uint16_t ninsn;
+    uint64_t code_gpa;
     const struct uops *uops;                     /* at the detailed level (detail.c) */
     uint32_t cost16;      /* static cost, 1/16 cycle, at the timed levels */
     uint32_t serial16;    /* of which: serialising instructions and event rows (cause CS_SERIALISING / CS_EVENT) */

@@ -66,7 +66,8 @@ class Client:
     That holds for servers of one thread; with more, use `ask_whole`, which goes by the frame headers.
     """
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, server: subprocess.Popen[bytes] | None = None) -> None:
+        self._server = server
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8 << 20)
         self._socket.connect(("127.0.0.1", port))
@@ -76,11 +77,24 @@ class Client:
     def close(self) -> None:
         self._socket.close()
 
+    def _gone(self) -> AssertionError:
+        """Nobody listens any more: say how the server ended, if it did."""
+        if self._server is None or self._server.poll() is None:
+            return AssertionError("the server runs, but nobody listens on its port")
+        assert self._server.stderr is not None
+        return AssertionError(f"the server ended with {self._server.returncode}: {self._server.stderr.read()!r}")
+
     def send(self, datagram: bytes) -> None:
-        self._socket.send(datagram)
+        try:
+            self._socket.send(datagram)
+        except ConnectionRefusedError:
+            raise self._gone() from None
 
     def receive(self) -> tuple[int, tuple[int, int, int], bytes]:
-        datagram = self._socket.recv(65536)
+        try:
+            datagram = self._socket.recv(65536)
+        except ConnectionRefusedError:
+            raise self._gone() from None
         request, sequence, total, reserved = HEADER.unpack_from(datagram)
         return request, (sequence, total, reserved), datagram[HEADER.size :]
 
@@ -140,7 +154,7 @@ def _start(command: list[str], port: int) -> subprocess.Popen[bytes]:
 @contextlib.contextmanager
 def _serving(command: list[str], port: int) -> Iterator[Client]:
     process = _start(command, port)
-    client = Client(port)
+    client = Client(port, process)
     try:
         yield client
         assert process.poll() is None, "the server died"

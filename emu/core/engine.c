@@ -66,34 +66,38 @@ static bool must_stop(struct vcpu *v)
     return false;
 }
 
-static bool never_seen(const struct vcpu *v, const struct cell *cell) { return cell - v->index == v->machine->engine.fresh; }
+static struct cell *no_record(struct vcpu *v)
+{
+    world_fail(world(v), "There is no memory for a translation's record.");
+    world_stop(world(v), CS_FAULT, v, 0);
+    stop_here(v);
+    return NULL;
+}
+
+/* The first block hook of a translation: its group is its own from now on, the next one gets a fresh one; and somebody may write to its code before
+ * it runs. */
+static bool claim(struct vcpu *v, const struct cell *cell, uint64_t va, uint32_t size)
+{
+    struct engine *e = &v->machine->engine;
+    if (cell - v->index != e->fresh) return true;
+    memory_code(v, va, size);
+    v->counters[CS_N_TRANSLATIONS]++;
+    e->fresh = cells_group(v->machine);
+    layout_set_user_data(e->block_hook, e->fresh);
+    return e->fresh || no_record(v);
+}
 
 static struct cell *first_sight(struct vcpu *v, struct cell *cell, uint64_t va, uint32_t size)
 {
-    struct engine *e = &v->machine->engine;
     struct block *b = block_find(v, va, size, user_mode(v));
     if (!b) { stop_here(v); return NULL; }
-    bool memory = true;
-    if (never_seen(v, cell)) {                        /* this group is the translation's own from now on; the next one gets a fresh one */
-        memory_code(v, va, size);
-        v->counters[CS_N_TRANSLATIONS]++;
-        memory = (e->fresh = cells_group(v->machine)) != NULL;
-        layout_set_user_data(e->block_hook, e->fresh);
-    }
-    if (cell->block) {                                /* two translations with one group: it happens when one did not run at once */
+    if (cell->block) {                                /* two translations with one group: should one ever not get as far as its hook */
         struct cell *group = b->own ? NULL : cells_group(v->machine);
         if (group) { b->own = group + v->index; b->own->block = b; cell_describe(v, b->own); }
-        cell = b->own;
-    } else {
-        cell->block = b;
-        cell_describe(v, cell);
+        return b->own ? b->own : no_record(v);
     }
-    if (!cell || !memory) {
-        world_fail(world(v), "There is no memory for a translation's record.");
-        world_stop(world(v), CS_FAULT, v, 0);
-        stop_here(v);
-        return NULL;
-    }
+    cell->block = b;
+    cell_describe(v, cell);
     return cell;
 }
 
@@ -105,11 +109,8 @@ static __attribute__((noinline)) void start_block(struct vcpu *v, struct cell *c
         follow_iret(v, user_mode(v));
     }
     v->slow = true;
-    if (UNLIKELY(v->clock >= v->slice_end) && must_stop(v)) {
-        if (never_seen(v, cell)) memory_code(v, va, size);    /* somebody may write there before it runs */
-        stop_here(v);
-        return;
-    }
+    if (UNLIKELY(!cell->block) && !claim(v, cell, va, size)) return;
+    if (UNLIKELY(v->clock >= v->slice_end) && must_stop(v)) { stop_here(v); return; }
     if (UNLIKELY(!cell->block || cell->va != va || cell->size != size)) {
         cell = first_sight(v, cell, va, size);
         if (!cell) return;

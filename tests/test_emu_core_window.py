@@ -103,6 +103,8 @@ def made_up_block(rng: random.Random, va: int) -> Block:
             stored = stored or bool(uop.flags & w.STORE_DATA)
             if len(uops) == first or stored:
                 uop.flags |= w.SLOT
+            if uop.flags & w.SLOT and rng.random() < 0.15:
+                uop.flags |= rng.choice((w.STACK, w.STACK_READ))
             uops.append(uop)
         if rng.random() < 0.2 and any(u.flags & w.SLOT for u in uops[first + 1 :]):
             uops[first].flags |= w.PAIR
@@ -139,8 +141,6 @@ def made_up_uop(rng: random.Random, stored: bool) -> Uop:
                 uop.flags |= w.STORE_DATA
     if kind == 0 and rng.random() < 0.05:
         uop.hold = rng.choice((3, 20))
-    if rng.random() < 0.1:
-        uop.flags |= rng.choice((w.STACK, w.STACK_READ))
     if rng.random() < 0.5:
         uop.flags |= w.SLOT
     return uop

@@ -16,7 +16,7 @@ struct uop_table { struct shared *slot[1 << SHARED_BITS]; };
 /* All of a block's micro-ops side by side: they are out of the host's nearer caches more often than not, and so it can fetch them ahead (detail_expect). */
 static struct uops *packed(struct uops *loose)
 {
-    size_t head = (sizeof *loose + LINE_BYTES - 1) & ~(size_t)(LINE_BYTES - 1), uops = loose->n * sizeof *loose->at, insns = loose->ninsn * sizeof *loose->insn;
+    size_t head = (sizeof *loose + LINE_BYTES - 1) & ~(size_t)(LINE_BYTES - 1), uops = (loose->n + 1) * sizeof *loose->at, insns = loose->ninsn * sizeof *loose->insn;
     size_t all = (head + uops + insns + loose->nwindows + LINE_BYTES - 1) & ~(size_t)(LINE_BYTES - 1);
     struct uops *u = aligned_alloc(LINE_BYTES, all);
     if (u) {

@@ -219,7 +219,8 @@ static int windows(const struct uarch *u, uint64_t va, struct uops *out)
 
 void uops_seal(struct uops *out)
 {
-    out->loads = out->stores = 0;
+    out->loads = out->stores = out->syncs = 0;
+    out->at[out->n] = (struct uop){ .flags = UOP_SLOT };
     out->roomy = true;
     for (uint32_t i = 0; i < out->n; i++) {
         struct uop *o = &out->at[i];
@@ -268,8 +269,11 @@ int uops_make(const struct uarch *u, const struct dop *d, uint32_t n, uint64_t v
         in->complex = in->slots > 1 || (d[i].form && d[i].form->flags & FORM_COMPLEX);
         in->end = (uint16_t)out->n;
     }
-    uops_seal(out);
-    if (!m.failed && !windows(u, va, out)) return 0;
+    if (!m.failed && add(&m, 0, UOP_SLOT, 0)) {             /* one more: the end mark */
+        out->n--;
+        uops_seal(out);
+        if (!windows(u, va, out)) return 0;
+    }
     uops_free(out);
     return -1;
 }

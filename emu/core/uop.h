@@ -11,7 +11,7 @@ enum { UOP_LOAD = 1, UOP_STORE_ADDRESS = 2, UOP_STORE_DATA = 4,
        UOP_LOCKED = 32,      /* a LOCKed access: waits for all stores before it; loads behind it wait */
        UOP_MOVE = 64,        /* eliminated: its result is ready when its source is */
        UOP_BRANCH = 128, UOP_CHASED = 256 /* a simple address whose base may come from a load: may be a cycle faster */,
-       UOP_STACK = 512,      /* PUSH, POP, CALL, RET: the stack engine moves RSP */
+       UOP_STACK = 512,      /* PUSH, POP, CALL, RET: the stack engine moves RSP. This and the next only where a slot opens, as every instruction's first does */
        UOP_STACK_READ = 1024 /* names RSP otherwise: costs a micro-op if the stack engine has moved it */,
        UOP_WINDOW = 2048 /* first of a 32-byte window of code: the micro-op cache delivers one a cycle */, UOP_REP = 4096,
        UOP_DRAIN = 8192 /* UOP_SERIAL: waits for all before it */, UOP_MORE = 32768 /* uses its third and fourth source, or fourth result */, UOP_REST = 16384 /* UOP_SERIAL: reads memory that its operands do not name */,
@@ -40,13 +40,13 @@ struct uop_insn {
 
 struct uops {
     uint32_t n, ninsn;
-    struct uop *at; struct uop_insn *insn;
+    struct uop *at /* behind the last one: an end mark, which opens a slot */; struct uop_insn *insn;
     uint32_t loads, stores, syncs /* of the stack engine, at most */; bool roomy;  /* roomy: nothing in it can fill a buffer of the window that had room before it */
     uint32_t nwindows; uint8_t *window;  /* 32-byte windows of code it touches; ways of the micro-op cache each needs, 0: cannot be held */
 };
 
 int uops_make(const struct uarch *, const struct dop *, uint32_t n, uint64_t va, struct uops *out);    /* for code at va (its last five bits count); -1: no memory */
-void uops_seal(struct uops *);           /* kinds and sums, from the micro-ops */
+void uops_seal(struct uops *);           /* kinds, sums and the end mark, from the micro-ops */
 void uops_free(struct uops *);
 /* decode.c: code at va, flags BLK_CODE16/32; decoded, if not NULL: its instructions, until the next call */
 int decode_uops(struct machine *, const uint8_t *code, uint32_t size, uint32_t flags, uint64_t va, struct uops *out, struct dop **decoded);

@@ -5,164 +5,236 @@
  * (serialising and locked instructions, string iterations, the stack engine) is done out of line, on the state in memory.
  */
 #include "window.h"
-#include <emmintrin.h>
 #include <string.h>
 
 #define INLINE static inline __attribute__((always_inline))
 #define RARE static __attribute__((noinline))
 static const struct access no_access = { .cause = CS_L1 };
-struct placed { uint64_t ready, dispatch, done; int port; };         /* a micro-op's cycles */
 
 INLINE uint64_t later(uint64_t a, uint64_t b) { return a > b ? a : b; }
 
-/* ---- time passes at issue ---- */
-INLINE void issue_to(struct now *n, uint64_t cycle)
+/* What every micro-op changes: struct now in registers. Slots are counted from cycle 0: `rank` in the order of retirement, `place` in that of issue,
+ * each a cycle times the width and what is used in it. Four wide is what most are: a constant then. */
+struct here { uint64_t issue, place, rank, slot, far; uint32_t scheduled; };
+
+/* A slot: from its issue to its retirement nothing else is under way. Cycles of its last micro-op, and of all of it. */
+struct slot {
+    uint64_t issued, ready, dispatch, done;
+    uint64_t store;                      /* when its store could commit at the earliest, 0: none */
+    uint32_t held;                       /* by what: HELD_LOAD, it loads; why the front end held it up; above, the cause of its load's miss, or CS_SERIALISING */
+};
+enum { HELD_LOAD = 256, HELD_CAUSE = 16 };
+
+INLINE uint64_t width(const struct window *w, bool four) { return four ? 4 : w->limit.width; }
+INLINE uint64_t retire_width(const struct window *w, bool four) { return four ? 4 : w->limit.retire_width; }
+
+/* Up to here micro-ops can be booked without a look at issue or at the ring's end. */
+INLINE uint64_t far(const struct window *w, uint64_t issue)
 {
-    n->issued = cycle > n->issue ? 0 : n->issued;
+    uint64_t a = issue + (HORIZON - 256), b = w->base + (BOOKED - 256);
+    return a < b ? a : b;
+}
+
+INLINE struct here enter(const struct window *w, bool four)
+{
+    const struct now *n = &w->now;
+    return (struct here){ n->issue, n->issue * width(w, four) + n->issued, n->retire * retire_width(w, four) + n->retired, n->slot, far(w, n->issue), n->scheduled };
+}
+
+INLINE void leave(struct window *w, const struct here *n, bool four)
+{
+    struct now *to = &w->now;
+    to->issue = n->issue;
+    to->issued = (uint32_t)(n->place - n->issue * width(w, four));
+    to->slot = n->slot;
+    to->scheduled = n->scheduled;
+    to->retire = later(to->retire, (n->rank - (n->rank > 0)) / retire_width(w, four));
+    to->retired = (uint32_t)(n->rank - to->retire * retire_width(w, four));
+}
+
+/* What is rare is done on the state in memory: so the rest can keep it in registers. */
+#define ASIDE(call) do { leave(w, n, four); call; *n = enter(w, four); } while (0)
+
+/* ---- time passes at issue ---- */
+INLINE void issue_to(const struct window *w, struct here *n, uint64_t cycle, bool four)
+{
     n->issue = later(n->issue, cycle);
+    n->place = later(n->place, n->issue * width(w, four));
+}
+
+RARE void issue_at(struct window *w, uint64_t cycle)
+{
+    if (cycle <= w->now.issue) return;
+    w->now.issue = cycle;
+    w->now.issued = 0;
+}
+
+INLINE uint32_t ones(uint64_t x)         /* in 64 bits: in pairs, in fours, in eights, and their sum */
+{
+    x -= x >> 1 & 0x5555555555555555ull;
+    x = (x & 0x3333333333333333ull) + (x >> 2 & 0x3333333333333333ull);
+    return (uint32_t)(((x + (x >> 4)) & 0x0f0f0f0f0f0f0f0full) * 0x0101010101010101ull >> 56);
 }
 
 /* What was dispatched before the issue cycle has left the scheduler. Done now and then: `scheduled` is an upper bound in between. */
-RARE void sweep(const struct window *w, struct now *n)
+RARE void sweep(struct window *w)
 {
+    struct now *n = &w->now;
     uint64_t c = n->swept - w->base, to = later(n->issue, n->swept) - w->base;
     if (to > BOOKED) to = BOOKED;
-    for (; c + 4 <= to; c += 4) {                          /* four cycles at a time: ones in pairs, in fours, in eights, and their sum */
+    for (; c + 4 <= to; c += 4) {                          /* four cycles at a time */
         uint64_t x;
         memcpy(&x, &w->booked[c], sizeof x);
-        x -= x >> 1 & 0x5555555555555555ull;
-        x = (x & 0x3333333333333333ull) + (x >> 2 & 0x3333333333333333ull);
-        n->scheduled -= (uint32_t)(((x + (x >> 4)) & 0x0f0f0f0f0f0f0f0full) * 0x0101010101010101ull >> 56);
+        if (x) n->scheduled -= ones(x);
     }
-    for (; c < to; c++) n->scheduled -= (uint32_t)__builtin_popcount(w->booked[c]);
+    for (; c < to; c++) n->scheduled -= ones(w->booked[c]);
     n->swept = later(n->issue, n->swept);
 }
 
 /* The past makes room. */
-RARE void rebase(struct window *w, struct now *n)
+RARE void rebase(struct window *w)
 {
-    sweep(w, n);
-    uint64_t gone = n->issue - w->base, kept = gone < BOOKED ? BOOKED - gone : 0;
+    sweep(w);
+    uint64_t gone = w->now.issue - w->base, kept = gone < BOOKED ? BOOKED - gone : 0;
     memmove(w->booked, w->booked + (BOOKED - kept), kept * sizeof *w->booked);
     memset(w->booked + kept, 0, (BOOKED - kept) * sizeof *w->booked);
-    w->base = n->issue;
+    w->base = w->now.issue;
 }
 
-RARE void wait_for_scheduler(struct window *w, struct now *n)
+RARE void wait_for_scheduler(struct window *w)
 {
-    sweep(w, n);
-    while (n->scheduled >= w->limit.scheduler) { issue_to(n, n->issue + 1); sweep(w, n); }
+    struct now *n = &w->now;
+    sweep(w);
+    while (n->scheduled >= w->limit.scheduler) {
+        n->scheduled -= ones(w->booked[n->issue++ - w->base]);
+        n->swept = n->issue;
+        n->issued = 0;
+    }
 }
 
-/* What is rare is done on the state in memory: so the rest can keep it in registers. */
-#define ASIDE(call) do { w->now = *n; call; *n = w->now; } while (0)
-
-/* The first cycle from `from` on at which one of the ports is free: eight cycles are looked at at a time. */
-INLINE uint64_t book(struct window *w, struct now *n, uint32_t ports, uint64_t from, int *port)
+/* Somebody waits so long that it lies beyond what is held. */
+RARE void reach(struct window *w, uint64_t cycle)
 {
-    if (UNLIKELY(from >= n->issue + HORIZON - 256)) issue_to(n, from - (HORIZON - 512));
-    if (UNLIKELY(from - w->base >= BOOKED - 256)) ASIDE(rebase(w, &w->now));     /* a long block comes far within itself */
-    uint64_t c = from - w->base;
-    const __m128i want = _mm_set1_epi16((short)ports), none = _mm_setzero_si128();
-    uint32_t full;
-    while (UNLIKELY((full = (uint32_t)_mm_movemask_epi8(_mm_cmpeq_epi16(_mm_andnot_si128(_mm_loadu_si128((const __m128i *)&w->booked[c]), want), none))) == 0xffff)) c += 8;
-    c += (uint32_t)__builtin_ctz(~full) / 2;
-    uint32_t taken = w->booked[c];
-    *port = 31 - __builtin_clz(ports & ~taken);
-    w->booked[c] = (uint16_t)(taken | 1u << *port);
+    if (cycle >= w->now.issue + (HORIZON - 256)) issue_at(w, cycle - (HORIZON - 512));
+    if (cycle - w->base >= BOOKED - 256) rebase(w);        /* a long block comes far within itself */
+}
+
+/* The first cycle from `from` on at which one of the ports is free, and the highest-numbered one that is. */
+INLINE uint64_t book(struct window *w, struct here *n, uint32_t ports, uint64_t from, int *port, bool four)
+{
+    if (UNLIKELY(from >= n->far)) ASIDE(reach(w, from));
+    uint16_t *at = &w->booked[from - w->base];
+    uint32_t taken, open;
+    while (UNLIKELY(!(open = ports & ~(taken = *at)))) at++;
+    *port = 31 - __builtin_clz(open);
+    *at = (uint16_t)(taken | 1u << *port);
     n->scheduled++;
-    return w->base + c;
+    return w->base + (uint64_t)(at - w->booked);
 }
 
 /* ---- retirement, and what its lost slots were lost to ---- */
-RARE void lose_to_memory(struct window *w, int64_t lost, uint32_t cause, uint32_t miss, uint32_t walk)
+RARE void lose_to_memory(struct window *w, int64_t lost, uint32_t cause)
 {
-    int64_t rate = (int64_t)w->limit.retire_width, part = cause == CS_SERIALISING ? lost : (int64_t)miss * rate;
+    int64_t rate = (int64_t)w->limit.retire_width, part = cause == CS_SERIALISING ? lost : (int64_t)w->miss * rate;
     if (part > lost) part = lost;
     w->spent[cause] += part;
     w->touched |= 1u << cause | 1u << CS_TLB | 1u << CS_L1;
     lost -= part;
-    part = (int64_t)walk * rate;
+    part = (int64_t)w->walk * rate;
     if (part > lost) part = lost;
     w->spent[CS_TLB] += part;
     w->spent[CS_L1] += lost - part;
 }
 
 /* One cause a slot: it waited for a port; or the front end held it up, and nothing else did; or it loads; or it waited for operands, or for its own latency. */
-INLINE int why(const struct now *n)
+INLINE int why(const struct slot *s)
 {
-    if (n->dispatch > n->ready) return CS_CORE_BOUND;
-    bool waited = n->ready > n->issued_at + 1;
-    if (n->front && !waited) return n->front;
-    if (n->load) return CS_L1;
-    return waited || n->done > n->dispatch + 1 ? CS_DEPENDENCY : CS_CORE_BOUND;
+    if (s->dispatch > s->ready) return CS_CORE_BOUND;
+    bool waited = s->ready > s->issued + 1;
+    if (s->held & (HELD_LOAD - 1) && !waited) return s->held & (HELD_LOAD - 1);
+    if (s->held & HELD_LOAD) return CS_L1;
+    return waited || s->done > s->dispatch + 1 ? CS_DEPENDENCY : CS_CORE_BOUND;
 }
 
-RARE void commit_store(struct window *w, uint64_t retired, uint64_t earliest)
+INLINE void commit_store(struct window *w, uint64_t retired, uint64_t earliest)
 {
     w->store_commit = later(later(w->store_commit + w->limit.store_commit, retired), earliest);
     w->store_free[(w->nstores - 1) & (BUFFER_MAX - 1)] = w->store_commit;
     for (uint32_t i = w->forward_from; i != w->nforwards; i++) w->forward[i & (FORWARDS - 1)].commit = w->store_commit;
 }
 
-INLINE void close_slot(struct window *w, struct now *n)
+INLINE void close_slot(struct window *w, struct here *n, const struct slot *s, const struct witness *witness, bool four)
 {
-    uint32_t width = w->limit.retire_width;
-    uint64_t at = later(n->done, n->retire + (n->retired == width));
-    if (at > n->retire) {
-        int64_t lost = (int64_t)((at - n->retire) * width) - n->retired;
-        if (UNLIKELY(n->cause)) lose_to_memory(w, lost, n->cause, n->miss, n->walk);
+    int64_t lost = (int64_t)(s->done * retire_width(w, four) - n->rank);
+    if (lost > 0) {
+        n->rank += (uint64_t)lost;
+        if (UNLIKELY(s->held >> HELD_CAUSE)) lose_to_memory(w, lost, s->held >> HELD_CAUSE);
         else {
-            int cause = why(n);
+            int cause = why(s);
             w->spent[cause] += lost;
             w->touched |= 1u << cause;
         }
-        n->retire = at;
-        n->retired = 0;
     }
-    n->retired++;
-    w->rob[n->slot & (ROB_MAX - 1)] = at;
-    if (n->store) { commit_store(w, at, n->store); n->store = 0; }
-    n->slot++;
+    uint64_t at = n->rank++ / retire_width(w, four);
+    w->rob[n->slot++ & (ROB_MAX - 1)] = at;
+    if (s->store) commit_store(w, at, s->store);
+    if (witness) witness->retired(witness->data, at);
 }
 
-INLINE void open_slot(struct window *w, struct now *n, uint32_t flags, bool roomy)
+/* A slot is issued. `delivery`: the front end's cycle and what is left of its group. */
+struct delivery { uint64_t cycle; uint32_t left; };
+INLINE void open_slot(struct window *w, struct here *n, struct delivery *d, uint32_t flags, bool roomy, bool four, struct slot *s)
 {
     struct frontend *f = &w->front;
-    if (flags & UOP_WINDOW || !f->left) { f->cycle++; f->left = f->rate; }
-    f->left--;
-    uint64_t t = n->issue + (n->issued + (flags >> 16 & 1) >= w->limit.width);    /* UOP_PAIR: room for two */
+    uint64_t t, pair = flags >> 16 & 1;                    /* UOP_PAIR: room for two */
+    s->held = 0;
+    if (flags & UOP_WINDOW || !d->left) { d->cycle++; d->left = f->rate; }
+    d->left--;
+    if (four) t = (n->place + (pair & n->place & n->place >> 1)) >> 2;
+    else t = n->issue + (n->place - n->issue * width(w, four) + pair >= width(w, four));
     if (!roomy) t = later(t, later(w->rob[(n->slot - w->limit.rob) & (ROB_MAX - 1)], w->serial_from));
-    n->front = 0;
-    if (f->cycle > t) { t = f->cycle; n->front = f->cause; }
+    if (UNLIKELY(d->cycle > t)) { t = d->cycle; s->held = f->cause; }
     else f->cause = CS_FRONTEND;
-    issue_to(n, t);
-    if (!roomy && UNLIKELY(n->scheduled >= w->limit.scheduler)) ASIDE(wait_for_scheduler(w, &w->now));
-    n->issued++;
+    issue_to(w, n, t, four);
+    if (!roomy && UNLIKELY(n->scheduled >= w->limit.scheduler)) ASIDE(wait_for_scheduler(w));
+    n->place++;
     w->idq[n->slot & (IDQ_MAX - 1)] = n->issue;
-    n->open = true;
-    n->issued_at = n->done = n->dispatch = n->ready = n->issue;
-    n->cause = n->load = 0;
+    s->issued = s->ready = s->dispatch = s->done = n->issue;
+    s->store = 0;
 }
 
-/* ---- memory ---- */
-static uint32_t filter_bit(uint64_t granule) { return (uint32_t)(granule ^ granule >> 8) & 255; }
+/* ---- memory: who holds what a load wants ---- */
+static uint32_t bucket(uint64_t granule) { return (uint32_t)(granule ^ granule >> 8) & (BUCKETS - 1); }
 
-RARE void remember_store(struct window *w, uint64_t issue, uint64_t gpa, uint32_t bytes, uint64_t data)
+INLINE void remember_part(struct window *w, uint64_t granule, uint64_t data, uint8_t from, uint8_t to)
+{
+    uint32_t i = w->nforwards++ & (FORWARDS - 1), b = bucket(granule);
+    w->forward[i] = (struct forward){ granule + 1, data, UINT64_MAX, from, to, (uint8_t)b, w->youngest[b] };
+    w->youngest[b] = (uint8_t)i;
+}
+
+RARE void remember_parts(struct window *w, uint64_t gpa, uint32_t bytes, uint64_t data)
 {
     for (uint64_t g = gpa >> 3; g <= (gpa + bytes - 1) >> 3; g++) {
         uint64_t low = g << 3;
-        if (!(w->nforwards & 31)) {                        /* forget those that have left the store buffer */
-            memset(w->filter, 0, sizeof w->filter);
-            for (int i = 0; i < FORWARDS; i++)
-                if (w->forward[i].granule && w->forward[i].commit > issue) w->filter[filter_bit(w->forward[i].granule - 1) >> 6] |= 1ull << (filter_bit(w->forward[i].granule - 1) & 63);
-        }
-        w->forward[w->nforwards++ & (FORWARDS - 1)] = (struct forward){ g + 1, data, UINT64_MAX, (uint8_t)(gpa > low ? gpa - low : 0), (uint8_t)(gpa + bytes < low + 8 ? gpa + bytes - low : 8) };
-        w->filter[filter_bit(g) >> 6] |= 1ull << (filter_bit(g) & 63);
+        remember_part(w, g, data, (uint8_t)(gpa > low ? gpa - low : 0), (uint8_t)(gpa + bytes < low + 8 ? gpa + bytes - low : 8));
     }
 }
 
-INLINE bool may_forward(const struct window *w, uint64_t granule) { uint32_t b = filter_bit(granule); return w->filter[b >> 6] >> (b & 63) & 1; }
+INLINE void remember_store(struct window *w, uint64_t gpa, uint32_t bytes, uint64_t data)
+{
+    uint32_t from = (uint32_t)gpa & 7;
+    if (LIKELY(from + bytes <= 8)) remember_part(w, gpa >> 3, data, (uint8_t)from, (uint8_t)(from + bytes));
+    else remember_parts(w, gpa, bytes, data);
+}
+
+/* A store that has not left the store buffer may hold some of it. */
+INLINE bool may_forward(const struct window *w, uint64_t granule, uint64_t dispatch)
+{
+    uint32_t b = bucket(granule);
+    const struct forward *f = &w->forward[w->youngest[b]];
+    return f->bucket == b && f->commit > dispatch;
+}
 
 /* When the load's data is there, if a store that has not left the store buffer holds some of it. */
 RARE uint64_t forwarded(const struct window *w, uint64_t gpa, uint32_t bytes, uint64_t dispatch, uint64_t done)
@@ -170,14 +242,18 @@ RARE uint64_t forwarded(const struct window *w, uint64_t gpa, uint32_t bytes, ui
     for (uint64_t g = gpa >> 3; g <= (gpa + bytes - 1) >> 3; g++) {
         uint64_t low = g << 3;
         uint32_t from = (uint32_t)(gpa > low ? gpa - low : 0), to = (uint32_t)(gpa + bytes < low + 8 ? gpa + bytes - low : 8);
-        for (uint32_t k = 1; k <= FORWARDS; k++) {
-            const struct forward *f = &w->forward[(w->nforwards - k) & (FORWARDS - 1)];
-            if (!f->granule || f->commit <= dispatch) break;           /* commits are in order: so are all before it */
-            if (f->granule != g + 1 || f->to <= from || f->from >= to) continue;
-            if (f->from <= from && f->to >= to) done = later(done, f->data + w->limit.forward);
-            else done = later(done, (f->commit == UINT64_MAX ? f->data : f->commit) + w->limit.blocked);
-            break;
-        }
+        uint32_t b = bucket(g), last = w->nforwards - 1, i = w->youngest[b], age;
+        do {
+            const struct forward *f = &w->forward[i];
+            if (f->bucket != b || f->commit <= dispatch) break;        /* commits are in order: so are all before it */
+            if (f->granule == g + 1 && f->to > from && f->from < to) {
+                if (f->from <= from && f->to >= to) done = later(done, f->data + w->limit.forward);
+                else done = later(done, (f->commit == UINT64_MAX ? f->data : f->commit) + w->limit.blocked);
+                break;
+            }
+            age = (last - i) & (FORWARDS - 1);
+            i = f->older;
+        } while (((last - i) & (FORWARDS - 1)) > age);     /* else its place has been taken by a younger one */
     }
     return done;
 }
@@ -192,21 +268,26 @@ RARE uint64_t committed(const struct window *w, uint64_t line)
     return 0;
 }
 
-RARE uint64_t in_flight(const struct window *w, uint64_t line, uint64_t done)      /* a hit on a line that is still under way */
+RARE uint64_t arrival(const struct window *w, uint64_t line, uint64_t done)
 {
     for (uint32_t i = 0; i < w->limit.fills; i++) if (w->fill_line[i] == line && w->fill[i] > done) done = w->fill[i];
     return done;
 }
 
-static void start_fill(struct window *w, uint64_t gpa, uint64_t done)
+/* When a hit's data is there if its line is still under way. */
+INLINE uint64_t in_flight(const struct window *w, uint64_t line, uint64_t done) { return w->last_fill > done && w->filling >> (line & 63) & 1 ? arrival(w, line, done) : done; }
+
+RARE void start_fill(struct window *w, uint64_t gpa, uint64_t done)
 {
     w->fill[w->nfills % w->limit.fills] = done;
     w->fill_line[w->nfills++ % w->limit.fills] = gpa >> 6;
     w->last_fill = later(w->last_fill, done);
+    w->filling = 0;
+    for (uint32_t i = 0; i < w->limit.fills; i++) w->filling |= 1ull << (w->fill_line[i] & 63);
 }
 
 /* An access of `entries` times 8 bytes: its place in the log, and the slowest of its parts. */
-INLINE const struct access *take(const struct access **at, const struct access *end, uint32_t entries, uint32_t *miss, uint32_t *walk)
+RARE const struct access *take(const struct access **at, const struct access *end, uint32_t entries, uint32_t *miss, uint32_t *walk)
 {
     const struct access *x = *at, *slowest = x;
     if (UNLIKELY(x >= end)) { *miss = *walk = 0; return &no_access; }
@@ -225,199 +306,234 @@ INLINE uint64_t operands(const struct window *w, const struct uop *u, uint64_t f
     return at;
 }
 
-INLINE void finish(struct window *w, struct now *n, const struct uop *u, const struct placed *p, bool from_load)
+INLINE void finish(struct window *w, struct slot *s, const struct uop *u, uint64_t done, bool from_load)
 {
-    uint64_t value = 2 * p->done + from_load;
+    uint64_t value = 2 * done + from_load;
     w->ready[u->dst[0]] = value;
     w->ready[u->dst[1]] = value;
     w->ready[u->dst[2]] = value;
     if (u->flags & UOP_MORE) w->ready[u->dst[3]] = value;
-    n->ready = p->ready;
-    n->dispatch = p->dispatch;
-    n->done = later(n->done, p->done);
+    s->done = later(s->done, done);
 }
 
 /* Waits for what is before it, or makes what is behind it wait, or both. */
-RARE void serial(struct window *w, const struct uop *u, struct accesses *a)
+RARE struct slot serial(struct window *w, const struct uop *u, struct accesses *a, struct slot s)
 {
     struct now *n = &w->now;
-    struct placed p = { .ready = operands(w, u, n->issue + 1) >> 1 };
     uint32_t miss = 0, walk = 0, more, more_walk;
+    uint64_t done;
+    s.ready = operands(w, u, n->issue + 1) >> 1;
     if (u->flags & UOP_LOAD) take(&a->load, a->load_end, u->entries, &miss, &walk);
     if (u->flags & UOP_STORE_DATA) { take(&a->store, a->store_end, u->entries, &more, &more_walk); if (more + more_walk > miss + walk) { miss = more; walk = more_walk; } }
     if (u->flags & UOP_REST)              /* IRET and the like: whatever else was read */
         while (a->load < a->load_end) { take(&a->load, a->load_end, 1, &more, &more_walk); miss += more; walk += more_walk; }
-    if (u->flags & UOP_DRAIN) p.ready = later(p.ready, later(n->retire, n->done));
-    if (u->flags & UOP_LOCKED) p.ready = later(p.ready, later(w->store_commit, w->loads_from));
-    p.dispatch = p.ready;
-    p.done = p.ready + u->cost + miss + walk;
-    if (u->flags & UOP_LOCKED) w->loads_from = w->store_commit = p.done;
-    else w->serial_from = u->flags & UOP_DRAIN ? p.done : n->issue + u->cost;
-    finish(w, n, u, &p, false);
-    n->cause = CS_SERIALISING;
-    n->miss = n->walk = 0;
+    if (u->flags & UOP_DRAIN) s.ready = later(s.ready, later(n->retire, s.done));
+    if (u->flags & UOP_LOCKED) s.ready = later(s.ready, later(w->store_commit, w->loads_from));
+    s.dispatch = s.ready;
+    done = s.ready + u->cost + miss + walk;
+    if (u->flags & UOP_LOCKED) w->loads_from = w->store_commit = done;
+    else w->serial_from = u->flags & UOP_DRAIN ? done : n->issue + u->cost;
+    finish(w, &s, u, done, false);
+    s.held = (s.held & ((1u << HELD_CAUSE) - 1)) | CS_SERIALISING << HELD_CAUSE;
+    w->miss = w->walk = 0;
+    return s;
 }
 
 /* An iteration of a string instruction: its cycles are rows of the table (cache.c), its misses overlap as loads' and stores' do. */
-RARE void repeat(struct window *w, const struct uop *u, struct accesses *a)
+RARE struct slot repeat(struct window *w, const struct uop *u, struct accesses *a, struct slot s)
 {
-    struct now *n = &w->now;
-    struct placed p = { .ready = later(n->issue + 1, w->loads_from) };
     uint32_t miss = 0, walk = 0, store_miss = 0, store_walk = 0;
     const struct access *x = u->flags & UOP_LOAD ? take(&a->load, a->load_end, 1, &miss, &walk) : &no_access;
+    s.ready = later(w->now.issue + 1, w->loads_from);
     if (miss) {
-        p.ready = later(p.ready, w->fill[w->nfills % w->limit.fills]);
-        start_fill(w, x->gpa, p.ready + walk + miss);
+        s.ready = later(s.ready, w->fill[w->nfills % w->limit.fills]);
+        start_fill(w, x->gpa, s.ready + walk + miss);
     }
-    p.dispatch = p.ready;
-    p.done = p.ready + walk + miss;
+    s.dispatch = s.ready;
+    uint64_t done = s.ready + walk + miss;
     if (u->flags & UOP_STORE_DATA) {
         take(&a->store, a->store_end, 1, &store_miss, &store_walk);
-        issue_to(n, w->store_free[(w->nstores++ - w->limit.stores) & (BUFFER_MAX - 1)]);
-        n->store = p.done + store_miss + store_walk;
+        issue_at(w, w->store_free[(w->nstores++ - w->limit.stores) & (BUFFER_MAX - 1)]);
+        s.store = done + store_miss + store_walk;
         w->forward_from = w->nforwards;
     }
-    finish(w, n, u, &p, false);
-    n->load = 1;
-    n->cause = miss | walk ? x->cause : 0;
-    n->miss = miss;
-    n->walk = walk;
+    finish(w, &s, u, done, false);
+    s.held = (s.held & (HELD_LOAD - 1)) | HELD_LOAD | (miss | walk ? x->cause : 0u) << HELD_CAUSE;
+    w->miss = miss;
+    w->walk = walk;
+    return s;
 }
 
 /* The stack engine moves RSP without a micro-op; who names RSP then makes it catch up. */
-RARE void stack_sync(struct window *w)
+RARE void stack_sync(struct window *w, const struct witness *witness)
 {
-    struct now here = w->now, *n = &here;
-    struct placed p = { .port = -1 };
+    struct here here = enter(w, false), *n = &here;
+    struct delivery d = { w->front.cycle, w->front.left };
+    struct slot s;
+    int port;
     w->stack_moved = false;
-    if (n->open) { close_slot(w, n); if (w->witness) w->witness->retired(w->witness->data, n->retire); }
-    open_slot(w, n, 0, false);
-    p.ready = later(w->ready[DREG_RSP] >> 1, n->issue + 1);
-    p.dispatch = book(w, n, w->limit.alu_ports, p.ready, &p.port);
-    p.done = p.dispatch + 1;
-    w->ready[DREG_RSP] = 2 * p.done;
-    n->done = p.done;
-    n->ready = p.ready;
-    n->dispatch = p.dispatch;
-    if (w->witness) w->witness->micro_op(w->witness->data, (uint32_t)WITNESS_SYNC, w->front.cycle, n->issued_at, p.ready, p.dispatch, p.done, p.port);
-    w->now = here;
+    open_slot(w, n, &d, 0, false, false, &s);
+    s.ready = later(w->ready[DREG_RSP] >> 1, n->issue + 1);
+    s.dispatch = book(w, n, w->limit.alu_ports, s.ready, &port, false);
+    s.done = s.dispatch + 1;
+    w->ready[DREG_RSP] = 2 * s.done;
+    if (witness) witness->micro_op(witness->data, (uint32_t)WITNESS_SYNC, d.cycle, s.issued, s.ready, s.dispatch, s.done, port);
+    close_slot(w, n, &s, witness, false);
+    w->front.cycle = d.cycle;
+    w->front.left = d.left;
+    leave(w, n, false);
 }
 
-INLINE void place_load(struct window *w, struct now *n, const struct uop *u, struct accesses *a, struct placed *p, bool roomy)
+INLINE uint64_t place_load(struct window *w, struct here *n, const struct uop *u, struct accesses *a, struct slot *s, int *port, bool roomy, bool four)
 {
-    uint32_t miss, walk;
-    const struct access *first = a->load, *x = take(&a->load, a->load_end, u->entries, &miss, &walk);
+    const struct access *x = a->load, *first = x;
+    uint32_t miss = 0, walk = 0, cost = u->cost;
     if (!roomy) {
         uint64_t oldest = w->load_slot[(w->nloads - w->limit.loads) & (BUFFER_MAX - 1)];
-        if (n->slot - oldest < w->limit.rob) issue_to(n, w->rob[oldest & (ROB_MAX - 1)]);
+        if (n->slot - oldest < w->limit.rob) issue_to(w, n, w->rob[oldest & (ROB_MAX - 1)], four);
     }
     w->load_slot[w->nloads++ & (BUFFER_MAX - 1)] = n->slot;
-    uint32_t cost = u->cost + miss + walk;
+    if (LIKELY(x < a->load_end && u->entries == 1)) {
+        a->load = x + 1;
+        miss = x->latency;
+        walk = x->walk;
+    } else {
+        struct accesses copy = *a;
+        x = take(&copy.load, copy.load_end, u->entries, &miss, &walk);
+        a->load = copy.load;
+    }
     if (u->flags & UOP_CHASED) cost -= w->ready[u->src[0]] & 1 && !miss ? w->limit.load_latency - w->limit.chased : 0;
-    p->ready = operands(w, u, later(n->issue + 1, w->loads_from)) >> 1;
-    if (UNLIKELY(miss)) p->ready = later(p->ready, w->fill[w->nfills % w->limit.fills]);
-    if (UNLIKELY(miss) && x->cause == CS_COHERENCE) p->ready = later(p->ready, committed(w, x->gpa >> 6));
-    p->dispatch = book(w, n, u->ports, p->ready, &p->port);
-    p->done = p->dispatch + cost;
-    if (UNLIKELY(miss)) start_fill(w, x->gpa, p->done);
+    s->ready = operands(w, u, later(n->issue + 1, w->loads_from)) >> 1;
+    if (UNLIKELY(miss)) {
+        s->ready = later(s->ready, w->fill[w->nfills % w->limit.fills]);
+        if (x->cause == CS_COHERENCE) s->ready = later(s->ready, committed(w, x->gpa >> 6));
+    }
+    s->dispatch = book(w, n, u->ports, s->ready, port, four);
+    uint64_t done = s->dispatch + cost + miss + walk;
+    if (UNLIKELY(miss)) start_fill(w, x->gpa, done);
     else {
-        if (UNLIKELY(w->last_fill > p->done)) p->done = in_flight(w, x->gpa >> 6, p->done);
+        done = in_flight(w, x->gpa >> 6, done);
         for (const struct access *y = first; y < a->load; y++)     /* none where the log is short */
-            if (UNLIKELY(may_forward(w, y->gpa >> 3) | may_forward(w, (y->gpa + y->size - 1) >> 3))) p->done = forwarded(w, y->gpa, y->size, p->dispatch, p->done);
+            if (UNLIKELY(may_forward(w, y->gpa >> 3, s->dispatch) || (((y->gpa & 7) + y->size > 8) && may_forward(w, (y->gpa + y->size - 1) >> 3, s->dispatch))))
+                done = forwarded(w, y->gpa, y->size, s->dispatch, done);
     }
-    n->load = 1;
+    s->held |= HELD_LOAD;
     if (UNLIKELY(miss | walk)) {
-        n->cause = x->cause; n->miss = miss; n->walk = walk;
-        if (x->cause == CS_TLB) w->loads_from = later(w->loads_from, p->dispatch + 1 + walk);
+        s->held = (s->held & ((1u << HELD_CAUSE) - 1)) | (uint32_t)x->cause << HELD_CAUSE;
+        w->miss = miss;
+        w->walk = walk;
+        if (x->cause == CS_TLB) w->loads_from = later(w->loads_from, s->dispatch + 1 + walk);
     }
-    finish(w, n, u, p, true);
+    finish(w, s, u, done, true);
+    return done;
 }
 
-INLINE void place_store(struct window *w, struct now *n, const struct uop *u, struct accesses *a, struct placed *p, bool roomy)
+INLINE uint64_t place_store(struct window *w, struct here *n, const struct uop *u, struct accesses *a, struct slot *s, int *port, bool roomy, bool four)
 {
-    if (!roomy) issue_to(n, w->store_free[(w->nstores - w->limit.stores) & (BUFFER_MAX - 1)]);
-    p->ready = operands(w, u, n->issue + 1) >> 1;
-    p->dispatch = book(w, n, u->ports, p->ready, &p->port);
-    p->done = p->dispatch + u->cost;
-    finish(w, n, u, p, false);
-    if (u->flags & UOP_STORE_ADDRESS) { w->address_done = p->done; return; }
+    if (!roomy) issue_to(w, n, w->store_free[(w->nstores - w->limit.stores) & (BUFFER_MAX - 1)], four);
+    s->ready = operands(w, u, n->issue + 1) >> 1;
+    s->dispatch = book(w, n, u->ports, s->ready, port, four);
+    uint64_t done = s->dispatch + u->cost;
+    finish(w, s, u, done, false);
+    if (u->flags & UOP_STORE_ADDRESS) { w->address_done = done; return done; }
+    const struct access *x = a->store, *first = x;
     uint32_t miss, walk;
-    const struct access *first = a->store, *x = take(&a->store, a->store_end, u->entries, &miss, &walk);
+    if (LIKELY(x < a->store_end && u->entries == 1)) {
+        a->store = x + 1;
+        miss = x->latency;
+        walk = x->walk;
+    } else {
+        struct accesses copy = *a;
+        x = take(&copy.store, copy.store_end, u->entries, &miss, &walk);
+        a->store = copy.store;
+    }
     w->nstores++;
-    n->store = later(p->done, w->address_done + miss + walk);
+    s->store = later(done, w->address_done + miss + walk);
     if (UNLIKELY(x->cause == CS_TLB)) w->store_commit += walk;
     w->forward_from = w->nforwards;
-    for (const struct access *y = first; y < a->store; y++) remember_store(w, n->issue, y->gpa, y->size, p->done);
+    for (const struct access *y = first; y < a->store; y++) remember_store(w, y->gpa, y->size, done);
+    return done;
 }
 
-INLINE void place_op(struct window *w, struct now *n, const struct uop *u, struct placed *p)
+INLINE uint64_t place_op(struct window *w, struct here *n, const struct uop *u, struct slot *s, int *port, bool four)
 {
-    p->ready = operands(w, u, n->issue + 1) >> 1;
-    if (UNLIKELY(u->hold)) p->ready = later(p->ready, w->divider_free);
-    p->dispatch = book(w, n, u->ports, p->ready, &p->port);
-    p->done = p->dispatch + u->cost;
-    finish(w, n, u, p, false);
-    if (UNLIKELY(u->hold)) w->divider_free = p->dispatch + 1 + u->hold;
-    if (u->flags & UOP_BRANCH) w->branch_done = p->done;
+    s->ready = operands(w, u, n->issue + 1) >> 1;
+    if (UNLIKELY(u->hold)) s->ready = later(s->ready, w->divider_free);
+    s->dispatch = book(w, n, u->ports, s->ready, port, four);
+    uint64_t done = s->dispatch + u->cost;
+    finish(w, s, u, done, false);
+    if (UNLIKELY(u->hold)) w->divider_free = s->dispatch + 1 + u->hold;
+    if (u->flags & UOP_BRANCH) w->branch_done = done;
+    return done;
 }
 
 /* Eliminated: a move's result is its source's, any other's is there at once. */
-INLINE void place_none(struct window *w, const struct now *n, const struct uop *u, struct placed *p)
+INLINE void place_none(struct window *w, const struct uop *u)
 {
     uint64_t value = u->flags & UOP_MOVE ? w->ready[u->src[0]] : 0;
     for (int k = 0; k < UOP_RESULTS; k++) w->ready[u->dst[k]] = value;
-    p->ready = p->dispatch = p->done = n->issue;
 }
 
 /* `roomy`: no buffer can fill up before the last of these micro-ops, so none is looked at. */
-INLINE void place_all(struct window *w, const struct uops *b, uint32_t from, uint32_t to, uint64_t va, struct accesses *a, bool legacy, bool roomy, const struct witness *witness)
+INLINE void place_all(struct window *w, const struct uops *b, uint32_t from, uint32_t to, uint64_t va, struct accesses a, bool legacy, bool roomy, bool four, const struct witness *witness)
 {
-    struct now here, *n = &here;
-    here.issue = w->now.issue; here.retire = w->now.retire; here.slot = w->now.slot; here.issued = w->now.issued; here.retired = w->now.retired;
-    here.scheduled = w->now.scheduled; here.swept = w->now.swept;
-    here.open = false;                                     /* between blocks no slot is */
-    here.cause = here.load = here.front = 0;
-    here.walk = here.miss = 0;
-    here.issued_at = here.done = here.ready = here.dispatch = here.store = 0;
-    uint32_t in = from, i = from ? b->insn[from - 1].end : 0, end = to ? b->insn[to - 1].end : 0, stop = end;
+    struct frontend *f = &w->front;
+    struct here here = enter(w, four), *n = &here;
+    struct delivery delivery = { f->cycle, f->left }, *d = &delivery;
+    const struct uop *u = b->at + (from ? b->insn[from - 1].end : 0), *end = b->at + (to == b->ninsn ? b->n : to ? b->insn[to - 1].end : 0), *decoded = u;
+    const struct uop_insn *x = b->insn + from, *past = b->insn + to;
     uint64_t at = va;
     if (legacy) for (uint32_t k = 0; k < from; k++) at += b->insn[k].length;
-    do {
+    for (;;) {
         if (legacy) {                                      /* instruction by instruction */
-            if (in == to) break;
-            const struct uop_insn *x = &b->insn[in++];
-            frontend_decode(w, x, at, n->slot + n->open);
-            at += x->length;
-            stop = x->end;
+            f->cycle = d->cycle;
+            f->left = d->left;
+            for (; u == decoded && x < past; x++) {
+                frontend_decode(w, x, at, n->slot);
+                at += x->length;
+                decoded = b->at + x->end;
+            }
+            *d = (struct delivery){ f->cycle, f->left };
         }
-        for (; i < stop; i++) {
-            const struct uop *u = &b->at[i];
-            struct placed p = { .port = -1 };
-            if (UNLIKELY(u->flags & (UOP_STACK | UOP_STACK_READ))) {
-                if (u->flags & UOP_STACK) w->stack_moved = true;
-                else if (w->stack_moved) ASIDE(stack_sync(w));
+        if (u == end) break;
+        uint32_t flags = u->flags;
+        if (UNLIKELY(flags & (UOP_STACK | UOP_STACK_READ))) {
+            if (flags & UOP_STACK) w->stack_moved = true;
+            else if (w->stack_moved) {
+                f->cycle = d->cycle;
+                f->left = d->left;
+                ASIDE(stack_sync(w, witness));
+                *d = (struct delivery){ f->cycle, f->left };
             }
-            if (u->flags & UOP_SLOT) {
-                if (n->open) { close_slot(w, n); if (witness) witness->retired(witness->data, n->retire); }
-                open_slot(w, n, legacy ? u->flags & ~(uint32_t)UOP_WINDOW : u->flags, roomy);
-            }
-            if (u->kind == KIND_OP) place_op(w, n, u, &p);         /* the likely ones first */
-            else if (u->kind == KIND_LOAD) place_load(w, n, u, a, &p, roomy);
-            else if (u->kind == KIND_STORE) place_store(w, n, u, a, &p, roomy);
-            else if (u->kind == KIND_NONE) place_none(w, n, u, &p);
+        }
+        struct slot slot, *s = &slot;
+        int port = -1;
+        open_slot(w, n, d, legacy ? flags & ~(uint32_t)UOP_WINDOW : flags, roomy, four, s);
+        do {
+            uint64_t done = s->issued;
+            if (witness) port = -1;
+            if (u->kind == KIND_OP) done = place_op(w, n, u, s, &port, four);         /* the likely ones first */
+            else if (u->kind == KIND_LOAD) done = place_load(w, n, u, &a, s, &port, roomy, four);
+            else if (u->kind == KIND_STORE) done = place_store(w, n, u, &a, s, &port, roomy, four);
+            else if (u->kind == KIND_NONE) place_none(w, u);
             else {
-                if (u->kind == KIND_REP) ASIDE(repeat(w, u, a));
-                else ASIDE(serial(w, u, a));
-                p.ready = p.dispatch = n->dispatch;
-                p.done = n->done;
+                struct accesses copy = a;
+                struct slot old = slot, new;
+                ASIDE(new = u->kind == KIND_REP ? repeat(w, u, &copy, old) : serial(w, u, &copy, old));
+                slot = new;
+                a = copy;
+                done = s->done;
             }
-            if (witness) witness->micro_op(witness->data, i, w->front.cycle, n->issued_at, p.ready, p.dispatch, p.done, p.port);
-        }
-    } while (legacy);
-    if (n->open) { close_slot(w, n); if (witness) witness->retired(witness->data, n->retire); }
-    w->now.issue = here.issue; w->now.retire = here.retire; w->now.slot = here.slot; w->now.issued = here.issued; w->now.retired = here.retired;
-    w->now.scheduled = here.scheduled; w->now.swept = here.swept;
-    w->now.open = false;
+            if (witness) {
+                bool none = u->kind == KIND_NONE;
+                witness->micro_op(witness->data, (uint32_t)(u - b->at), d->cycle, s->issued, none ? n->issue : s->ready, none ? n->issue : s->dispatch, none ? n->issue : done, port);
+            }
+        } while (!((++u)->flags & UOP_SLOT));
+        close_slot(w, n, s, witness, four);
+    }
+    f->cycle = d->cycle;
+    f->left = d->left;
+    leave(w, n, four);
 }
 
 static bool fits(const struct window *w, uint32_t slots, uint32_t loads, uint32_t stores)
@@ -433,7 +549,7 @@ static bool fits(const struct window *w, uint32_t slots, uint32_t loads, uint32_
 RARE bool look_for_room(struct window *w, uint32_t slots, uint32_t loads, uint32_t stores)
 {
     uint32_t more = w->limit.roomy - 1;
-    if (w->now.scheduled + slots > w->limit.scheduler) sweep(w, &w->now);
+    if (w->now.scheduled + slots > w->limit.scheduler) sweep(w);
     if (slots <= more && loads <= more / 2 && stores <= more / 3 && fits(w, more, more / 2, more / 3)) {
         w->room = (struct room){ more - slots, more / 2 - loads, more / 3 - stores };
         return true;
@@ -457,13 +573,14 @@ INLINE bool room(struct window *w, const struct uops *b)
 void window_place(struct window *w, const struct uops *b, uint32_t from, uint32_t to, uint64_t va, struct accesses a, bool legacy)
 {
     if (to > b->ninsn) to = b->ninsn;
-    if (UNLIKELY(w->now.issue - w->base >= HORIZON / 2)) rebase(w, &w->now);
-    if (LIKELY(!legacy && !w->witness && room(w, b))) { place_all(w, b, from, to, va, &a, false, true, NULL); return; }
+    if (UNLIKELY(w->now.issue - w->base >= HORIZON / 2)) rebase(w);
+    bool four = w->limit.width == 4 && w->limit.retire_width == 4 && !w->witness;
+    if (LIKELY(!legacy && four && room(w, b))) { place_all(w, b, from, to, va, a, false, true, true, NULL); return; }
     w->room.slots = 0;
-    if (w->now.scheduled + b->n > w->limit.scheduler) sweep(w, &w->now);
-    if (UNLIKELY(w->witness != NULL)) place_all(w, b, from, to, va, &a, legacy, false, w->witness);
-    else if (legacy) place_all(w, b, from, to, va, &a, true, false, NULL);
-    else place_all(w, b, from, to, va, &a, false, false, NULL);
+    if (w->now.scheduled + b->n > w->limit.scheduler) sweep(w);
+    if (UNLIKELY(!four)) place_all(w, b, from, to, va, a, legacy, false, false, w->witness);
+    else if (legacy) place_all(w, b, from, to, va, a, true, false, true, NULL);
+    else place_all(w, b, from, to, va, a, false, false, true, NULL);
 }
 
 /* ---- life ---- */
@@ -492,8 +609,8 @@ void window_start(struct window *w, uint64_t clock)
 {
     struct now *n = &w->now;
     if (clock <= n->retire) return;
-    issue_to(n, clock);
-    if (n->issue - w->base >= HORIZON) rebase(w, n);
+    issue_at(w, clock);
+    if (n->issue - w->base >= HORIZON) rebase(w);
     w->spent[CS_RETIRING] -= n->retired;  /* of a cycle that is now somebody else's */
     n->retire = clock;
     n->retired = 0;

@@ -15,10 +15,10 @@
 #define CS_WINDOW_H
 #include "uop.h"
 
-enum { HORIZON = 1024, BOOKED = 2 * HORIZON, ROB_MAX = 512, IDQ_MAX = 256, BUFFER_MAX = 128, FILL_MAX = 32, IQ_MAX = 32, FORWARDS = 64, DSB_SETS_MAX = 128, DSB_WAYS_MAX = 12 };
+enum { HORIZON = 1024, BOOKED = 2 * HORIZON, ROB_MAX = 512, IDQ_MAX = 256, BUFFER_MAX = 128, FILL_MAX = 32, IQ_MAX = 32, FORWARDS = 64, BUCKETS = 256, DSB_SETS_MAX = 128, DSB_WAYS_MAX = 12 };
 enum { DREG_RSP = DREG_GPR + 4 };
 
-struct forward { uint64_t granule /* address / 8, + 1; 0: empty */, data /* when the store's data is there */, commit /* when it has left the store buffer */; uint8_t from, to; };
+struct forward { uint64_t granule /* address / 8, + 1; 0: empty */, data /* when the store's data is there */, commit /* when it has left the store buffer */; uint8_t from, to, bucket, older /* the place of the one before it in its bucket */; };
 
 struct dsb_line { uint64_t key /* window address + 1; 0: empty */; uint32_t ways; };
 struct frontend {                        /* frontend.c; cycles at which a micro-op could issue, that is, behind the pipe's own depth */
@@ -42,12 +42,6 @@ struct now {                             /* what changes with every micro-op */
     uint32_t issued, retired;            /* slots used in those cycles */
     uint32_t scheduled;                  /* micro-ops dispatched at cycle `swept` or later: the scheduler's entries in use, and some that are not any more */
     uint64_t swept;
-    bool open;                           /* a slot is under way: */
-    uint8_t load, front;                 /* it loads; why the front end held it up, or 0 */
-    uint8_t cause;                       /* of its load's miss, or CS_SERIALISING; 0: neither */
-    uint32_t walk, miss;                 /* of its load, where there is a cause */
-    uint64_t issued_at, done, ready, dispatch;           /* its own issue; when the last of its micro-ops is done; the last one's own */
-    uint64_t store;                      /* when its store could commit at the earliest, 0: none */
 };
 
 enum { WITNESS_SYNC = -1 };
@@ -66,10 +60,11 @@ struct window {
     uint16_t booked[BOOKED + 8];         /* by cycle: ports taken, that is, micro-ops that leave the scheduler */
     uint64_t rob[ROB_MAX], idq[IDQ_MAX]; /* by slot: when it retired, when it issued */
     uint64_t load_slot[BUFFER_MAX], store_free[BUFFER_MAX]; uint32_t nloads, nstores;    /* the slots of the last loads; when the entries of the last stores are free again */
-    uint64_t fill[FILL_MAX], fill_line[FILL_MAX], last_fill; uint32_t nfills;        /* line fill buffers: when the line is there */
+    uint64_t fill[FILL_MAX], fill_line[FILL_MAX], last_fill, filling /* which lines, by their last bits */; uint32_t nfills;        /* line fill buffers: when the line is there */
     uint64_t store_commit, loads_from, serial_from, divider_free, address_done, branch_done /* when the last branch was resolved */;
+    uint32_t miss, walk;                 /* of the last load that has a cause */
     bool stack_moved, legacy /* the block under way comes from the decoders */;
-    struct forward forward[FORWARDS]; uint32_t nforwards, forward_from; uint64_t filter[4];       /* filter: which granules may be among them */
+    struct forward forward[FORWARDS]; uint32_t nforwards, forward_from; uint8_t youngest[BUCKETS];      /* by granule: the place of the last one */
     int64_t spent[CS_NCAUSES];           /* retire slots, not yet given to a block as cycles */
     uint32_t touched;                    /* causes that may have a whole cycle to give, a bit each */
     struct frontend front;

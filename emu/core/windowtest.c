@@ -49,7 +49,7 @@ void cs_test_window_free(cs_window *t) { free(t); }
 
 int cs_test_window_place(cs_world *world, cs_window *t, const cs_test_block *b, cs_test_placed *out)
 {
-    static struct uop uop[TEST_UOPS];
+    static struct uop uop[TEST_UOPS + 1];
     static struct uop_insn insn[TEST_UOPS];
     static struct access log[2][TEST_UOPS];
     uint8_t window[TEST_WINDOWS];

@@ -58,10 +58,8 @@ static void rep_iteration(struct vcpu *v, const struct block *b, bool goes_on) {
     c->rep_acc16 &= 15;
 }
 
-static void branch_done(struct vcpu *v, const struct block *p, uint64_t next) {
+static __attribute__((noinline)) void branch_pay(struct vcpu *v, enum branch_answer answer) {
     struct caches *c = v->caches;
-    enum branch_answer answer = branch_next(c->branch, p->flags, &p->site, p->va + p->size, next);
-    if (LIKELY(answer == BRANCH_RIGHT)) return;
     if (answer == BRANCH_MISSED) {
         v->counters[CS_N_MISPREDICTS]++;
         if (v->log) v->refetch = true; else charge(v, CS_BADSPEC, (uint64_t)c->mispredict);
@@ -78,19 +76,8 @@ void cache_diverted(struct vcpu *v, bool whole, uint64_t next) {
     v->diverted = true;
 }
 
-void cache_fetch(struct vcpu *v, struct block *b) {
-    struct caches *c = v->caches;
-    const struct block *p = c->prev;
-    if (UNLIKELY(!c->l2.at)) return;
-    if (v->log) detail_expect(b);
-    c->prev = b; c->filled = 0; c->later = 0;
-    if (LIKELY(p != NULL)) {
-        if (LIKELY(p->flags & BLK_BRANCH && !v->diverted)) branch_done(v, p, b->va);
-        if (UNLIKELY(p->flags & (BLK_CR3 | BLK_TRANSLATION))) tlb_changed(v, p);
-    }
-    if (UNLIKELY(b->flags & BLK_REP)) rep_iteration(v, b, p && p->flags & BLK_REP && p->va + p->size == b->va + b->size && !v->diverted);
-    v->diverted = false;
-    if (LIKELY(b->code_line_stamp == c->epoch)) return;
+/* Its code is looked up anew: something has left the L1I or the ITLB, or has come, since it was last. */
+static __attribute__((noinline)) void code_lines(struct vcpu *v, struct block *b) {
     uint64_t first = b->code_gpa >> LINE_BITS, last = (b->code_gpa + (b->size ? b->size - 1 : 0)) >> LINE_BITS, lines = v->machine->llc->dir_lines;
     if (last >= lines) return;
     if (LIKELY(last >> (12 - LINE_BITS) == first >> (12 - LINE_BITS))) {
@@ -101,5 +88,30 @@ void cache_fetch(struct vcpu *v, struct block *b) {
         if (vcpu_walk(v, other, &there) && (there + (b->va + b->size - other) - 1) >> LINE_BITS < lines)
             code_page(v, other, there >> LINE_BITS, (there + (b->va + b->size - other) - 1) >> LINE_BITS);
     }
-    b->code_line_stamp = c->epoch;
+    b->code_line_stamp = v->caches->epoch;
+}
+
+/* Whatever is not a branch, or does not follow straight on one. */
+static __attribute__((noinline)) void fetch_oddly(struct vcpu *v, const struct block *p, struct block *b) {
+    struct caches *c = v->caches;
+    if (p && !v->diverted && p->flags & BLK_BRANCH) {
+        enum branch_answer answer = branch_next(c->branch, p->flags, &p->site, p->va + p->size, b->va);
+        if (answer != BRANCH_RIGHT) branch_pay(v, answer);
+    }
+    if (p && p->flags & (BLK_CR3 | BLK_TRANSLATION)) tlb_changed(v, p);
+    if (b->flags & BLK_REP) rep_iteration(v, b, p && p->flags & BLK_REP && p->va + p->size == b->va + b->size && !v->diverted);
+    v->diverted = false;
+    if (b->code_line_stamp != c->epoch) code_lines(v, b);
+}
+
+/* Most blocks follow a branch, which went as foreseen, and their code is known to be there. */
+void cache_fetch(struct vcpu *v, struct block *b) {
+    struct caches *c = v->caches;
+    const struct block *p = c->prev;
+    if (v->log) detail_expect(b);
+    c->prev = b; c->filled = 0; c->later = 0;
+    if (UNLIKELY(!p || (p->flags & (BLK_CR3 | BLK_TRANSLATION)) | (b->flags & BLK_REP) | (uint32_t)v->diverted | !(p->flags & BLK_BRANCH))) { fetch_oddly(v, p, b); return; }
+    enum branch_answer answer = branch_next(c->branch, p->flags, &p->site, p->va + p->size, b->va);
+    if (UNLIKELY(answer != BRANCH_RIGHT)) branch_pay(v, answer);
+    if (UNLIKELY(b->code_line_stamp != c->epoch)) code_lines(v, b);
 }

@@ -15,13 +15,17 @@ from nic.sources.capture import Captured, read_capture, rewrite
 from nic.sources.scapy_source import frames_of
 from nic.switch import CrossTraffic, Switch, SwitchConfig
 from nic.tap import FaultInjector, Faults, Tap, Tracer
+from nic.tcp.client import TcpClient
+from nic.tcp.config import TcpConfig
+from nic.tcp.host import TcpHost
 from nic.toeplitz import MICROSOFT_KEY, Toeplitz
 from nic.virtio_net import VirtioNet
 
 __all__ = [
     "MICROSOFT_KEY", "Captured", "Clock", "CrossTraffic", "Endpoint", "EndpointConfig", "Exchange", "FaultInjector", "Faults",
-    "Frame", "GuestMemory", "Interrupts", "Link", "LinkConfig", "Matcher", "Moderation", "NicConfig", "NicCosts", "NullRequests",
-    "PcapngWriter", "PortMatcher", "Reassembler", "Requests", "Star", "Switch", "SwitchConfig", "Tap", "Toeplitz", "Tracer", "Udp",
-    "VirtioNet", "as_captured", "bursts", "constant", "datagram", "frames_of", "pair_exchanges", "parse_ip", "parse_mac",
-    "parse_udp", "poisson", "read_capture", "rewrite", "udp_frame",
+    "Frame", "GuestMemory", "Interrupts", "Link", "LinkConfig", "Matcher", "Moderation", "NicConfig", "NicCosts",
+    "NullRequests", "PcapngWriter", "PortMatcher", "Reassembler", "Requests", "Star", "Switch", "SwitchConfig", "Tap",
+    "TcpClient", "TcpConfig", "TcpHost", "Toeplitz", "Tracer", "Udp", "VirtioNet", "as_captured", "bursts", "constant",
+    "datagram", "frames_of", "pair_exchanges", "parse_ip", "parse_mac", "parse_udp", "poisson", "read_capture", "rewrite",
+    "udp_frame",
 ]  # fmt: skip

@@ -190,12 +190,15 @@ class Endpoint:
         if token != expected:
             self.counters["token_other" if token else "token_missing"] += 1
         answer = self._matcher.feed(key, udp)
-        if answer is None:
-            return
-        del self._outstanding[key]
+        if answer is not None:
+            self._complete(key, answer, time_ps)
+
+    def _complete(self, key: int, answer: bytes, time_ps: int) -> None:
+        """The whole answer to an outstanding request has come."""
+        index = self._outstanding.pop(key)
         self.ends_ps[index] = time_ps
         self.answered += 1
-        self._requests.close(expected, time_ps)
+        self._requests.close(self.config.first_token + index, time_ps)
         if self._on_answer is not None:
             self._on_answer(index, answer, time_ps)
         self._next_or_done(time_ps)

@@ -17,7 +17,7 @@ from typing import Protocol
 from nic.arp import Neighbours
 from nic.checksum import transport_checksum_ok
 from nic.frames import parse_ip, parse_mac
-from nic.ports import Clock, Frame, Payload, Sender
+from nic.ports import Clock, Frame, NullRequests, Payload, Requests, Sender
 from nic.tcp.config import TcpConfig
 from nic.tcp.connection import Connection, State
 from nic.tcp.receiver import NEVER_PS
@@ -67,12 +67,14 @@ class TcpHost:
         service: Service,
         clock: Clock,
         sender: Sender,
+        requests: Requests | None = None,
         config: TcpConfig | None = None,
     ) -> None:
         self.name = name
         self.counters: Counter[str] = Counter()
         self.config = config or TcpConfig()
         self._service, self._clock, self._sender = service, clock, sender
+        self._requests: Requests = requests or NullRequests()
         self._mac, self._ip, self._peer_ip = parse_mac(mac), parse_ip(ip), parse_ip(peer_ip)
         known = parse_mac(peer_mac) if peer_mac else b""
         self._neighbours = Neighbours(
@@ -216,7 +218,8 @@ class TcpHost:
             self._service.ready(number, time_ps)
         while entry.reading and connection.unread:
             self._service.arrived(number, connection.read(), time_ps)
-        if connection.ended and not connection.unread and not entry.half_closed:
+        over = connection.state is State.CLOSED
+        if connection.ended and not connection.unread and not entry.half_closed and not over:
             entry.half_closed = True
             self._service.half_closed(number, time_ps)
         for segment in connection.flush(time_ps):
@@ -234,6 +237,8 @@ class TcpHost:
     def _send(self, segment: Segment, token: int, time_ps: int) -> None:
         self._ident = (self._ident + 1) & 0xFFFF
         self.counters["segments_out"] += 1
+        if token:  # it has waited for this: for a window, or to be said again
+            self._requests.mark(token, "wait.link", time_ps)
         mac = self._neighbours.mac
         frame = Frame(tcp_frame(mac or bytes(6), self._mac, self._ip, self._peer_ip, segment, self._ident), token)
         if mac:
@@ -245,4 +250,6 @@ class TcpHost:
     def _found(self, time_ps: int) -> None:
         waiting, self._waiting = self._waiting, []
         for data, token in waiting:
+            if token:
+                self._requests.mark(token, "wait.link", time_ps)
             self._sender.send(Frame(self._neighbours.mac + data[6:], token), time_ps)

@@ -42,6 +42,16 @@ class EventQueue:
         """Remove and return the earliest event."""
         return heappop(self._heap)
 
+    @property
+    def sequence(self) -> int:
+        """How many events were ever scheduled."""
+        return self._sequence
+
+    def restore(self, events: list[Event], sequence: int) -> None:
+        """Take events that `pending` gave, and go on counting from `sequence`."""
+        self._heap = sorted(events, key=lambda event: event[:2])  # a sorted list is a heap
+        self._sequence = sequence
+
     def pending(self) -> list[Event]:
         """All events in the order in which they will happen (for saving and for tests)."""
         return sorted(self._heap, key=lambda event: event[:2])

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from emu.errors import EmuBug
+from emu.state import Data
 
 Read = Callable[[int, int, int], int]  # (offset, size, time_ps) -> value
 Write = Callable[[int, int, int, int], None]  # (offset, size, value, time_ps)
@@ -40,6 +41,12 @@ class Device(Protocol):
 
     def reset(self) -> None:
         """Back to the state after power-on."""
+
+    def save(self) -> Data:
+        """Its state; nothing changes."""
+
+    def restore(self, data: Data) -> None:
+        """Take that state. Raises BadSnapshot."""
 
 
 def all_ones(size: int) -> int:

@@ -17,6 +17,13 @@ class ConfigError(CyclescopeError):
     exit_code = 2
 
 
+class BadSnapshot(ConfigError):
+    """A snapshot that is damaged, forged, or of another machine. What it says of itself may be anything: shown if printable."""
+
+    def __init__(self, sentence: str) -> None:
+        super().__init__("".join(c if c.isprintable() else "?" for c in sentence)[:500])
+
+
 class GuestError(CyclescopeError):
     """The guest broke a rule. Device models catch it, do what hardware does, and count it."""
 

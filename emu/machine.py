@@ -4,7 +4,9 @@
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from msgspec import Meta
 
 from emu.device import Device, MmioSpace, PortSpace, Region
 from emu.dma import DmaEngine
@@ -19,6 +21,7 @@ from emu.platform.pic import PicPair
 from emu.platform.pit import Pit
 from emu.platform.power import Power
 from emu.platform.serial import SerialLine
+from emu.state import Count, Data, State, checked, need, plain
 from emu.units import MIB
 
 if TYPE_CHECKING:
@@ -78,10 +81,36 @@ class Console:
         if self.bytes_written > self._limit:
             raise GuestError(f"The guest flooded its console: more than {self._limit} bytes; its run was ended.")
 
+    def state(self) -> "ConsoleState":
+        """For saving."""
+        return ConsoleState(self.bytes_written, bytes(self._tail))
+
+    def take(self, state: "ConsoleState") -> None:
+        """The opposite."""
+        self.bytes_written, self._tail = state.bytes_written, bytearray(state.tail)
+
     @property
     def tail(self) -> str:
         """The last bytes printed, as text."""
         return self._tail[-CONSOLE_TAIL_BYTES:].decode("utf-8", "replace")
+
+
+class ConsoleState(State):
+    """What was printed."""
+
+    bytes_written: Count
+    tail: Annotated[bytes, Meta(max_length=2 * CONSOLE_TAIL_BYTES)]
+
+
+class MachineState(State):
+    """The board: its devices by name, and what nobody's device remembers."""
+
+    console: ConsoleState
+    devices: dict[str, Data]
+    unclaimed: list[tuple[Annotated[int, Meta(ge=0, le=0xFFFF)], Literal["in", "out"], Count]]
+    dma_reads: Count
+    dma_writes: Count
+    booted: bool
 
 
 class Machine:
@@ -92,7 +121,8 @@ class Machine:
         self.index = index
         self.ram = RamMap(config.ram_bytes)
         self.console = Console(config.console_limit_bytes)
-        self.entry: Entry | None = None
+        self.entry: Entry | None = None  # where it was started here; a restored machine was started elsewhere
+        self._booted = False
         self._world = world
         self._core = core = world.core
         self.ports = PortSpace()
@@ -101,7 +131,7 @@ class Machine:
         self.ioapic = IoApic(self)
         self.pci = PciBus(lambda time_ps: world.guest_ended(index, "reset", time_ps))
         pit = Pit(f"m{index}.pit", world.schedule, lambda time_ps: self.ioapic.pulse(PIT_LINE, time_ps))
-        world.register(pit.name, pit.event)
+        world.register(pit.name, pit.event, pit.event_fits)
         power = Power(lambda how, time_ps: world.guest_ended(index, how, time_ps))
         serial = SerialLine(lambda time_ps: self.ioapic.pulse(SERIAL_LINE, time_ps))
         self.devices: list[Device] = [self.ioapic, self.pci, pit, PicPair(), Cmos(config.ram_bytes), power, serial]
@@ -123,13 +153,41 @@ class Machine:
 
         Raises ConfigError for a bad image or module; once only, EmuBug after that.
         """
-        if self.entry is not None:
+        if self._booted:
             raise EmuBug(f"machine {self.index} was booted twice")
+        self._booted = True
         self.pci.assign()
         entry = place(spec, self.config.cpus, self.ram, lambda gpa, data: self._core.load(self.index, gpa, data))
         self._core.start_pvh(self.index, entry.rip, entry.ebx, entry.eax)
         self.entry = entry
         return entry
+
+    # ---- snapshots
+
+    def save(self) -> Data:
+        """The board's state; RAM, vCPUs, LAPICs and the serial port are the core's, devices behind PCI functions their owners'."""
+        return plain(
+            MachineState(
+                self.console.state(),
+                {device.name: device.save() for device in self.devices},
+                [(port, "in" if way == "in" else "out", n) for (port, way), n in sorted(self.ports.unclaimed.items())],
+                self.dma.reads,
+                self.dma.writes,
+                self._booted,
+            )
+        )
+
+    def restore(self, data: Data) -> None:
+        """Take it, into a machine that was never booted. Raises BadSnapshot."""
+        where = f"machine {self.index}"
+        state = checked(MachineState, data, where)
+        need(state.devices.keys() == {device.name for device in self.devices}, where, "a board with other devices")
+        self.console.take(state.console)
+        for device in self.devices:
+            device.restore(state.devices[device.name])
+        self.ports.unclaimed = {(port, way): n for port, way, n in state.unclaimed}
+        self.dma.reads, self.dma.writes = state.dma_reads, state.dma_writes
+        self._booted = state.booted
 
     # ---- interrupts, as PCI functions and the I/O APIC send them
 

@@ -5,15 +5,18 @@
 Inside a guest's device access the clock is the access's own time; inside a handler it is the event's.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
-from emu.clock import NEVER_PS, EventQueue, Handler, Payload
+from emu.clock import NEVER_PS, Event, EventQueue, Handler, Payload
 from emu.core.binding import Core, CoreStop, Level, Stop
 from emu.errors import EmuBug
 from emu.hang import HALTED, stuck
 from emu.machine import Machine, MachineConfig
 from emu.sigint import StopOnSignal
+from emu.state import Count, Data, State, Time, checked, need, plain
 from emu.units import PS_PER_MS, PS_PER_US
 
 FUNCTIONAL_SLACK_PS = 20 * PS_PER_US  # how late guests may see an event at the functional level
@@ -62,6 +65,20 @@ class StopInfo:
     rip: int = 0
 
 
+Fits = Callable[[str, Payload], bool]  # (tag, payload): whether a device's handler can take such an event
+
+
+class WorldState(State):
+    """The clock, its events in order, and the machines."""
+
+    now_ps: Time
+    slack_ps: Time
+    events: Count
+    sequence: Count
+    pending: list[tuple[Time, Count, str, str, list[Any]]]  # what an event carries its device looks at
+    machines: list[Data]
+
+
 class World:
     """Machines and devices under one clock. Close it (or use `with`) to free the core's memory."""
 
@@ -71,6 +88,7 @@ class World:
         self.queue = EventQueue()
         self.events = 0
         self._handlers: dict[str, Handler] = {}
+        self._fits: dict[str, Fits] = {}
         self._core: Core | None = None
         self._horizon_ps = 0  # the core runs up to here; 0 while it does not run
         self._slack_ps = 0  # how late an event may be seen by the guests
@@ -109,11 +127,13 @@ class World:
 
     # ---- the clock
 
-    def register(self, device: str, handler: Handler) -> None:
-        """Give events of `device` to `handler(time_ps, tag, payload)`."""
+    def register(self, device: str, handler: Handler, fits: Fits | None = None) -> None:
+        """Give events of `device` to `handler(time_ps, tag, payload)`; without `fits` its events cannot be restored."""
         if device in self._handlers:
             raise EmuBug(f"two devices are called {device!r}")
         self._handlers[device] = handler
+        if fits is not None:
+            self._fits[device] = fits
 
     def schedule(self, time_ps: int, device: str, tag: str, payload: Payload = ()) -> int:
         """Queue an event at or after now; its sequence number. From within a device access it ends the vCPUs' slice in time."""
@@ -124,6 +144,31 @@ class World:
             assert self._core is not None
             self._core.pull_horizon(self._horizon_ps)
         return self.queue.push(time_ps, device, tag, payload)
+
+    # ---- snapshots
+
+    def save(self) -> Data:
+        """The clock, events and boards, between runs; nothing changes. The core's own state is `Core.save`."""
+        pending = [(time, number, device, tag, list(payload)) for time, number, device, tag, payload in self.queue.pending()]
+        machines = [machine.save() for machine in self.machines]
+        return plain(WorldState(self.now_ps, self._slack_ps, self.events, self.queue.sequence, pending, machines))
+
+    def restore(self, data: Data) -> None:
+        """Take it, into a World built alike that has not run, whose core is restored apart. Raises BadSnapshot."""
+        state = checked(WorldState, data, "the World")
+        need(len(state.machines) == len(self.machines), "the World", f"{len(state.machines)} machines")
+        numbers: set[int] = set()
+        events: list[Event] = []
+        for time_ps, number, device, tag, payload in state.pending:
+            fits = self._fits.get(device)
+            need(fits is not None and fits(tag, tuple(payload)), "the World", f"an event {tag!r} for {device!r}")
+            need(number <= state.sequence and number not in numbers, "the World", f"event number {number}")
+            numbers.add(number)
+            events.append((time_ps, number, device, tag, tuple(payload)))
+        self.now_ps, self._slack_ps, self.events = state.now_ps, state.slack_ps, state.events
+        self.queue.restore(events, state.sequence)
+        for machine, saved in zip(self.machines, state.machines, strict=True):
+            machine.restore(saved)
 
     # ---- running
 

@@ -5,13 +5,24 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from typing import Annotated
 
+from msgspec import Meta
+
+from emu.state import Data, State, checked, need, plain
 from emu.units import PS_PER_S
 from nic.frames import Arp, arp_frame, parse_arp
 from nic.ports import Clock, Frame, Sender
 
 _RETRY_PS = PS_PER_S // 10
 _NO_MAC = b"\0" * 6
+
+
+class NeighboursState(State):
+    """The neighbour's address, empty while it is not known, and whether we ask for it."""
+
+    mac: Annotated[bytes, Meta(max_length=6)]
+    asking: bool
 
 
 class Neighbours:
@@ -37,6 +48,16 @@ class Neighbours:
         self._name, self._mac, self._ip, self._neighbour_ip = name, mac, ip, neighbour_ip
         self._clock, self._sender, self._found = clock, sender, found
         self._asking = False
+
+    def save(self) -> Data:
+        """What is known."""
+        return plain(NeighboursState(self.mac, self._asking))
+
+    def restore(self, data: Data) -> None:
+        """Take it. Raises BadSnapshot."""
+        state = checked(NeighboursState, data, self._name)
+        need(len(state.mac) in (0, 6), self._name, "an address of the guest")
+        self.mac, self._asking = state.mac, state.asking
 
     def start(self, time_ps: int) -> None:
         """Begin to ask, unless that has been done."""

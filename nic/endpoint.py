@@ -18,14 +18,37 @@ from __future__ import annotations
 from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
 
 from emu.errors import ConfigError
+from emu.state import Count, Data, FrameBytes, State, Time, Token, checked, need, plain
 from nic.arp import Neighbours
 from nic.checksum import transport_checksum_ok
 from nic.frames import parse_ip, parse_mac, parse_udp
 from nic.matching import EndpointConfig, Matcher
 from nic.memcached_udp import Reassembler
-from nic.ports import Clock, Frame, Payload, Requests, Sender
+from nic.ports import Clock, Frame, Payload, Requests, Sender, shaped
+
+
+class EndpointState(State):
+    """Requests sent and answered, and where in its load the client is; the load's frames and times are its owner's."""
+
+    neighbours: Data
+    parked: list[tuple[FrameBytes, Token]]
+    starts_ps: list[Time]
+    ends_ps: list[Time]
+    outstanding: list[tuple[Count, Count]]
+    exhausted: bool
+    open_loop: bool
+    first: Count
+    phase: Count
+    think_ps: Time
+    watching: bool
+    lost: Count
+    answered: Count
+    done: bool
+    counters: dict[str, Count]
+    matcher: Data
 
 
 class Endpoint:
@@ -63,13 +86,13 @@ class Endpoint:
         self._frames: Iterator[bytes] = iter(())
         self._times: Sequence[int] | None = None  # None: closed loop
         self._exhausted = True
-        self._phase = 0
+        self._phase = self._first = 0
         self._think_ps = 0
         self._watching = False
         self.lost = 0
         self.answered = 0
         self.done = False
-        clock.register(name, self._event)
+        clock.register(name, self._event, self._event_fits)
         sender.attach(self)
 
     # starting
@@ -98,6 +121,54 @@ class Endpoint:
         self._frames, self._exhausted, self.done = iter(frames), False, False
         self._phase += 1
         self._first = len(self.starts_ps)
+
+    # snapshots
+
+    def save(self) -> Data:
+        """Requests so far. A load that is not at its end goes on by `resume`."""
+        state = EndpointState(
+            self._neighbours.save(), self._parked, list(self.starts_ps), list(self.ends_ps),
+            list(self._outstanding.items()), self._exhausted, self._times is not None, self._first, self._phase,
+            self._think_ps, self._watching, self.lost, self.answered, self.done, dict(sorted(self.counters.items())),
+            self._matcher.save(),
+        )  # fmt: skip
+        return plain(state)
+
+    def restore(self, data: Data) -> None:
+        """Take them. Raises BadSnapshot."""
+        state = checked(EndpointState, data, self.name)
+        sent = len(state.starts_ps)
+        need(len(state.ends_ps) == sent and state.first <= sent, self.name, f"{len(state.ends_ps)} answers to {sent} requests")
+        need(all(index < sent for _, index in state.outstanding), self.name, "a request that was never sent")
+        need(len({key for key, _ in state.outstanding}) == len(state.outstanding), self.name, "two requests of one key")
+        self._neighbours.restore(state.neighbours)
+        self._parked = state.parked
+        self.starts_ps, self.ends_ps = array("q", state.starts_ps), array("q", state.ends_ps)
+        self._outstanding = dict(state.outstanding)
+        self._exhausted, self._times, self._frames = state.exhausted, () if state.open_loop else None, iter(())
+        self._first, self._phase, self._think_ps, self._watching = state.first, state.phase, state.think_ps, state.watching
+        self.lost, self.answered, self.done = state.lost, state.answered, state.done
+        self.counters.clear()
+        self.counters.update(state.counters)
+        self._matcher.restore(state.matcher)
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether a load is under way: after `restore` it needs `resume`."""
+        return not self._exhausted
+
+    def resume(self, frames: Iterable[bytes], times_ps: Sequence[int] | None = None) -> None:
+        """Give the whole load of an unfinished phase again, as it was given first; what was sent is passed over."""
+        if self._exhausted or (times_ps is None) != (self._times is None):
+            raise ConfigError("the snapshot's client has no such load under way")
+        sent = len(self.starts_ps) - self._first
+        if times_ps is not None and len(times_ps) < sent:
+            raise ConfigError(f"the snapshot's client has sent {sent} requests of its load: give all of it again")
+        self._times = times_ps
+        self._frames = islice(frames, sent, None)
+
+    def _event_fits(self, tag: str, payload: Payload) -> bool:
+        return shaped(payload, int) if tag == "send" else tag in ("watch", "ask") and payload == ()
 
     # sending
 

@@ -15,8 +15,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from emu.errors import ConfigError
+from emu.state import Count, Data, State, Time, checked, plain
 from emu.units import PS_PER_S
-from nic.ports import Clock, Frame, Payload, Receiver, Requests
+from nic.ports import Clock, Frame, Payload, Receiver, Requests, shaped
 
 MIN_FRAME_BYTES = 60
 #: Preamble 7, start delimiter 1, FCS 4, inter-frame gap 12.
@@ -38,6 +39,20 @@ class LinkConfig:
 def wire_bytes(frame_bytes: int) -> int:
     """Bytes of wire time that a frame of `frame_bytes` (without FCS) takes."""
     return max(frame_bytes, MIN_FRAME_BYTES) + OVERHEAD_BYTES
+
+
+class PortState(State):
+    """One direction."""
+
+    busy_until_ps: Time
+    frames: Count
+    bytes: Count
+
+
+class LinkState(State):
+    """Both directions."""
+
+    ends: tuple[PortState, PortState]
 
 
 class Port:
@@ -106,7 +121,20 @@ class Link:
         self.b = Port(self, 1)
         self._ends = (self.a, self.b)
         self.a.far, self.b.far = self.b, self.a
-        clock.register(name, self._arrive)
+        clock.register(name, self._arrive, self._event_fits)
+
+    def save(self) -> Data:
+        """What is on the wires; frames under way are events."""
+        a, b = (PortState(end.busy_until_ps, end.frames, end.bytes) for end in self._ends)
+        return plain(LinkState((a, b)))
+
+    def restore(self, data: Data) -> None:
+        """Take it. Raises BadSnapshot."""
+        for end, saved in zip(self._ends, checked(LinkState, data, self.name).ends, strict=True):
+            end.busy_until_ps, end.frames, end.bytes = saved.busy_until_ps, saved.frames, saved.bytes
+
+    def _event_fits(self, tag: str, payload: Payload) -> bool:
+        return tag == "arrive" and shaped(payload, int, int, bytes) and payload[0] <= 1
 
     def serialization_ps(self, frame_bytes: int) -> int:
         """Wire time of a frame of `frame_bytes` without FCS [ps], rounded up."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from emu.errors import ConfigError
+from emu.state import Data, State, checked, plain
 from emu.units import PS_PER_S
 from nic.frames import Udp, parse_ip, parse_mac, parse_udp
 
@@ -18,6 +19,8 @@ class Matcher(Protocol):
     def answer_key(self, datagram: Udp) -> int: ...
     def feed(self, key: int, datagram: Udp) -> bytes | None: ...
     def forget(self, key: int) -> None: ...
+    def save(self) -> Data: ...
+    def restore(self, data: Data) -> None: ...
 
 
 class PortMatcher:
@@ -38,6 +41,14 @@ class PortMatcher:
 
     def forget(self, key: int) -> None:
         """Nothing is kept."""
+
+    def save(self) -> Data:
+        """Nothing."""
+        return plain(State())
+
+    def restore(self, data: Data) -> None:
+        """Nothing either. Raises BadSnapshot when there is something."""
+        checked(State, data, "the client's matcher")
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,8 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
+from emu.errors import ConfigError
+from emu.state import Count, Data, FrameBytes, State, checked, need, plain
 from nic.frames import PROTO_UDP, Udp, parse_udp
 
 FRAME = struct.Struct(">HHHH")
@@ -29,6 +31,15 @@ class Exchange(NamedTuple):
     frame: bytes
     key: int
     answer: bytes | None
+
+
+class ReassemblerState(State):
+    """Datagrams by key and place, and how many there will be."""
+
+    parts: dict[int, dict[Count, FrameBytes]]
+    totals: dict[int, Count]
+    malformed: Count
+    bare_headers: Count
 
 
 class Reassembler:
@@ -78,6 +89,20 @@ class Reassembler:
         self.forget(key)
         return b"".join(parts[place] for place in range(total))
 
+    def save(self) -> Data:
+        """Answers that have come in part."""
+        return plain(ReassemblerState(self._parts, self._totals, self.malformed, self.bare_headers))
+
+    def restore(self, data: Data) -> None:
+        """Take them. Raises BadSnapshot."""
+        state = checked(ReassemblerState, data, "answers that came in part")
+        for key, parts in state.parts.items():
+            total = state.totals.get(key, 0)
+            fits = 2 <= total <= MAX_DATAGRAMS and len(parts) < total and all(place < total for place in parts)
+            need(fits, "answers that came in part", f"{len(parts)} of {total} datagrams")
+        self._parts, self._totals = state.parts, state.totals
+        self.malformed, self.bare_headers = state.malformed, state.bare_headers
+
     def forget(self, key: int) -> None:
         """Drop what has come of an answer."""
         self._parts.pop(key, None)
@@ -100,6 +125,12 @@ class Recorded(Reassembler):
             self._to_come.setdefault(key, deque()).append(answer or b"")
         self._recorded: dict[int, bytes] = {}
         self._so_far: dict[int, bytes] = {}
+
+    def save(self) -> Data:
+        """As the base's, before the first request. Raises ConfigError behind it: what is to come is the load's."""
+        if self._recorded:
+            raise ConfigError("no snapshot can be taken while a recording is replayed: take it before")
+        return super().save()
 
     def request_key(self, frame: bytes) -> int:
         """As the base's; the next recorded answer of that key is waited for from now on."""

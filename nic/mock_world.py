@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections import defaultdict
 
 from emu.clock import EventQueue
-from nic.ports import Handler, Payload
+from nic.ports import Fits, Handler, Payload
 
 
 class MockClock:
@@ -18,7 +18,7 @@ class MockClock:
         self._queue = EventQueue()
         self._handlers: dict[str, Handler] = {}
 
-    def register(self, device: str, handler: Handler) -> None:
+    def register(self, device: str, handler: Handler, fits: Fits | None = None) -> None:
         """Give events of `device` to `handler`."""
         assert device not in self._handlers, device
         self._handlers[device] = handler

@@ -9,9 +9,23 @@ An interrupt carries the token of the oldest frame the driver has not looked at 
 
 from __future__ import annotations
 
+from typing import Annotated
+
+from msgspec import Meta
+
+from emu.state import U16, Count, Data, State, Token, checked, plain
 from emu.units import us
 from nic.parts import Parts
 from nic.virtqueue import Virtqueue
+
+
+class QueueInterruptState(State):
+    """Tokens by used index, and what is held."""
+
+    tokens: Annotated[list[Token], Meta(min_length=256, max_length=256)]
+    hold: Count
+    holding: bool
+    since: U16
 
 
 class QueueInterrupt:
@@ -30,6 +44,15 @@ class QueueInterrupt:
         """Hold nothing."""
         self._hold += 1
         self._holding = False
+
+    def save(self) -> Data:
+        """Tokens, and what is held."""
+        return plain(QueueInterruptState(self._tokens, self._hold, self._holding, self._since))
+
+    def restore(self, data: Data) -> None:
+        """Take them. Raises BadSnapshot."""
+        state = checked(QueueInterruptState, data, f"interrupts of queue pair {self._pair}")
+        self._tokens, self._hold, self._holding, self._since = state.tokens, state.hold, state.holding, state.since
 
     def push(self, queue: Virtqueue, since: int, token: int, time_ps: int) -> None:
         """Publish the used entries from `since` (one frame's; its token belongs to the first)."""

@@ -16,6 +16,16 @@ Payload = tuple[Any, ...]
 Handler = Callable[[int, str, Payload], None]
 
 
+#: Whether a handler can take such an event, when it comes from a snapshot: (tag, payload).
+Fits = Callable[[str, Payload], bool]
+
+
+def shaped(payload: Payload, *kinds: type) -> bool:
+    """Whether an event carries just these; its integers are not negative."""
+    fits = tuple(type(value) for value in payload) == kinds
+    return fits and all(value >= 0 for value in payload if type(value) is int)
+
+
 class Frame(NamedTuple):
     """An Ethernet frame on its way, without FCS, and the request it belongs to (0 = none)."""
 
@@ -29,7 +39,7 @@ class Clock(Protocol):
     @property
     def now_ps(self) -> int: ...
     def schedule(self, time_ps: int, device: str, tag: str, payload: Payload) -> int: ...
-    def register(self, device: str, handler: Handler) -> None: ...
+    def register(self, device: str, handler: Handler, fits: Fits | None = None) -> None: ...
 
 
 class GuestMemory(Protocol):

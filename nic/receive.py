@@ -12,13 +12,27 @@ Charged to the frame's request: `run.dma` until it is in memory, `wait.nic` in t
 from __future__ import annotations
 
 from collections import deque
+from typing import Annotated
 
+from msgspec import Meta
+
+from emu.state import Data, State, Token, checked, need, plain
 from nic.checksum import transport_checksum_ok
 from nic.moderation import QueueInterrupt
 from nic.parts import F_GUEST_CSUM, F_MRG_RXBUF, HDR_BYTES, HDR_F_DATA_VALID, MAX_FRAME, MIN_FRAME, NET_HDR, Parts
 from nic.ports import Frame
 from nic.steering import Steering
 from nic.virtqueue import Chain, Virtqueue
+
+
+class ReceiveState(State):
+    """Frames that wait for buffers, interrupts, and whether a driver started us."""
+
+    started: bool
+    mergeable: bool
+    checks: bool
+    fifos: list[list[tuple[Token, Annotated[bytes, Meta(min_length=MIN_FRAME, max_length=MAX_FRAME)]]]]
+    interrupts: list[Data]
 
 
 class Receive:
@@ -41,6 +55,27 @@ class Receive:
                 self._parts.counters["rx_dropped_reset"] += len(fifo)
             fifo.clear()
             interrupt.reset()
+
+    def save(self) -> Data:
+        """FIFOs and interrupts."""
+        state = ReceiveState(
+            bool(self._headers[0]), self._mergeable, self._checks, [list(fifo) for fifo in self._fifos],
+            [interrupt.save() for interrupt in self._interrupts],
+        )  # fmt: skip
+        return plain(state)
+
+    def restore(self, data: Data) -> None:
+        """Take them. Raises BadSnapshot."""
+        state = checked(ReceiveState, data, "the receive path")
+        pairs = len(self._fifos)
+        need(len(state.fifos) == len(state.interrupts) == pairs, "the receive path", f"{len(state.fifos)} queue pairs")
+        need(all(len(fifo) <= self._parts.config.fifo_frames for fifo in state.fifos), "the receive path", "so many frames")
+        if state.started:
+            self.start()
+        self._mergeable, self._checks = state.mergeable, state.checks
+        for number, saved in enumerate(state.interrupts):
+            self._fifos[number] = deque(state.fifos[number])
+            self._interrupts[number].restore(saved)
 
     def start(self) -> None:
         """The features are agreed."""

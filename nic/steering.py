@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import struct
 
+from emu.state import U8, U16, Data, State, checked, need, plain
 from nic.toeplitz import Toeplitz, rss_input
 
 HASH_IPV4, HASH_TCPV4, HASH_UDPV4 = 1, 2, 4
@@ -16,6 +17,16 @@ HASH_TYPES = HASH_IPV4 | HASH_TCPV4 | HASH_UDPV4
 TABLE_ENTRIES = 128
 MAX_KEY_BYTES = 40
 MIN_KEY_BYTES = 16  # what the longest input we hash needs
+
+
+class SteeringState(State):
+    """What the driver asked for."""
+
+    pairs: U8
+    types: U8
+    key: bytes
+    unclassified: U16
+    table: list[U16]
 
 
 class Steering:
@@ -64,6 +75,21 @@ class Steering:
         self.pairs, self._types, self._unclassified, self._table = pairs, types, unclassified, table
         self._toeplitz = Toeplitz(key)
         return True
+
+    def save(self) -> Data:
+        """What the driver asked for."""
+        return plain(SteeringState(self.pairs, self._types, self._toeplitz.key, self._unclassified, self._table))
+
+    def restore(self, data: Data) -> None:
+        """Take it. Raises BadSnapshot."""
+        state = checked(SteeringState, data, "receive steering")
+        entries = len(state.table)
+        need(1 <= state.pairs <= self._max_pairs and not state.types & ~HASH_TYPES, "receive steering", f"{state.pairs} pairs")
+        need(MIN_KEY_BYTES <= len(state.key) <= MAX_KEY_BYTES, "receive steering", f"a key of {len(state.key)} bytes")
+        fits = 1 <= entries <= TABLE_ENTRIES and not entries & (entries - 1)
+        need(fits and max(state.table) < self._max_pairs > state.unclassified, "receive steering", "an indirection table")
+        self.pairs, self._types, self._unclassified, self._table = state.pairs, state.types, state.unclassified, state.table
+        self._toeplitz = Toeplitz(state.key)
 
     def pair_of(self, frame: bytes) -> int:
         """The queue pair that receives `frame`."""

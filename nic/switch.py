@@ -13,15 +13,19 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
+from msgspec import Meta
 
 from emu.errors import ConfigError
+from emu.state import Count, Data, State, Time, checked, need, plain
 from emu.units import PS_PER_S
 from nic.link import Port, wire_bytes
 from nic.ports import Frame, Requests
 
 _CHUNK = 1024
+_Word = Annotated[bytes, Meta(min_length=16, max_length=16)]  # 128 bits of PCG64's
 _LEARNT_MAX = 8192  # addresses; later ones are flooded, as where a switch's table is full
 
 
@@ -53,6 +57,35 @@ class CrossTraffic:
             )
 
 
+class CrossingState(State):
+    """Bursts worked out and not yet due, and the generator of the next."""
+
+    generator: tuple[_Word, _Word]
+    last_ps: Time
+    next_ps: Time
+    times: Annotated[list[Time], Meta(max_length=_CHUNK)]
+
+
+class SwitchPortState(State):
+    """An output's queue and counts."""
+
+    queued: list[tuple[Time, Count]]
+    drops: Count
+    cross_frames: Count
+    cross_drops: Count
+    deepest_bytes: Count
+    crossing: CrossingState | None
+
+
+class SwitchState(State):
+    """What was learnt, and the ports."""
+
+    learnt: Annotated[list[tuple[Annotated[bytes, Meta(min_length=6, max_length=6)], Count]], Meta(max_length=_LEARNT_MAX)]
+    flooded: Count
+    runts: Count
+    ports: list[SwitchPortState]
+
+
 class _Crossing:
     """The cross traffic of one output port: burst times, worked out a chunk at a time."""
 
@@ -65,6 +98,22 @@ class _Crossing:
         self._times: deque[int] = deque()
         self.next_ps = 0
         self.advance()
+
+    def state(self) -> CrossingState:
+        """For saving."""
+        words: dict[str, int] = self._rng.bit_generator.state["state"]
+        generator = (words["state"].to_bytes(16, "little"), words["inc"].to_bytes(16, "little"))
+        return CrossingState(generator, self._last_ps, self.next_ps, list(self._times))
+
+    def take(self, state: CrossingState) -> None:
+        """The opposite. Raises BadSnapshot."""
+        times = [state.next_ps, *state.times, state.last_ps]
+        need(times == sorted(times), "cross traffic", "bursts that go back in time")
+        word, increment = (int.from_bytes(each, "little") for each in state.generator)
+        self._rng.bit_generator.state = {
+            **self._rng.bit_generator.state, "state": {"state": word, "inc": increment | 1}  # PCG64's is odd
+        }  # fmt: skip
+        self._last_ps, self.next_ps, self._times = state.last_ps, state.next_ps, deque(state.times)
 
     def advance(self) -> None:
         """Go on to the next burst."""
@@ -98,6 +147,25 @@ class SwitchPort:
     def receive(self, frame: Frame, time_ps: int) -> None:
         """A frame came in here."""
         self._switch.forward(self.index, frame, time_ps)
+
+    def state(self) -> SwitchPortState:
+        """For saving."""
+        crossing = self._crossing.state() if self._crossing is not None else None
+        return SwitchPortState(
+            list(self._queued), self.drops, self.cross_frames, self.cross_drops, self.deepest_bytes, crossing
+        )
+
+    def take(self, state: SwitchPortState) -> None:
+        """The opposite. Raises BadSnapshot."""
+        where = f"switch port {self.index}"
+        need((state.crossing is None) == (self._crossing is None), where, "cross traffic")
+        queued = sum(size for _, size in state.queued)
+        need(queued <= self._limit and state.queued == sorted(state.queued, key=lambda entry: entry[0]), where, "a queue")
+        self._queued, self._queued_bytes = deque(state.queued), queued
+        self.drops, self.cross_frames, self.cross_drops = state.drops, state.cross_frames, state.cross_drops
+        self.deepest_bytes = state.deepest_bytes
+        if self._crossing is not None and state.crossing is not None:
+            self._crossing.take(state.crossing)
 
     def _room(self, size: int, time_ps: int) -> bool:
         """Whether the queue, as it will be at `time_ps`, has room for `size` more bytes."""
@@ -159,6 +227,21 @@ class Switch:
         for each in self.ports:
             each.link_end.early = len(self.ports) == 2
         return added
+
+    def save(self) -> Data:
+        """What was learnt, and the queues."""
+        learnt = [(address, port.index) for address, port in self._learnt.items()]
+        return plain(SwitchState(learnt, self.flooded, self.runts, [port.state() for port in self.ports]))
+
+    def restore(self, data: Data) -> None:
+        """Take it. Raises BadSnapshot."""
+        state = checked(SwitchState, data, "the switch")
+        need(len(state.ports) == len(self.ports), "the switch", f"{len(state.ports)} ports")
+        need(all(port < len(self.ports) for _, port in state.learnt), "the switch", "an address behind no port")
+        self._learnt = {address: self.ports[port] for address, port in state.learnt}
+        self.flooded, self.runts = state.flooded, state.runts
+        for port, saved in zip(self.ports, state.ports, strict=True):
+            port.take(saved)
 
     def forward(self, came_in: int, frame: Frame, time_ps: int) -> None:
         """Forward a frame whose last bit arrived at `time_ps`."""

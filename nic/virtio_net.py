@@ -16,11 +16,12 @@ from collections import Counter
 
 from emu.pci.function import PciFunction
 from emu.pci.msix import Interrupts, MsixTable
+from emu.state import Count, Data, State, checked, need, plain
 from nic.control import Control
 from nic.costs import NicConfig
 from nic.frames import parse_mac
 from nic.parts import DEVICE_TYPE, F_CSUM, F_CTRL_VQ, F_GUEST_CSUM, F_MAC, F_MQ, F_MRG_RXBUF, F_RSS, F_STATUS, Parts
-from nic.ports import Clock, Frame, GuestMemory, Payload, Requests, Sender
+from nic.ports import Clock, Frame, GuestMemory, Payload, Requests, Sender, shaped
 from nic.receive import Receive
 from nic.steering import HASH_TYPES, MAX_KEY_BYTES, TABLE_ENTRIES, Steering
 from nic.transmit import Transmit
@@ -37,6 +38,18 @@ from nic.virtio_pci import (
 
 CLASS_ETHERNET = 0x020000
 STATUS_LINK_UP = 1
+
+
+class VirtioNetState(State):
+    """The device's parts, but for its configuration space, which is its bus's."""
+
+    epoch: Count
+    control_index: Count
+    counters: dict[str, Count]
+    transport: Data
+    msix: Data
+    steering: Data
+    receive: Data
 
 
 class VirtioNet:
@@ -86,7 +99,7 @@ class VirtioNet:
         self._control = Control(parts, self.steering)
         self.transport = VirtioPci(self.function, self.msix, dma, self, config.queue_size, parts.counters)
         parts.transport = self.transport
-        clock.register(name, self._event)
+        clock.register(name, self._event, self._event_fits)
         sender.attach(self)
 
     @property
@@ -114,6 +127,39 @@ class VirtioNet:
         self.transport.reset()
         self.msix.reset()
         self.function.reset()
+
+    def save(self) -> Data:
+        """The device's parts."""
+        state = VirtioNetState(
+            self._parts.epoch, self._control_index, dict(sorted(self.counters.items())), self.transport.save(),
+            self.msix.save(), self.steering.save(), self._receive.save(),
+        )  # fmt: skip
+        return plain(state)
+
+    def restore(self, data: Data) -> None:
+        """Take them. Raises BadSnapshot."""
+        name = self._parts.name
+        state = checked(VirtioNetState, data, name)
+        need(state.control_index in (2, 2 * self.config.pairs), name, f"a control queue {state.control_index}")
+        self._parts.epoch, self._control_index = state.epoch, state.control_index
+        self.counters.clear()
+        self.counters.update(state.counters)
+        self.transport.restore(state.transport)
+        self.msix.restore(state.msix)
+        self.steering.restore(state.steering)
+        self._receive.restore(state.receive)
+
+    def _event_fits(self, tag: str, payload: Payload) -> bool:
+        match tag:
+            case "rx":
+                return shaped(payload, int, bytes)
+            case "kick":
+                return shaped(payload, int, int) and payload[1] < self.queue_count()
+            case "used":
+                return shaped(payload, int, int, int) and payload[1] < self.queue_count() and payload[2] <= 0xFFFF
+            case "hold":
+                return shaped(payload, int, int, int) and payload[1] < self.config.pairs
+        return False
 
     # what the transport calls
 

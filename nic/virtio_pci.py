@@ -16,6 +16,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Protocol
 
+from emu.state import U8, U16, U32, U64, Data, State, checked, need, plain
 from nic.pci_window import PciWindow, WatchedFunction
 from nic.ports import GuestMemory, Msix
 from nic.virtqueue import Virtqueue
@@ -56,6 +57,20 @@ class VirtioDevice(Protocol):
     def driver_ok(self, features: int) -> None: ...
     def notify(self, queue: int, time_ps: int) -> None: ...
     def reset(self) -> None: ...
+
+
+class VirtioPciState(State):
+    """The registers, and the queues."""
+
+    status: U8
+    driver_features: U64
+    device_select: U32
+    driver_select: U32
+    queue_select: U16
+    config_vector: U16
+    isr: U8
+    generation: U8
+    queues: list[Data]
 
 
 class VirtioPci:
@@ -108,6 +123,24 @@ class VirtioPci:
         """Back to power-up, the device too."""
         self._clear()
         self._device.reset()
+
+    def save(self) -> Data:
+        """Registers and queues."""
+        state = VirtioPciState(
+            self.status, self.driver_features, self._device_select, self._driver_select, self._queue_select,
+            self._config_vector, self._isr, self._generation, [queue.save() for queue in self.queues],
+        )  # fmt: skip
+        return plain(state)
+
+    def restore(self, data: Data) -> None:
+        """Take them. Raises BadSnapshot."""
+        state = checked(VirtioPciState, data, "a virtio transport")
+        need(len(state.queues) == len(self.queues), "a virtio transport", f"{len(state.queues)} queues")
+        self.status, self.driver_features = state.status, state.driver_features
+        self._device_select, self._driver_select, self._queue_select = state.device_select, state.driver_select, state.queue_select
+        self._config_vector, self._isr, self._generation = state.config_vector, state.isr, state.generation
+        for queue, saved in zip(self.queues, state.queues, strict=True):
+            queue.restore(saved)
 
     def interrupt_queue(self, queue: Virtqueue, time_ps: int, token: int) -> None:
         """Interrupt for a queue's used ring, on behalf of a request (0 = none)."""

@@ -19,6 +19,7 @@ from collections import Counter, deque
 from typing import NamedTuple
 
 from emu.errors import DmaFault
+from emu.state import U16, U64, Data, State, checked, need, plain
 from nic.ports import GuestMemory
 
 DESC_F_NEXT = 1
@@ -56,6 +57,25 @@ class _Broken(Exception):
     """A rule was broken; carries the kind. Never leaves this file."""
 
 
+class VirtqueueState(State):
+    """What the driver said, and how far the device has come."""
+
+    size: U16
+    desc_gpa: U64
+    avail_gpa: U64
+    used_gpa: U64
+    enabled: bool
+    event_idx: bool
+    indirect: bool
+    vector: U16
+    broken: str
+    next_avail: U16
+    heads: list[U16]
+    used_index: U16
+    published: U16
+    kicks_off: bool
+
+
 class Virtqueue:
     """One queue. The transport sets size, addresses and features, then `start`; `reset` returns to the state at power-up."""
 
@@ -79,6 +99,25 @@ class Virtqueue:
         self.used_index = 0  # next used entry to fill
         self.published = 0  # used index the driver can see
         self._kicks_off = False
+
+    def save(self) -> Data:
+        """Everything but the rings, which are the guest's."""
+        state = VirtqueueState(
+            self.size, self.desc_gpa, self.avail_gpa, self.used_gpa, self.enabled, self.event_idx, self.indirect,
+            self.vector, self.broken, self._next_avail, list(self._heads), self.used_index, self.published, self._kicks_off,
+        )  # fmt: skip
+        return plain(state)
+
+    def restore(self, data: Data) -> None:
+        """Take it. Raises BadSnapshot."""
+        state = checked(VirtqueueState, data, f"virtqueue {self.index}")
+        fits = 0 < state.size <= self.max_size and not state.size & (state.size - 1) and len(state.heads) <= state.size
+        need(fits, f"virtqueue {self.index}", f"{len(state.heads)} chains taken of a ring of {state.size}")
+        self.size, self.desc_gpa, self.avail_gpa, self.used_gpa = state.size, state.desc_gpa, state.avail_gpa, state.used_gpa
+        self.enabled, self.event_idx, self.indirect = state.enabled, state.event_idx, state.indirect
+        self.vector, self.broken, self._next_avail = state.vector, state.broken, state.next_avail
+        self._heads = deque(state.heads)
+        self.used_index, self.published, self._kicks_off = state.used_index, state.published, state.kicks_off
 
     def start(self, *, event_idx: bool, indirect: bool) -> None:
         """Enable, under the features agreed."""

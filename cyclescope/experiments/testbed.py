@@ -17,6 +17,8 @@ from emu.ledger.install import install, taxonomy_of
 from emu.ledger.manifest import load_manifest
 from emu.ledger.requests import RequestLog
 from emu.loader.boot import BootSpec
+from emu.snapshot import SavedWorld
+from emu.state import Data
 from emu.world import Reason, StopInfo, World
 from nic.costs import Moderation, NicConfig
 from nic.endpoint import Endpoint
@@ -109,7 +111,7 @@ class Testbed:
         self.requests = RequestLog(self.calls, self.taxonomy)
         requests = self.requests.machine(machine.index)
         link = LinkConfig(hardware.link_bps, hardware.propagation_ns * 1000)
-        star = Star(world, requests, SwitchConfig(forwarding_ps=hardware.switch_ns * 1000))
+        self.network = star = Star(world, requests, SwitchConfig(forwarding_ps=hardware.switch_ns * 1000))
         cross = CrossTraffic(hardware.cross_traffic) if hardware.cross_traffic else None
         self.nic = VirtioNet(
             "nic0",
@@ -142,10 +144,33 @@ class Testbed:
             self.calls, self.machine.index, self.manifest, code, self.taxonomy, self.spec.program_cpl
         )
 
+    # ---- snapshots
+
+    def save(self, about: Data) -> SavedWorld:
+        """Everything, between runs; nothing changes. `about` says what it is a snapshot of, for whoever restores it."""
+        parts = {
+            "nic": self.nic.save(), "network": self.network.save(), "client": self.client.save(),
+            "requests": self.requests.save(),
+        }  # fmt: skip
+        return SavedWorld.of_world(self.world, about, parts)
+
+    def restore(self, saved: SavedWorld) -> None:
+        """Instead of `boot`: go on where a testbed built alike was saved, at the timing level it had. Raises BadSnapshot."""
+        for name, part in (("requests", self.requests), ("network", self.network), ("client", self.client), ("nic", self.nic)):
+            part.restore(saved.data(name))
+        saved.boards_into(self.world)
+        if not self.personality.code_is_early:
+            self._install(self.machine.console.tail)
+        saved.core_into(self.world)
+
+    def set_timing(self) -> None:
+        """Switch to the level this testbed is for."""
+        self.world.set_level(self._level)
+
     # ---- running
 
-    def boot(self, progress: Progress = no_progress) -> None:
-        """Boot at the functional level up to the personality's ready line, then switch to the timed level.
+    def boot(self, progress: Progress = no_progress, *, timed: bool = True) -> None:
+        """Boot at the functional level up to the personality's ready line, then switch to the timed level (if `timed`).
 
         Raises:
             GuestError: it ended, crashed, hung, or said nothing of the kind within the personality's time.
@@ -164,7 +189,8 @@ class Testbed:
         self.machine.console.sink = None
         if not self.personality.code_is_early:
             self._install(self.machine.console.tail)
-        self.world.set_level(self._level)
+        if timed:
+            self.set_timing()
 
     def open_loop(
         self, times_ps: Sequence[int], frames: Iterable[bytes], label: str, progress: Progress = no_progress

@@ -9,12 +9,13 @@ An exception in a callback is kept, the run is ended, and it is raised again fro
 
 import ctypes
 import enum
+import hashlib
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
-from emu.errors import ConfigError, DmaFault, EmuBug, NotModelled
+from emu.errors import BadSnapshot, ConfigError, DmaFault, EmuBug, NotModelled
 from emu.ledger.calls import NCAUSES, LedgerCalls
 
 ABI_VERSION = 2
@@ -196,6 +197,10 @@ _SIGNATURES: dict[str, tuple[Any, ...]] = {
     "cs_block_cost": (_I, _P, _I, ctypes.c_char_p, _U32, _P, _P, _P),
     "cs_predict": (_I, _P, _I, ctypes.c_char_p, _U32, _I, _U64, _P),
     "cs_counters": (_I, _P, _I, _I, _P),
+    "cs_state_save": (_I, _P, _P, _P),
+    "cs_state_free": (None, _P),
+    "cs_state_restore": (_I, _P, ctypes.c_char_p, _U64),
+    "cs_ram_used": (_I, _P, _I, _U64, _P, _P),
     "cs_event_row": (ctypes.c_char_p, _I),
     "cs_events": (_I, _P, _I, _I, _P, _I),
 }
@@ -246,6 +251,17 @@ def library() -> tuple[ctypes.CDLL, dict[str, Any], Any]:
     if _loaded is None:
         _loaded = _load()
     return _loaded
+
+
+def core_build() -> str:
+    """SHA-256 of the library's file: snapshots are for the build that took them."""
+    global _build
+    if not _build:
+        _build = hashlib.sha256(Path(library()[0]._name).read_bytes()).hexdigest()
+    return _build
+
+
+_build = ""
 
 
 class Core:
@@ -375,6 +391,33 @@ class Core:
     def start_pvh(self, machine: int, entry: int, ebx: int, eax: int = 0) -> None:
         """Point the first vCPU at a kernel: 32-bit protected mode, flat, paging off."""
         self._need("cs_start_pvh", machine, entry, ebx, eax)
+
+    # ---- snapshots
+
+    def save(self) -> bytes:
+        """All that the core holds but for RAM, between runs; nothing changes."""
+        at, n = _P(), _U64()
+        self._need("cs_state_save", ctypes.addressof(at), ctypes.addressof(n))
+        try:
+            return ctypes.string_at(at.value or 0, n.value)
+        finally:
+            self._f["cs_state_free"](at)
+
+    def restore(self, data: bytes) -> None:
+        """Take what `save` gave, in a World made alike that has not run. Raises BadSnapshot; the World is spoilt then."""
+        if self._f["cs_state_restore"](self.handle, data, len(data)):
+            raise BadSnapshot(f"the core: {self._error()}")
+
+    def ram_used(self, machine: int) -> Iterator[tuple[int, int]]:
+        """Parts of RAM, as (start, end) in `ram`, that may hold something; all else is zero."""
+        start, end = _U64(), _U64()
+        at = 0
+        while True:
+            self._need("cs_ram_used", machine, at, ctypes.addressof(start), ctypes.addressof(end))
+            if start.value >= end.value:
+                return
+            yield start.value, end.value
+            at = end.value
 
     # ---- processor tables
 

@@ -8,6 +8,7 @@
 #include "detail.h"
 #include "follow.h"
 #include "machine.h"
+#include "state.h"
 #include "uarch.h"
 #include <stdlib.h>
 #include <string.h>
@@ -277,6 +278,16 @@ struct block *block_find(struct vcpu *v, uint64_t va, uint32_t size, bool user)
     v->table[slot(v, va)] = b;
     v->nblocks++;
     return with_uops(v, b, code) ? b : NULL;
+}
+
+void block_adopt(struct vcpu *v, struct block *b)
+{
+    struct block **last = &v->table[slot(v, b->va)];
+    while (*last) last = &(*last)->next;
+    *last = b;
+    b->site = branch_site(b->va + b->size);
+    v->nblocks++;
+    resolve(v->machine, b);
 }
 
 void cell_describe(struct vcpu *v, struct cell *c)

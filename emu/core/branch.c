@@ -9,6 +9,7 @@
  * BTB; indirect ones by address, or by address and path where that has paid (two tagged tables, ITTAGE's form); returns by a circular stack.
  */
 #include "cache.h"
+#include "state.h"
 #include "uarch.h"
 #include <emmintrin.h>
 #include <stdlib.h>
@@ -279,6 +280,19 @@ void branch_free(struct branch *s)
     for (int t = 0; t < TABLES; t++) free(s->set[t]);
     for (int i = 0; i <= TARGET_TABLES; i++) free(s->target[i]);
     free(s->base); free(s->btb); free(s);
+}
+
+void branch_state(struct state *s, struct branch *b)
+{
+    state_begin(s, "BRAN");
+    STATE(s, b->history); STATE(s, b->seen); state_bool(s, &b->stale); STATE(s, b->prefer_alternative); STATE(s, b->top); STATE(s, b->decided); STATE(s, b->turn);
+    state_is(s, b->prefer_alternative >= -8 && b->prefer_alternative <= 7 && !(b->decided >> AGE_BITS), "a branch predictor's counter");
+    state_bytes(s, b->base, b->base_mask + 1);
+    for (uint32_t i = 0; i <= b->base_mask; i++) state_is(s, b->base[i] < 16, "a branch predictor's counter");
+    for (int t = 0; t < b->ntables; t++) state_bytes(s, b->set[t], ((size_t)(~0u >> b->set_shift) + 1) * sizeof **b->set);
+    state_bytes(s, b->btb, ((size_t)b->btb_mask + 1) * sizeof *b->btb);
+    for (int i = 0; i <= TARGET_TABLES; i++) state_bytes(s, b->target[i], ((size_t)b->target_mask + 1) * sizeof **b->target);
+    state_bytes(s, b->returns, ((size_t)b->returns_mask + 1) * sizeof *b->returns);
 }
 
 /* ---- testing ---- */

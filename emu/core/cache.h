@@ -126,6 +126,7 @@ int tlb_new(struct vcpu *); void tlb_free(struct vcpu *);
 void tlb_changed(struct vcpu *, const struct block *);           /* that block ended in an instruction that changes translations */
 void tlb_flush(struct vcpu *, bool all /* global pages too */); void tlb_drop(struct vcpu *, uint64_t gva);
 /* llc.c */
+uint32_t llc_index(const struct llc *, uint32_t key);            /* number of its set, over all slices */
 void llc_insert(struct machine *, uint32_t key, uint8_t flags, uint64_t now);
 uint8_t llc_remove(struct llc *, uint32_t key);                  /* its flags */
 void llc_touch(struct llc *, uint32_t key, uint8_t flags);       /* it is there: the most recent now, with these flags too */

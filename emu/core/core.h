@@ -68,6 +68,12 @@ CS_API uint64_t cs_cycles(cs_world *, int machine, int vcpu);
 CS_API int64_t cs_cycles_to_ps(cs_world *, int machine, uint64_t cycles);
 CS_API int cs_regs(cs_world *, int machine, int vcpu, uint64_t out[24]);  /* RAX..R15, RIP, RFLAGS, CR0, CR2, CR3, CR4, CPL, halted: for diagnostics */
 
+/* ---- snapshots: the World's state but for RAM, which is read and written by cs_ram. See docs/snapshot.md ---- */
+CS_API int cs_state_save(cs_world *, uint8_t **data, uint64_t *n);        /* between runs; changes nothing. Free it by cs_state_free */
+CS_API void cs_state_free(uint8_t *data);
+CS_API int cs_state_restore(cs_world *, const uint8_t *data, uint64_t n); /* into a World of the same shape that has not run, its tables and probes in place. -1: cs_error is half a sentence, and the World is spoilt */
+CS_API int cs_ram_used(cs_world *, int machine, uint64_t offset, uint64_t *start, uint64_t *end);   /* the first bytes of cs_ram, from offset on, that may not be zero; start is RAM's end when there are none */
+
 /* ---- interrupts ---- */
 CS_API int cs_lapic_post(cs_world *, int machine, uint32_t dest_apic_id, uint32_t dest_mode_logical, uint32_t delivery_mode,
                          uint32_t vector, uint32_t level, int64_t time_ps, uint64_t token);    /* fixed, lowest priority, NMI; token: request that raised it */

@@ -4,6 +4,7 @@
  */
 #include "detail.h"
 #include "follow.h"
+#include "state.h"
 #include "window.h"
 #include <stdlib.h>
 #include <string.h>
@@ -81,6 +82,26 @@ void detail_free(struct vcpu *v)
     v->detail = NULL;
     v->window = NULL;
     v->log = NULL;
+}
+
+/* One that was at the level once keeps its window. The log is empty but for what was read or written since the last block closed. */
+void detail_state(struct state *s, struct vcpu *v)
+{
+    bool has = v->detail != NULL, on = v->window != NULL;
+    state_begin(s, "DETL");
+    state_bool(s, &has);
+    state_is(s, has || !on, "a vCPU at the detailed level without a window");
+    if (!has || s->bad) return;
+    if (s->loading && (detail_set(v, true) || (!on && detail_set(v, false)))) { s->bad = true; return; }
+    struct detail *d = v->detail;
+    state_bool(s, &v->refetch); STATE(s, v->fetch_wait); STATE(s, v->resteer);
+    STATE(s, d->rep_line);
+    for (int k = 0; k < 2; k++) {
+        d->log.n[k] = (uint32_t)state_count(s, d->log.n[k], ACCESS_MAX, sizeof(struct access), "the length of an access log");
+        state_bytes(s, d->log.at[k], d->log.n[k] * sizeof(struct access));
+        for (uint32_t i = 0; i < d->log.n[k]; i++) state_is(s, d->log.at[k][i].cause < CS_NCAUSES, "an access's cause");
+    }
+    window_state(s, &d->window);
 }
 
 /* ---- blocks ---- */

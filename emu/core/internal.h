@@ -11,6 +11,7 @@
  *   windowtest.c  the window model for its referee
  *   decode.c   Capstone: a block's static cost, instruction marks, flags          uarch.c  processor table rows
  *   cache.h    the memory system: cache.c, fetch.c, prefetch.c, tlb.c a vCPU's; llc.c, dram.c the machine's; geometry.c sizes     branch.c  branch predictors
+ *   save.c     snapshots; state.h, state.c: the reader and writer; vcpustate.c, blockstate.c, cachestate.c, windowstate.c, followstate.c: what they hold
  *   event.c    how often everything that has a row of its own happened
  *   ledger.c   symbols, accounts      request.c  requests, tokens      follow.c, follow.h  threads, levels      probe.c  probes     trace.c  raw events
  */

@@ -6,6 +6,7 @@
  * remembers the token of the request that raised it. Not modelled: TSC-deadline mode, ExtINT, SMI, x2APIC.
  */
 #include "machine.h"
+#include "state.h"
 #include "uarch.h"
 #include <stdlib.h>
 #include <string.h>
@@ -349,6 +350,28 @@ int lapic_new(struct vcpu *v)
     if (!v->lapic) return world_fail(v->machine->world, "There is no memory for a local APIC.");
     lapic_reset(v);
     return 0;
+}
+
+void lapic_state(struct state *s, struct vcpu *v)
+{
+    struct lapic *l = v->lapic;
+    state_begin(s, "LAPC");
+    STATE(s, l->tpr); STATE(s, l->ldr); STATE(s, l->dfr); STATE(s, l->svr); STATE(s, l->esr); STATE(s, l->esr_latched); STATE(s, l->icr_low); STATE(s, l->icr_high);
+    STATE(s, l->lvt); STATE(s, l->initial); STATE(s, l->divide); STATE(s, l->isr); STATE(s, l->tmr); STATE(s, l->irr); STATE(s, l->token); state_bool(s, &l->nmi);
+    STATE(s, l->timer_start); STATE(s, l->timer_next);
+    state_is(s, l->timer_start <= v->clock && (l->timer_next == NEVER || l->timer_next < CLOCK_LIMIT), "the time of a local APIC's timer");
+    int n = (int)state_count(s, (uint64_t)l->narrivals, MAX_ARRIVALS, 19, "the number of interrupts on their way");
+    if (s->loading) {
+        l->arrivals = calloc((size_t)n + 1, sizeof *l->arrivals);
+        l->room = l->arrivals ? n : 0;
+        if (!l->arrivals) { s->bad = true; world_fail(s->world, "There is no memory for interrupts."); return; }
+    }
+    for (int i = 0; i < n && !s->bad; i++) {
+        struct arrival *a = &l->arrivals[i];
+        STATE(s, a->at); STATE(s, a->token); STATE(s, a->mode); STATE(s, a->vector); STATE(s, a->level);
+        state_is(s, a->at < CLOCK_LIMIT && (!i || a->at >= a[-1].at) && a->mode <= MODE_SIPI && a->level <= 1, "an interrupt on its way");
+    }
+    if (s->loading) l->narrivals = s->bad ? 0 : n;
 }
 
 void lapic_free(struct vcpu *v)

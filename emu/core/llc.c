@@ -7,11 +7,13 @@
  */
 #include "cache.h"
 
-static uint32_t *set_of(const struct llc *l, uint32_t key) {
+uint32_t llc_index(const struct llc *l, uint32_t key) {
     uint32_t line = key - 1, hash = line * 2654435761u;
     uint32_t slice = (uint32_t)((uint64_t)hash * l->slices >> 32);
-    return l->tags.at + (size_t)(slice * l->tags.sets + line % l->tags.sets) * l->tags.ways;
+    return slice * l->tags.sets + line % l->tags.sets;
 }
+
+static uint32_t *set_of(const struct llc *l, uint32_t key) { return l->tags.at + (size_t)llc_index(l, key) * l->tags.ways; }
 
 static uint32_t way_of(const uint32_t *set, uint32_t key) {          /* it is there */
     uint32_t k = 0;

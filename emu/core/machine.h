@@ -53,6 +53,7 @@ static inline bool has_code(const struct vcpu *v, uint64_t gpa)           /* the
 bool memory_stale(const struct machine *);                /* a device wrote to translated code */
 void memory_refresh(struct machine *);                    /* drops those translations; between executions only */
 uint8_t *memory_at(const struct machine *, uint64_t gpa, uint64_t n);     /* NULL unless all RAM */
+int memory_used(const struct machine *, uint64_t offset, uint64_t *start, uint64_t *end);   /* see cs_ram_used */
 uint64_t memory_low(const struct machine *);              /* bytes of RAM below the hole */
 bool vcpu_walk_flags(struct vcpu *, uint64_t gva, uint64_t *gpa, bool *writable);
 

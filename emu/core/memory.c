@@ -8,10 +8,13 @@
 #define _GNU_SOURCE
 #include "cache.h"
 #include "machine.h"
+#include "state.h"
 #include "uarch.h"
 #include <stdlib.h>
 #include <string.h>
+#include <fcntl.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 enum { MAX_STALE = 256, MAX_REGIONS = 256, SLOW_STORES = 256 };
 
@@ -223,6 +226,47 @@ void memory_free(struct machine *m)
     free(mem->code);
     free(mem);
     m->memory = NULL;
+}
+
+/* ---- snapshots ---- */
+
+enum { PRESENT_OR_SWAPPED = 3 };                      /* the top bits of an entry of /proc/self/pagemap */
+
+int memory_used(const struct machine *m, uint64_t offset, uint64_t *start, uint64_t *end)
+{
+    int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+    uint64_t entry[512], at = offset & ~(uint64_t)(PAGE - 1);
+    bool found = false;
+    *start = at < m->ram_bytes ? at : m->ram_bytes;
+    *end = m->ram_bytes;
+    for (; at < m->ram_bytes && fd >= 0; at += sizeof entry / 8 * PAGE) {          /* unreadable: all of it may be used */
+        uint64_t n = (m->ram_bytes - at) / PAGE < 512 ? (m->ram_bytes - at) / PAGE : 512;
+        if (pread(fd, entry, n * 8, (off_t)(((uintptr_t)m->ram + at) / PAGE * 8)) != (ssize_t)(n * 8)) break;
+        for (uint64_t i = 0; i < n; i++) {
+            bool used = entry[i] >> 62 & PRESENT_OR_SWAPPED;
+            if (used && !found) { *start = at + i * PAGE; found = true; }
+            if (!used && found) { *end = at + i * PAGE; close(fd); return 0; }
+        }
+        if (!found) *start = at + n * PAGE;
+    }
+    if (fd >= 0) close(fd);
+    return 0;
+}
+
+void memory_state(struct state *s, struct machine *m)
+{
+    struct memory *mem = m->memory;
+    state_begin(s, "MEMO");
+    state_bytes(s, mem->code, mem->pages / 8);        /* RAM is whole MiB */
+    STATE(s, mem->slow_stores);
+    uint32_t n = mem->nstale;
+    STATE(s, n);
+    state_is(s, n <= MAX_STALE + 1, "the number of pages whose code changed");
+    for (uint32_t k = 0; k < n && k < MAX_STALE && !s->bad; k++) {
+        STATE(s, mem->stale[k]);
+        state_is(s, mem->stale[k] < mem->pages, "a page whose code changed");
+    }
+    if (s->loading) mem->nstale = s->bad ? 0 : n;
 }
 
 uint8_t *cs_ram(cs_world *w, int machine)

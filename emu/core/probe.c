@@ -2,6 +2,7 @@
 /* Probes: what a manifest says happens when a block at a symbol runs. The guest chooses every value read here, so each key is
  * checked, each table bounded, and what is forgotten is counted. */
 #include "follow.h"
+#include "state.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -211,4 +212,33 @@ int cs_notes(cs_world *w, int machine, cs_note *out, int max)
     uint32_t n = max < 0 ? 0 : (uint32_t)max < p->nnotes ? (uint32_t)max : p->nnotes;
     if (n) memcpy(out, p->note, n * sizeof *out);
     return (int)p->nnotes;
+}
+
+/* The probes themselves are the manifest's, put in place before. */
+void probes_state(struct state *s, struct machine *m)
+{
+    struct probes *p = m->probes;
+    uint64_t sum = 0xcbf29ce484222325ull, mine;
+    for (uint32_t i = 0; p && i < p->n; i++)
+        for (size_t k = 0; k < sizeof *p->probe; k++) sum = (sum ^ ((const uint8_t *)&p->probe[i])[k]) * 0x100000001b3ull;
+    mine = sum;
+    state_begin(s, "PROB");
+    STATE(s, sum);
+    if (!state_is(s, sum == mine, "another manifest's probes") || !p) return;
+    p->nsites = (uint32_t)state_count(s, p->nsites, MAX_RETURNS, sizeof *p->site, "the number of return addresses");
+    state_bytes(s, p->site, p->nsites * sizeof *p->site);
+    for (uint32_t i = 1; i < p->nsites; i++) state_is(s, p->site[i] > p->site[i - 1], "the order of return addresses");
+    p->nawaited = (uint32_t)state_count(s, p->nawaited, MAX_RETURNS, 77, "the number of functions that are to return");
+    for (uint32_t i = 0; i < p->nawaited; i++) {
+        struct awaited *a = &p->awaited[i];
+        STATE(s, a->address); STATE(s, a->rsp); STATE(s, a->thread); STATE(s, a->arg); STATE(s, a->probe); state_bool(s, &a->user);
+        state_is(s, a->probe < p->n, "a probe's number");
+    }
+    p->nnotes = (uint32_t)state_count(s, p->nnotes, MAX_NOTES, sizeof *p->note, "the number of notes");
+    state_bytes(s, p->note, p->nnotes * sizeof *p->note);
+    for (uint32_t i = 0; i < p->nnotes; i++) {
+        bool known = false;
+        for (uint32_t k = 0; k < p->n; k++) known |= p->probe[k].id == p->note[i].probe;
+        state_is(s, known && (!i || p->note[i].probe > p->note[i - 1].probe || (p->note[i].probe == p->note[i - 1].probe && p->note[i].value > p->note[i - 1].value)), "a note");
+    }
 }

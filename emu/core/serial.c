@@ -4,6 +4,7 @@
  * over at a newline, when 256 have come together, or when a run ends.
  */
 #include "machine.h"
+#include "state.h"
 #include <stdlib.h>
 
 enum { BASE = 0x3f8, BUFFER = 256, LCR_DLAB = 0x80, LSR_EMPTY = 0x60, MSR_READY = 0xb0, MCR_LOOP = 0x10, IER_THRE = 2, IIR_NONE = 1, IIR_THRE = 2 };
@@ -81,4 +82,11 @@ bool serial_write(struct machine *m, struct vcpu *v, uint32_t port, uint32_t val
     default: break;
     }
     return s->thre && (s->ier & IER_THRE) && (written || !was_due);
+}
+
+void serial_state(struct state *s, struct machine *m)    /* the buffer is empty between runs */
+{
+    struct serial *p = m->serial;
+    state_begin(s, "UART");
+    STATE(s, p->ier); STATE(s, p->lcr); STATE(s, p->mcr); STATE(s, p->scratch); STATE(s, p->fifo); STATE(s, p->divisor); state_bool(s, &p->thre);
 }

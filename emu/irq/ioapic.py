@@ -6,9 +6,12 @@ while its entry is masked is lost, as on hardware. Register map (Intel 82093AA d
 through them 0x00 identity, 0x01 version, 0x10 + 2n and 0x11 + 2n the entries.
 """
 
-from typing import Protocol
+from typing import Annotated, Protocol
+
+from msgspec import Meta
 
 from emu.device import PAGE_BYTES, Region
+from emu.state import U8, U64, Data, State, checked, plain
 
 IOAPIC_GPA = 0xFEC0_0000
 LINES = 24
@@ -25,6 +28,15 @@ class LapicPort(Protocol):
         self, destination: int, logical: bool, delivery_mode: int, vector: int, level: bool, time_ps: int, token: int
     ) -> None:
         """Deliver to the LAPICs that `destination` names."""
+
+
+class IoApicState(State):
+    """Registers, and the lines' levels."""
+
+    select: U8
+    id: U8
+    entries: Annotated[list[U64], Meta(min_length=LINES, max_length=LINES)]
+    high: Annotated[list[bool], Meta(min_length=LINES, max_length=LINES)]
 
 
 class IoApic:
@@ -52,6 +64,15 @@ class IoApic:
         self._select = self._id = 0
         self._entries = [MASKED] * LINES
         self._high = [False] * LINES
+
+    def save(self) -> Data:
+        """Registers and levels."""
+        return plain(IoApicState(self._select, self._id, self._entries, self._high))
+
+    def restore(self, data: Data) -> None:
+        """Take them. Raises BadSnapshot."""
+        state = checked(IoApicState, data, self.name)
+        self._select, self._id, self._entries, self._high = state.select, state.id, state.entries, state.high
 
     def set_line(self, line: int, high: bool, time_ps: int) -> None:
         """A device drives its line."""

@@ -6,14 +6,16 @@ The core follows requests while guest code runs; devices and the workload speak 
 
 from __future__ import annotations
 
-from typing import NamedTuple, TypeVar
+from typing import Annotated, NamedTuple, TypeVar
 
 import numpy as np
+from msgspec import Meta
 from numpy.typing import NDArray
 
 from emu.errors import EmuBug
 from emu.ledger.calls import NCAUSES, LedgerCalls
 from emu.ledger.components import MAX_PARTS, Taxonomy
+from emu.state import Count, Data, State, checked, need, plain
 
 _CHUNK = 1024
 Int64 = NDArray[np.int64]
@@ -32,6 +34,19 @@ class RequestTable(NamedTuple):
     part_names: tuple[str, ...]  # only parts that some request has, in the taxonomy's order
     parts_ps: Int64
     cycles: Int64
+
+
+class RequestLogState(State):
+    """Finished requests, as arrays' bytes, and counts."""
+
+    open_requests: Count
+    late: Count
+    token: bytes
+    times_ps: bytes
+    excluded: bytes
+    columns: list[Annotated[int, Meta(ge=0, lt=MAX_PARTS)]]
+    parts_ps: bytes
+    cycles: bytes
 
 
 class _Chunk(NamedTuple):
@@ -136,6 +151,35 @@ class RequestLog:
             parts_ps=parts,
             cycles=np.concatenate([c.cycles for c in self._done]) if self._done else np.zeros((0, NCAUSES), np.int64),
         )
+
+    def save(self) -> Data:
+        """Finished requests, and counts; open ones are the core's."""
+        table = self.table()
+        columns = [self.taxonomy.part_index[name] for name in table.part_names]
+        state = RequestLogState(
+            self.open_requests, self.late, table.token.tobytes(), np.stack([table.start_ps, table.end_ps]).tobytes(),
+            table.excluded.tobytes(), columns, table.parts_ps.tobytes(), table.cycles.tobytes(),
+        )  # fmt: skip
+        return plain(state)
+
+    def restore(self, data: Data) -> None:
+        """Take them, into a log that is empty. Raises BadSnapshot."""
+        state = checked(RequestLogState, data, "the request log")
+        n, width = len(state.token) // 8, len(state.columns)
+        sizes = [len(part) for part in (state.token, state.times_ps, state.excluded, state.parts_ps, state.cycles)]
+        need(sizes == [8 * n, 16 * n, n, 8 * n * width, 8 * n * NCAUSES], "the request log", "arrays of such sizes")
+        need(state.columns == sorted(set(state.columns)), "the request log", "parts in that order")
+        times = np.frombuffer(state.times_ps, np.int64).reshape(2, n).copy()
+        parts = np.frombuffer(state.parts_ps, np.int64).reshape(n, width).copy()
+        need(bool((parts.sum(axis=1) == times[1] - times[0]).all()), "the request log", "a latency that is no sum of its parts")
+        need(max(state.excluded, default=0) <= 1, "the request log", "a flag that is neither 0 nor 1")
+        self.open_requests, self.late = state.open_requests, state.late
+        if n:
+            columns = np.array(state.columns, np.intp)
+            cycles = np.frombuffer(state.cycles, np.int64).reshape(n, NCAUSES).copy()
+            excluded = np.frombuffer(state.excluded, np.bool_).copy()
+            token = np.frombuffer(state.token, np.uint64).copy()
+            self._done = [_Chunk(token, times[0], times[1], excluded, columns, parts, cycles)]
 
     def _flush(self) -> None:
         """Full rows are mostly zeros: keep the columns that are in use."""

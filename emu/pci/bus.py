@@ -11,6 +11,7 @@ from collections.abc import Callable
 from emu.device import Region, all_ones
 from emu.errors import ConfigError
 from emu.pci.function import COMMAND, COMMAND_MEMORY, PciFunction
+from emu.state import U8, U32, Data, State, checked, need, plain
 
 BAR_WINDOW_START, BAR_WINDOW_END = 0xE000_0000, 0xFEC0_0000  # where firmware places BARs
 RESET_CPU = 1 << 2
@@ -19,6 +20,14 @@ RESET_CPU = 1 << 2
 def host_bridge() -> PciFunction:
     """The function in slot 0: identity alone (Intel Q35's), so that a kernel finds a bus it knows."""
     return PciFunction(0x8086, 0x29C0, 0x060000, name="host bridge")
+
+
+class PciBusState(State):
+    """The ports, and every function."""
+
+    address: U32
+    reset_control: U8
+    functions: list[Data]
 
 
 class PciBus:
@@ -72,6 +81,18 @@ class PciBus:
         self._address = self._reset_control = 0
         for function in self.functions:
             function.reset()
+
+    def save(self) -> Data:
+        """The ports and every function's configuration space; MSI-X tables are their devices'."""
+        return plain(PciBusState(self._address, self._reset_control, [function.save() for function in self.functions]))
+
+    def restore(self, data: Data) -> None:
+        """Take them. Raises BadSnapshot."""
+        state = checked(PciBusState, data, self.name)
+        need(len(state.functions) == len(self.functions), self.name, f"{len(state.functions)} functions")
+        self._address, self._reset_control = state.address & 0x80FF_FFFC, state.reset_control
+        for function, saved in zip(self.functions, state.functions, strict=True):
+            function.restore(saved)
 
     def _selected(self, offset: int, size: int) -> tuple[PciFunction, int] | None:
         address = self._address

@@ -8,9 +8,13 @@ Source: PCI Local Bus Specification 3.0, section 6.
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Annotated
+
+from msgspec import Meta
 
 from emu.device import PAGE_BYTES, Read, Region, Write
 from emu.errors import EmuBug
+from emu.state import U64, Data, State, checked, need, plain
 
 VENDOR_ID, DEVICE_ID, COMMAND, STATUS, REVISION_ID, CLASS_CODE = 0x00, 0x02, 0x04, 0x06, 0x08, 0x09
 CACHE_LINE_SIZE, LATENCY_TIMER, HEADER_TYPE, BAR0 = 0x0C, 0x0D, 0x0E, 0x10
@@ -48,6 +52,13 @@ class Bar:
                 window.write(offset - window.base, size, value, time_ps)
                 return
         self.write(offset, size, value, time_ps)
+
+
+class PciFunctionState(State):
+    """Configuration space, and where the BARs are."""
+
+    config: Annotated[bytes, Meta(min_length=256, max_length=256)]
+    bars: dict[int, U64]
 
 
 class PciFunction:
@@ -172,6 +183,24 @@ class PciFunction:
         self._put(COMMAND, 2, 0)
         for bar in self.bars.values():
             bar.address = 0
+        self._update_mapping()
+
+    def save(self) -> Data:
+        """Configuration space and the BARs' addresses."""
+        return plain(PciFunctionState(bytes(self.config), {index: bar.address for index, bar in self.bars.items()}))
+
+    def restore(self, data: Data) -> None:
+        """Take them: only what a guest may write can differ. Raises BadSnapshot."""
+        state = checked(PciFunctionState, data, self.name)
+        fixed = all(not (new ^ old) & ~mask for new, old, mask in zip(state.config, self.config, self._mask, strict=True))
+        need(fixed, self.name, "other read-only bits in configuration space")
+        need(state.bars.keys() == self.bars.keys(), self.name, "other base address registers")
+        for index, address in state.bars.items():
+            bar = self.bars[index]
+            need(not address % bar.size and (bar.wide or address < 1 << 32), self.name, f"BAR {index} at {address:#x}")
+        self.config[:] = state.config
+        for index, address in state.bars.items():
+            self.bars[index].address = address
         self._update_mapping()
 
     # ---- inside

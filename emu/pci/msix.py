@@ -11,6 +11,7 @@ from typing import Protocol
 from emu.device import PAGE_BYTES
 from emu.errors import EmuBug
 from emu.pci.function import PciFunction
+from emu.state import Count, Data, State, Token, checked, need, plain
 
 CAP_ID_MSIX = 0x11
 CONTROL_ENABLE, CONTROL_FUNCTION_MASK = 1 << 15, 1 << 14
@@ -23,6 +24,14 @@ class Interrupts(Protocol):
 
     def msi(self, address: int, data: int, time_ps: int, token: int) -> None:
         """Send one; `token` is the request that raised it (0 = none)."""
+
+
+class MsixState(State):
+    """The table, and pending vectors with the requests that raised them."""
+
+    table: bytes
+    pending: dict[int, Token]
+    suppressed: Count
 
 
 class MsixTable:
@@ -70,6 +79,19 @@ class MsixTable:
             self._table[ENTRY_BYTES * vector + 12] = ENTRY_MASKED
         self._pending.clear()
         self._function.config[self._control + 1] &= 0x3F
+
+    def save(self) -> Data:
+        """Table and pending vectors; the control word is in configuration space."""
+        return plain(MsixState(bytes(self._table), dict(sorted(self._pending.items())), self.suppressed))
+
+    def restore(self, data: Data) -> None:
+        """Take them. Raises BadSnapshot."""
+        where = f"{self._function.name}'s MSI-X"
+        state = checked(MsixState, data, where)
+        need(len(state.table) == len(self._table), where, f"a table of {len(state.table)} bytes")
+        need(all(0 <= vector < self.vectors for vector in state.pending), where, "a pending vector beyond the table")
+        self._table[:] = state.table
+        self._pending, self.suppressed = state.pending, state.suppressed
 
     @property
     def enabled(self) -> bool:

@@ -6,8 +6,12 @@ interrupt. Source: Motorola MC146818 datasheet.
 """
 
 from datetime import UTC, datetime, timedelta
+from typing import Annotated
+
+from msgspec import Meta
 
 from emu.device import Region
+from emu.state import Data, State, checked, plain
 from emu.units import PS_PER_S
 
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
@@ -17,6 +21,13 @@ UPDATE_PS = 244_000_000  # "update in progress" is seen this long before a secon
 def bcd(value: int) -> int:
     """Two decimal digits, one to a nibble."""
     return value // 10 << 4 | value % 10
+
+
+class CmosState(State):
+    """The index register and the bytes."""
+
+    index: Annotated[int, Meta(ge=0, le=0x7F)]
+    memory: Annotated[bytes, Meta(min_length=128, max_length=128)]
 
 
 class Cmos:
@@ -44,6 +55,15 @@ class Cmos:
         extended_kib = min((self._ram_bytes >> 10) - 1024, 0xFFFF)
         memory[0x17:0x19] = memory[0x30:0x32] = extended_kib.to_bytes(2, "little")
         self._memory = memory
+
+    def save(self) -> Data:
+        """Index and memory; the clock is the World's."""
+        return plain(CmosState(self._index, bytes(self._memory)))
+
+    def restore(self, data: Data) -> None:
+        """Take them. Raises BadSnapshot."""
+        state = checked(CmosState, data, self.name)
+        self._index, self._memory = state.index, bytearray(state.memory)
 
     def _read(self, offset: int, size: int, time_ps: int) -> int:
         if offset == 0:

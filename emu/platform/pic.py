@@ -5,7 +5,27 @@ Nothing is wired to them, so they never interrupt; registers read back what was 
 edge/level registers 0x4D0, 0x4D1. Source: Intel 8259A datasheet.
 """
 
+from typing import Annotated
+
+from msgspec import Meta
+
 from emu.device import Read, Region, Write
+from emu.state import U8, Data, State, checked, plain
+
+
+class PicState(State):
+    """One 8259."""
+
+    imr: U8
+    init_step: Annotated[int, Meta(ge=0, le=4)]
+    needs_icw4: bool
+
+
+class PicPairState(State):
+    """Both, and their edge/level registers."""
+
+    pics: tuple[PicState, PicState]
+    levels: tuple[U8, U8]
 
 
 class Pic:
@@ -15,6 +35,14 @@ class Pic:
         self.imr = 0xFF
         self._init_step = 0
         self._needs_icw4 = False
+
+    def state(self) -> PicState:
+        """For saving."""
+        return PicState(self.imr, self._init_step, self._needs_icw4)
+
+    def take(self, state: PicState) -> None:
+        """The opposite."""
+        self.imr, self._init_step, self._needs_icw4 = state.imr, state.init_step, state.needs_icw4
 
     def write_command(self, value: int) -> None:
         """Port 0: ICW1 starts an initialisation; OCW2 (EOI) and OCW3 have nothing to act on."""
@@ -58,6 +86,17 @@ class PicPair:
         """All masked."""
         self._pics = (Pic(), Pic())
         self._levels = [0, 0]
+
+    def save(self) -> Data:
+        """Both chips' registers."""
+        return plain(PicPairState((self._pics[0].state(), self._pics[1].state()), (self._levels[0], self._levels[1])))
+
+    def restore(self, data: Data) -> None:
+        """Take them. Raises BadSnapshot."""
+        state = checked(PicPairState, data, self.name)
+        for pic, saved in zip(self._pics, state.pics, strict=True):
+            pic.take(saved)
+        self._levels = list(state.levels)
 
     def _reader(self, which: int) -> Read:
         return lambda offset, size, time_ps: self._pics[which].imr if offset else 0

@@ -7,13 +7,39 @@ Channel 1 (memory refresh) accepts writes and counts nothing. Sources: Intel 825
 """
 
 from collections.abc import Callable
+from typing import Annotated
+
+from msgspec import Meta
 
 from emu.clock import Payload
 from emu.device import Region
+from emu.state import U8, U16, Count, Data, State, Time, checked, need, plain
 from emu.units import PS_PER_S
 
 PIT_HZ = 1_193_182
 REFRESH_PS = 15_085_000  # port 0x61 bit 4 toggles with each memory refresh
+
+
+class ChannelState(State):
+    """A channel."""
+
+    mode: Annotated[int, Meta(ge=0, le=3)]  # never 1
+    access: Annotated[int, Meta(ge=0, le=3)]
+    reload: Annotated[int, Meta(ge=1, le=0x10000)]
+    start_ps: Time
+    gate: bool
+    loaded: bool
+    generation: Count
+    latched: U16 | None
+    low: U8 | None
+    read_high: bool
+
+
+class PitState(State):
+    """The timer."""
+
+    channels: tuple[ChannelState, ChannelState, ChannelState]
+    port61: U8
 
 
 class Channel:
@@ -30,6 +56,19 @@ class Channel:
         self._latched: int | None = None
         self._low: int | None = None
         self._read_high = False
+
+    def state(self) -> ChannelState:
+        """For saving."""
+        return ChannelState(
+            self.mode, self.access, self.reload, self.start_ps, self.gate, self.loaded, self.generation,
+            self._latched, self._low, self._read_high,
+        )  # fmt: skip
+
+    def take(self, state: ChannelState) -> None:
+        """The opposite."""
+        self.mode, self.access, self.reload, self.start_ps = state.mode, state.access, state.reload, state.start_ps
+        self.gate, self.loaded, self.generation = state.gate, state.loaded, state.generation
+        self._latched, self._low, self._read_high = state.latched, state.low, state.read_high
 
     def ticks(self, time_ps: int) -> int:
         """Input clocks since the counter was loaded."""
@@ -131,6 +170,22 @@ class Pit:
             channel.generation = generation + 1
         self._channels[2].gate = False
         self._port61 = 0
+
+    def save(self) -> Data:
+        """The three channels and port 0x61."""
+        return plain(PitState((self._channels[0].state(), self._channels[1].state(), self._channels[2].state()), self._port61))
+
+    def restore(self, data: Data) -> None:
+        """Take them. Raises BadSnapshot."""
+        state = checked(PitState, data, self.name)
+        for channel, saved in zip(self._channels, state.channels, strict=True):
+            need(saved.mode != 1, self.name, "mode 1")
+            channel.take(saved)
+        self._port61 = state.port61
+
+    def event_fits(self, tag: str, payload: Payload) -> bool:
+        """Whether `event` can take it."""
+        return tag == "irq" and len(payload) == 1 and type(payload[0]) is int
 
     def event(self, time_ps: int, tag: str, payload: Payload) -> None:
         """Channel 0 came to its terminal count."""

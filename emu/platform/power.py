@@ -9,11 +9,19 @@ Source: ACPI specification 6.4, section 4.8.
 from collections.abc import Callable
 
 from emu.device import Region
+from emu.state import U16, Data, State, checked, plain
 from emu.units import PS_PER_S
 
 PM1_EVENT_PORT, PM1_CONTROL_PORT, PM_TIMER_PORT = 0x600, 0x604, 0x608
 PM_TIMER_HZ = 3_579_545
 SLEEP_ENABLE = 1 << 13
+
+
+class PowerState(State):
+    """The ACPI registers."""
+
+    event_enable: U16
+    control: U16
 
 
 class Power:
@@ -44,6 +52,15 @@ class Power:
         """ACPI mode on (there is no SMM to switch it), no event enabled."""
         self._event_enable = 0
         self._control = 1  # SCI_EN
+
+    def save(self) -> Data:
+        """The ACPI registers; the timer is a function of world time."""
+        return plain(PowerState(self._event_enable, self._control))
+
+    def restore(self, data: Data) -> None:
+        """Take them. Raises BadSnapshot."""
+        state = checked(PowerState, data, self.name)
+        self._event_enable, self._control = state.event_enable, state.control
 
     def _keyboard_command(self, offset: int, size: int, value: int, time_ps: int) -> None:
         if value & 0xFF == 0xFE:

@@ -8,6 +8,7 @@ writing a byte while it is enabled. Each is a rising edge on the port's line.
 from collections.abc import Callable
 
 from emu.device import Region, all_ones
+from emu.state import Data, State, checked, plain
 
 SERIAL_PORT = 0x3F8
 
@@ -30,6 +31,14 @@ class SerialLine:
 
     def reset(self) -> None:
         """Nothing to forget."""
+
+    def save(self) -> Data:
+        """Nothing: the registers are the core's."""
+        return plain(State())
+
+    def restore(self, data: Data) -> None:
+        """Nothing either. Raises BadSnapshot when there is something."""
+        checked(State, data, self.name)
 
     def _write(self, offset: int, size: int, value: int, time_ps: int) -> None:
         self._raise_irq(time_ps)

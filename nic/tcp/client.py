@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol
 
 from emu.errors import ConfigError
+from emu.state import Data, State, checked, plain
 from emu.units import PS_PER_S
 from nic.endpoint import Endpoint
 from nic.frames import Udp
@@ -58,6 +59,16 @@ class _Numbers:
 
     def forget(self, key: int) -> None:
         """Nothing is kept."""
+
+    def save(self) -> Data:
+        """Raises ConfigError once a request was sent: connections are in no snapshot."""
+        if self.latest >= 0:
+            raise ConfigError("a client over TCP that has sent requests cannot be in a snapshot: take it before")
+        return plain(State())
+
+    def restore(self, data: Data) -> None:
+        """Nothing is kept. Raises BadSnapshot when there is something."""
+        checked(State, data, "the client's matcher")
 
 
 class _Lane:

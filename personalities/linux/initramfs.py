@@ -36,7 +36,7 @@ class Root:
     Attributes:
         program: path in the guest; `arguments` are its own, without its name.
         files: content by path in the guest, the program among them; all are executable.
-        ready: `udp PORT`, `tcp PORT` or `asleep` (init/init.c).
+        ready: `udp PORT`, `tcp PORT`, `asleep` or `never` (init/init.c).
         seed: of the kernel's random numbers.
         network: whether there is a network device, which gets ADDRESS.
     """

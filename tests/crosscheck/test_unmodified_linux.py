@@ -66,8 +66,8 @@ def serve(linux: Linux, manifest: Path | None = None) -> tuple[dict[int, bytes],
         sets = [datagram(i, b"set key%d 0 0 6\r\nval%03d\r\n" % (i, i)) for i in range(100)]
         gets = [datagram(100 + i, b"get key%d\r\n" % i) for i in range(100)]
         before = bed.snapshot()
-        phase = bed.closed_loop(4, list(frames(sets + gets, 64)), "serving")
-        assert phase.lost == 0
+        phases = [bed.closed_loop(4, list(frames(requests, 64)), "serving") for requests in (sets, gets)]
+        assert [phase.lost for phase in phases] == [0, 0]
         bed.found = bed.accounts(before, bed.snapshot()), bed.calls.dropped(), bed.requests.table()  # type: ignore[attr-defined]
         assert not [kind for kind in bed.nic.counters if "broken" in kind or "bad" in kind or "refused" in kind]
         clocks = [bed.world.core.cycles(bed.machine.index, vcpu) for vcpu in range(2)]

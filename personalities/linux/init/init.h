@@ -28,6 +28,8 @@ void text_number(struct text *, uint64_t, unsigned base);
 void text_line(struct text *); /* writes and empties it */
 
 size_t length_of(const char *);
+bool starts(const char *text, const char *with);
+bool same(const char *, const char *);
 long read_file(const char *path, char *to, size_t room); /* bytes, or a negative error; longer files are cut off; ends in a zero byte */
 
 void network_loopback(void);

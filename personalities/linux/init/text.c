@@ -10,6 +10,19 @@ size_t length_of(const char *text)
     return n;
 }
 
+bool starts(const char *text, const char *with)
+{
+    while (*with != '\0')
+        if (*text++ != *with++)
+            return false;
+    return true;
+}
+
+bool same(const char *a, const char *b)
+{
+    return starts(a, b) && starts(b, a);
+}
+
 void text_add(struct text *t, const char *more)
 {
     while (*more != '\0' && t->used < sizeof t->data - 1)

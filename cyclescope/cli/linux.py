@@ -100,7 +100,7 @@ def command(
             files={to: Path(at) for to, at in (_pair("--file", word) for word in file or [])},
             environment=dict(_pair("--env", word) for word in env or []),
             cmdline=append,
-            ready="never" if replayed is None else _sign(ready),
+            ready=_sign(ready) or ("never" if replayed is None else None),
             seed=seed,
             network=replayed is not None,
         )

@@ -625,12 +625,18 @@ static int engine_regions(struct machine *m)
     return 0;
 }
 
+/* At each translation Unicorn looks through its whole software TLB for the page, unless a memory hook lies over the code's virtual address. We have
+ * marked the page (memory_code): so a hook that nothing reaches, physical addresses being smaller, lies over the upper half. */
+#define UPPER_HALF (1ull << 62)
+static bool never_called(uc_engine *uc, uc_mem_type type, uint64_t gpa, int size, int64_t value, void *data) { (void)uc; (void)type; (void)gpa; (void)size; (void)value; (void)data; return false; }
+
 static int engine_hooks(struct machine *m)
 {
     struct engine *e = &m->engine;
     uc_hook unused;
     if (!(e->fresh = cells_group(m))) return world_fail(m->world, "There is no memory for a machine.");
     return unicorn.uc_hook_add(e->uc, &e->block_hook, UC_HOOK_BLOCK, on_block, e->fresh, 1, 0)
+        || unicorn.uc_hook_add(e->uc, &unused, UC_HOOK_MEM_FETCH_PROT, never_called, NULL, UPPER_HALF, UINT64_MAX)
         || unicorn.uc_hook_add(e->uc, &unused, UC_HOOK_INTR, on_exception, NULL, 1, 0)
         || unicorn.uc_hook_add(e->uc, &unused, UC_HOOK_INSN_INVALID, on_invalid, NULL, 1, 0)
         || unicorn.uc_hook_add(e->uc, &unused, UC_HOOK_INSN, on_syscall, NULL, 1, 0, UC_X86_INS_SYSCALL)

@@ -61,6 +61,7 @@ static void mark_code(struct machine *m, uint64_t gpa, uint32_t size)
     int64_t offset = offset_of(m, gpa, size);
     if (offset < 0) return;
     for (uint64_t page = (uint64_t)offset / PAGE; page <= ((uint64_t)offset + size - 1) / PAGE; page++) {
+        if (bit(m->memory->code, page)) continue;     /* marked in every TLB, and marks stay while this bit is set */
         set_bit(m->memory->code, page);
         for (int i = 0; i < m->ncpus; i++) {
             unicorn.tlb_reset_dirty_x86_64(m->vcpu[i]->cpu, (uintptr_t)m->ram + page * PAGE, PAGE);

@@ -17,6 +17,7 @@ from cyclescope.cli.options import (
     Cpus,
     Events,
     Flows,
+    Functions,
     Jobs,
     Json,
     Keys,
@@ -51,6 +52,7 @@ from cyclescope.experiments.seeds import Repetition, compare_seeds
 from cyclescope.report.ablations import print_ablation
 from cyclescope.report.document import comparison_document, with_host
 from cyclescope.report.events import print_events
+from cyclescope.report.functions import print_functions
 from cyclescope.report.replicated import print_replicated, replicated_document
 from cyclescope.report.rundir import check_output, write_run_directory, write_seeds_directory
 from cyclescope.report.terminal import print_comparison
@@ -94,6 +96,7 @@ def command(
     ] = False,
     jobs: Jobs = 0,
     events: Events = False,
+    functions: Functions = None,
     json: Json = None,
     out: Out = None,
     quiet: Quiet = False,
@@ -109,6 +112,7 @@ def command(
     )  # fmt: skip
     contenders = personalities_of(personality)
     check_json_option(json)
+    check_functions(functions)
     if out is not None:
         check_output(out)
     config = {"hardware": msgspec.to_builtins(hardware), "load": msgspec.to_builtins(offered), "timing": timing}
@@ -120,7 +124,7 @@ def command(
                 contenders, hardware, offered, timing=timing, keep_wire=out is not None, jobs=job_count(jobs),
                 progress=progress,
             )  # fmt: skip
-        _deliver(config, digest, outcomes, json, out)
+        write_outcomes(config, digest, outcomes, json, out)
         if json != "-":
             _print_ablation(digest, hardware, offered, timing, outcomes, out)
             if events:
@@ -139,14 +143,30 @@ def command(
         digest, outcomes = compare(
             contenders, hardware, offered, timing=timing, keep_wire=out is not None, progress=progress
         )
-    _deliver(config, digest, outcomes, json, out)
+    write_outcomes(config, digest, outcomes, json, out)
     if json != "-":
-        _print(digest, hardware, offered, timing, outcomes, out)
+        print_outcomes(digest, hardware, offered, timing, outcomes, out)
         if events:
             _print_events(outcomes)
+        list_functions(outcomes, functions)
 
 
-def _deliver(config: dict[str, Any], digest: str, outcomes: list[Outcome], json: str | None, out: Path | None) -> None:
+def check_functions(functions: int | None) -> None:
+    """Raises ConfigError for a `--functions` out of range."""
+    if functions is not None and not 1 <= functions <= 100_000:
+        raise ConfigError(f"--functions is {functions}: give 1 to 100000")
+
+
+def list_functions(outcomes: list[Outcome], functions: int | None) -> None:
+    """`--functions N`."""
+    for outcome in outcomes if functions else []:
+        print_functions(Console(width=None if sys.stdout.isatty() else 160), outcome.run, functions or 0)
+
+
+def write_outcomes(
+    config: dict[str, Any], digest: str, outcomes: list[Outcome], json: str | None, out: Path | None
+) -> None:
+    """The run directory and the JSON document that were asked for."""
     document = comparison_document(config, digest, [outcome.run for outcome in outcomes])
     if out is not None:
         write_run_directory(out, document, outcomes)
@@ -205,7 +225,10 @@ def _remarks(console: Console, uarch: str, rows: dict[str, int], timing: str) ->
         )
 
 
-def _print(digest: str, hardware: Hardware, load: Load, timing: str, outcomes: list[Outcome], out: Path | None) -> None:
+def print_outcomes(
+    digest: str, hardware: Hardware, load: Load, timing: str, outcomes: list[Outcome], out: Path | None
+) -> None:
+    """The tables."""
     console = Console(width=None if sys.stdout.isatty() else 160)
     print_comparison(
         console,

@@ -8,16 +8,23 @@ import sys
 from pathlib import Path
 from typing import Annotated
 
+import msgspec
 import typer
 
+from cyclescope.cli.compare import check_functions, list_functions, print_outcomes, write_outcomes
 from cyclescope.cli.options import (
     Cpus,
+    Flows,
+    Functions,
     Json,
+    Keys,
     Memory,
     Net,
+    Out,
     Quiet,
     Set,
     Uarch,
+    Warmup,
     changed_rows,
     check_json_option,
     memory_mib,
@@ -25,12 +32,14 @@ from cyclescope.cli.options import (
 )
 from cyclescope.cli.progress import shown
 from cyclescope.cli.replay import deliver
-from cyclescope.config import DEFAULT_TIMING, Hardware
+from cyclescope.config import DEFAULT_TIMING, Hardware, Load
+from cyclescope.experiments.compare import compare
 from cyclescope.experiments.replay import load_exchanges, replay
 from cyclescope.experiments.run import run_guest
+from cyclescope.report.rundir import check_output
 from emu.errors import ConfigError
 from personalities.linux.fetch import fetch
-from personalities.linux.personality import MODULES, Linux, Options
+from personalities.linux.personality import MODULES, LinuxProgram, Options
 
 FETCH = ["fetch"]
 MAX_LIMIT_S = 1e6
@@ -79,6 +88,16 @@ def command(
     ] = None,
     seed: Annotated[int, typer.Option("--seed", help="Seed of the guest's random numbers.")] = 1,
     json: Json = None,
+    requests: Annotated[
+        int | None, typer.Option("--requests", help="Measure this many requests of memcached's kind, as compare does.")
+    ] = None,
+    warmup: Warmup = 1_000,
+    rate: Annotated[float | None, typer.Option("--rate", help="With --requests: offered load [requests/s].")] = None,
+    share: Annotated[float, typer.Option("--share", help="With --requests: load as a share of capacity.")] = 0.7,
+    keys: Keys = 1_000,
+    flows: Flows = 64,
+    functions: Functions = None,
+    out: Out = None,
     quiet: Quiet = False,
 ) -> int:
     """The program's exit status; with --replay as `replay`: 1 when checking and an answer differs or is missing."""
@@ -90,9 +109,10 @@ def command(
         cpus=cpus, memory_mib=memory_mib(mem), uarch=uarch, link_bps=rate_bps(net), rows=changed_rows(uarch, set_rows)
     )  # fmt: skip
     hardware.check()
-    if not 0 <= seed < 1 << 64:
-        raise ConfigError(f"--seed is {seed}: give 0 to {(1 << 64) - 1}")
-    personality = Linux(
+    if not 0 <= seed < 1 << 63:
+        raise ConfigError(f"--seed is {seed}: give 0 to {(1 << 63) - 1}")
+    loaded = replayed is not None or requests is not None
+    personality = LinuxProgram(
         Options(
             kernel=kernel,
             modules=modules,
@@ -100,18 +120,29 @@ def command(
             files={to: Path(at) for to, at in (_pair("--file", word) for word in file or [])},
             environment=dict(_pair("--env", word) for word in env or []),
             cmdline=append,
-            ready=_sign(ready) or ("never" if replayed is None else None),
+            ready=_sign(ready) or (None if loaded else "never"),
             seed=seed,
-            network=replayed is not None,
-        )
+            network=loaded,
+        ),
+        program[0],
+        program[1:],
     )
-    arguments = program[1:]
+    if requests is not None:
+        if replayed is not None or check:
+            raise ConfigError("--requests and --replay or --check exclude each other: give one of them")
+        offered = Load(
+            requests=requests, warmup=warmup, seed=seed, load=share, rate=rate, closed=closed, keys=keys, flows=flows
+        )  # fmt: skip
+        _measure(personality, hardware, offered, timing or DEFAULT_TIMING, functions, json, out, quiet)
+        return 0
+    if functions is not None or out is not None:
+        raise ConfigError("--functions and --out need --requests")
     if replayed is None:
         if check or closed is not None or json is not None:
             raise ConfigError("--check, --closed and --json need --replay")
         if not 0 <= limit <= MAX_LIMIT_S:
             raise ConfigError(f"--limit is {limit}: give 0 (no limit) to {MAX_LIMIT_S:g} seconds of guest time")
-        spec = personality.prepare(program[0], arguments)
+        spec = personality.prepare()
         result = run_guest(spec, hardware, timing=timing or "functional", limit_s=limit, console=_console)
         if result.message:
             print(f"cyclescope: {result.message}", file=sys.stderr)
@@ -122,7 +153,7 @@ def command(
         raise ConfigError(f"--closed is {closed}: give 1 to 10000 requests outstanding")
     check_json_option(json)
     exchanges = load_exchanges(replayed)
-    spec = personality.prepare(program[0], arguments)
+    spec = personality.prepare()
     level = timing or DEFAULT_TIMING
     with shown(quiet) as progress:
         answered = replay(
@@ -130,6 +161,24 @@ def command(
             progress=progress,
         )  # fmt: skip
     return deliver(personality.name, hardware, level, answered, check=check, json=json)
+
+
+def _measure(
+    personality: LinuxProgram, hardware: Hardware, load: Load, timing: str, functions: int | None, json: str | None,
+    out: Path | None, quiet: bool,
+) -> None:  # fmt: skip
+    """A comparison of one."""
+    check_functions(functions)
+    check_json_option(json)
+    if out is not None:
+        check_output(out)
+    with shown(quiet) as progress:
+        digest, outcomes = compare([personality], hardware, load, timing=timing, keep_wire=out is not None, progress=progress)
+    config = {"hardware": msgspec.to_builtins(hardware), "load": msgspec.to_builtins(load), "timing": timing}
+    write_outcomes(config, digest, outcomes, json, out)
+    if json != "-":
+        print_outcomes(digest, hardware, load, timing, outcomes, out)
+        list_functions(outcomes, functions)
 
 
 def _pair(option: str, word: str) -> tuple[str, str]:

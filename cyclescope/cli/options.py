@@ -40,6 +40,9 @@ Jobs = Annotated[
     int, typer.Option("--jobs", help="Processes of the host to use; 0 is one a processor. Results do not depend on it.")
 ]
 Events = Annotated[bool, typer.Option("--events", help="List events: how often, at what each, charged to what.")]
+Functions = Annotated[
+    int | None, typer.Option("--functions", metavar="N", help="List the N functions that spent most cycles themselves.")
+]
 Json = Annotated[
     str | None, typer.Option("--json", help="Write the result as JSON to this file; - is standard output.")
 ]

@@ -160,6 +160,25 @@ class Linux(Personality):
         return found, str(found)
 
 
+class LinuxProgram(Linux):
+    """Linux for one program: experiments that would have their own get that one."""
+
+    def __init__(self, options: Options, program: str, arguments: Sequence[str]) -> None:
+        super().__init__(options)
+        self.title = f"Linux (unmodified), {Path(program).name}"
+        self._program, self._arguments = program, tuple(arguments)
+
+    def prepare(
+        self,
+        program: str | Path = "",
+        arguments: Sequence[str] = (),
+        *,
+        keys: Mapping[str, str] | None = None,
+    ) -> BootSpec:
+        """As Linux's, but for the program."""
+        return super().prepare(self._program, self._arguments, keys=keys)
+
+
 def _usual_sign(program: str, arguments: Sequence[str]) -> str:
     """By which a program is known to serve."""
     if program in ("kvd", "memcached") and "-U" in arguments[:-1]:

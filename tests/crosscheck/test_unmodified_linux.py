@@ -12,8 +12,10 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from cyclescope.cli import run_cli
 from cyclescope.config import Hardware
 from cyclescope.experiments.replay import load_exchanges, replay
 from cyclescope.experiments.run import run_guest
@@ -102,6 +104,20 @@ def test_symbols_and_probes_cost_the_guest_nothing(
     (tmp_path / "manifest.toml").write_text("[components]\n")
     answers, clocks, _ = serve(Linux(), tmp_path / "manifest.toml")
     assert (answers, clocks) == served[:2]
+
+
+def test_a_load_is_measured_function_by_function(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    load = ["--requests", "100", "--warmup", "20", "--rate", "20000", "--keys", "20", "--seed", "3"]
+    words = ["linux", "--cpus", "2", "--timing", "fast", *load, "--quiet", "--functions", "2000"]
+    assert run_cli([*words, "--json", str(tmp_path / "json"), "--", "memcached", "-u", "root", "-U", "11211", "-t", "2"]) == 0
+    (run,) = msgspec.json.decode((tmp_path / "json").read_bytes())["runs"]
+    assert (run["sent"], run["lost"]) == (100, 0)
+    busy = run["cycles_total"] - run["cycles"]["idle"]
+    assert 0.5 * busy < sum(function["cycles"] for function in run["functions"]) <= busy
+    printed = capsys.readouterr().out
+    for function in ("receive_buf", "ip_local_deliver", "try_to_wake_up", "udp_recvmsg", "event_base_loop", "[memcached]"):
+        assert f"\n{function} " in printed, function
+    assert printed.rstrip().endswith("100.0 %")
 
 
 def test_kallsyms_are_what_the_running_kernel_says() -> None:

@@ -14,7 +14,7 @@ DOCUMENTED = 100
 
 
 def busy_functions(run: Run) -> list[tuple[str, str, int, int]]:
-    """(function, component, cycles, instructions) over all vCPUs, most cycles first; a row a name and component, none for idling."""
+    """(function, component, cycles, instructions) over all vCPUs, dearest first; a row a name and component, none for idling."""
     sums: dict[tuple[str, str], tuple[int, int]] = {}
     for component, name, cycles, instructions in run.symbols:
         if component != "idle":

@@ -32,6 +32,7 @@ from cyclescope.cli.options import (
 )
 from cyclescope.cli.progress import shown
 from cyclescope.cli.replay import deliver
+from cyclescope.cli.snapshot import take
 from cyclescope.config import DEFAULT_TIMING, Hardware, Load
 from cyclescope.experiments.compare import compare
 from cyclescope.experiments.replay import load_exchanges, replay
@@ -86,6 +87,9 @@ def command(
     timing: Annotated[
         str | None, typer.Option("--timing", help="Timing level once the program serves: detailed, fast or functional.")
     ] = None,
+    save: Annotated[
+        Path | None, typer.Option("--save", help="Save the booted machine here when the program serves, and end.")
+    ] = None,
     seed: Annotated[int, typer.Option("--seed", help="Seed of the guest's random numbers.")] = 1,
     json: Json = None,
     requests: Annotated[
@@ -111,7 +115,7 @@ def command(
     hardware.check()
     if not 0 <= seed < 1 << 63:
         raise ConfigError(f"--seed is {seed}: give 0 to {(1 << 63) - 1}")
-    loaded = replayed is not None or requests is not None
+    loaded = replayed is not None or requests is not None or save is not None
     personality = LinuxProgram(
         Options(
             kernel=kernel,
@@ -128,8 +132,8 @@ def command(
         program[1:],
     )
     if requests is not None:
-        if replayed is not None or check:
-            raise ConfigError("--requests and --replay or --check exclude each other: give one of them")
+        if replayed is not None or check or save is not None:
+            raise ConfigError("--requests and --replay, --check or --save exclude each other: give one of them")
         offered = Load(
             requests=requests, warmup=warmup, seed=seed, load=share, rate=rate, closed=closed, keys=keys, flows=flows
         )  # fmt: skip
@@ -137,6 +141,11 @@ def command(
         return 0
     if functions is not None or out is not None:
         raise ConfigError("--functions and --out need --requests")
+    if save is not None:
+        if replayed is not None:
+            raise ConfigError("--save and --replay exclude each other: replay with `cyclescope replay CAPTURE --from FILE`")
+        take(personality, hardware, personality.prepare(), program[0], program[1:], save, quiet=quiet)
+        return 0
     if replayed is None:
         if check or closed is not None or json is not None:
             raise ConfigError("--check, --closed and --json need --replay")

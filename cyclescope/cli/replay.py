@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import math
+import sys
+import time
 from pathlib import Path
 from typing import Annotated
 
@@ -30,11 +32,15 @@ from cyclescope.cli.options import (
 from cyclescope.cli.progress import shown
 from cyclescope.config import DEFAULT_TIMING, Hardware
 from cyclescope.experiments.replay import Difference, Replayed, load_exchanges, replay
+from cyclescope.experiments.saved import open_saved
 from cyclescope.report.chronos import percentile_ns
 from emu.errors import ConfigError
 from personalities.base import get_personality
 
 LISTED = 20
+SHAPE = {
+    "personality": "--personality", "cpus": "--cpus", "mem": "--mem", "uarch": "--uarch", "set_rows": "--set", "net": "--net",
+}  # fmt: skip
 
 
 def add_to(app: typer.Typer) -> None:
@@ -42,6 +48,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 def command(
+    context: typer.Context,
     capture: Annotated[Path, typer.Argument(help="A pcap or pcapng file.")],
     personality: Annotated[str, typer.Option("--personality", help="Name.")] = "linux_like",
     check: Annotated[bool, typer.Option("--check", help="One at a time; exit 1 if any answer differs.")] = False,
@@ -55,6 +62,9 @@ def command(
     timing: Timing = DEFAULT_TIMING,
     json: Json = None,
     quiet: Quiet = False,
+    start: Annotated[
+        Path | None, typer.Option("--from", help="A snapshot to go on from: it says the personality and the hardware.")
+    ] = None,
 ) -> int:
     """Exit code 1 when checking and an answer differs or is missing."""
     if not 0 < multiplier < math.inf:
@@ -66,13 +76,36 @@ def command(
     )  # fmt: skip
     hardware.check()
     check_json_option(json)
-    chosen = get_personality(personality)
     exchanges = load_exchanges(capture)
+    if start is not None:
+        _refuse_shape(context)
+        begun = time.perf_counter()
+        saved = open_saved(start)
+        with shown(quiet) as progress:
+            result = replay(
+                exchanges, saved.personality, saved.hardware, spec=saved.spec, saved=saved.saved, check=check,
+                multiplier=multiplier, closed=closed, timing=timing, progress=progress,
+                started=lambda: _started(start, begun, quiet),
+            )  # fmt: skip
+        return deliver(saved.personality.name, saved.hardware, timing, result, check=check, json=json)
+    chosen = get_personality(personality)
     with shown(quiet) as progress:
         result = replay(
             exchanges, chosen, hardware, check=check, multiplier=multiplier, closed=closed, timing=timing, progress=progress
         )  # fmt: skip
     return deliver(personality, hardware, timing, result, check=check, json=json)
+
+
+def _refuse_shape(context: typer.Context) -> None:
+    """Raises ConfigError for options that a snapshot has decided."""
+    for name, option in SHAPE.items():
+        if (source := context.get_parameter_source(name)) is not None and source.name == "COMMANDLINE":
+            raise ConfigError(f"{option} and --from exclude each other: the snapshot says what machine it is")
+
+
+def _started(path: Path, begun: float, quiet: bool) -> None:
+    if not quiet:
+        print(f"{path}: restored in {time.perf_counter() - begun:.2f} s", file=sys.stderr)
 
 
 def deliver(

@@ -6,7 +6,7 @@ Frames go in as captured but for MAC and IP addresses, rewritten to the client's
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from cyclescope.experiments.compare import PROGRAM, server_arguments
 from cyclescope.experiments.testbed import Phase, Progress, Testbed, no_progress
 from emu.errors import ConfigError, GuestError
 from emu.loader.boot import BootSpec
+from emu.snapshot import SavedWorld
 from nic.frames import parse_ip
 from nic.matching import EndpointConfig
 from nic.memcached_udp import DEFAULT_PORT, FRAME_BYTES, Exchange, Recorded, pair_exchanges
@@ -61,13 +62,15 @@ def replay(
     *,
     check: bool,
     spec: BootSpec | None = None,
+    saved: SavedWorld | None = None,
     multiplier: float = 1.0,
     closed: int | None = None,
     timing: str = DEFAULT_TIMING,
     progress: Progress = no_progress,
+    started: Callable[[], None] = lambda: None,
 ) -> Replayed:
     """Boots kvd, or the personality's `spec`, and sends the requests: one at a time when `check`ing, else as captured or with
-    `closed` outstanding.
+    `closed` outstanding. With `saved`, a snapshot of just that booted machine, nothing is booted.
 
     Raises:
         ConfigError: a value out of range, a missing image, nothing to check against.
@@ -83,7 +86,8 @@ def replay(
 
     matcher = Recorded((exchange.key, exchange.answer) for exchange in exchanges)
     with Testbed(hardware, personality, spec, timing=timing, matcher=matcher, on_answer=keep) as bed:
-        bed.boot(progress)
+        bed.begin(saved, progress)
+        started()
         addresses = EndpointConfig()
         client, guest = parse_ip(addresses.ip), parse_ip(addresses.guest_ip)
         frames = [rewrite(e.frame, src_mac=bytes(6), dst_mac=bytes(6), src_ip=client, dst_ip=guest) for e in exchanges]

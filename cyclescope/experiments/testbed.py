@@ -13,9 +13,10 @@ from cyclescope.experiments.machines import add_machine, level_of
 from emu.core.binding import Counter, Level
 from emu.errors import GuestError
 from emu.ledger.accounts import Accounts, Snapshot, snapshot
-from emu.ledger.install import install, taxonomy_of
+from emu.ledger.install import resolve, taxonomy_of
 from emu.ledger.manifest import load_manifest
 from emu.ledger.requests import RequestLog
+from emu.ledger.tables import SymbolNames, Tables
 from emu.loader.boot import BootSpec
 from emu.snapshot import SavedWorld
 from emu.state import Data
@@ -140,9 +141,8 @@ class Testbed:
     def _install(self, console: str) -> None:
         """Symbols and probes, as the personality knows them by now."""
         code = self.personality.code(self.spec, console)
-        self.names = install(
-            self.calls, self.machine.index, self.manifest, code, self.taxonomy, self.spec.program_cpl
-        )
+        self.tables = resolve(self.manifest, code, self.taxonomy, self.spec.program_cpl)
+        self.tables.apply(self.calls, self.machine.index)
 
     # ---- snapshots
 
@@ -152,6 +152,8 @@ class Testbed:
             "nic": self.nic.save(), "network": self.network.save(), "client": self.client.save(),
             "requests": self.requests.save(),
         }  # fmt: skip
+        if not self.personality.code_is_early:
+            parts["code"] = self.tables.save()
         return SavedWorld.of_world(self.world, about, parts)
 
     def restore(self, saved: SavedWorld) -> None:
@@ -160,8 +162,22 @@ class Testbed:
             part.restore(saved.data(name))
         saved.boards_into(self.world)
         if not self.personality.code_is_early:
-            self._install(self.machine.console.tail)
+            self.tables = Tables.restored(saved.data("code"), self.taxonomy, len(self.manifest.probes))
+            self.tables.apply_restored(self.calls, self.machine.index)
         saved.core_into(self.world)
+
+    @property
+    def names(self) -> SymbolNames:
+        """Symbols' names and components."""
+        return self.tables.names
+
+    def begin(self, saved: SavedWorld | None, progress: Progress = no_progress) -> None:
+        """Boot, or go on from a snapshot taken after a boot; then switch to the timed level."""
+        if saved is None:
+            self.boot(progress)
+        else:
+            self.restore(saved)
+            self.set_timing()
 
     def set_timing(self) -> None:
         """Switch to the level this testbed is for."""

@@ -15,9 +15,9 @@ import numpy as np
 from emu.errors import EmuBug
 from emu.ledger.calls import ACCOUNT, Array, LedgerCalls
 from emu.ledger.components import CAUSES, MAX_COMPONENTS, Taxonomy
-from emu.ledger.install import SymbolNames
 from emu.ledger.manifest import Manifest
 from emu.ledger.symbols import plain_name
+from emu.ledger.tables import SymbolNames
 
 
 @dataclass(frozen=True)

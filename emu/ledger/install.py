@@ -13,6 +13,7 @@ from emu.ledger.calls import PROBE, SYMBOL, LedgerCalls, empty_rows
 from emu.ledger.components import Taxonomy
 from emu.ledger.manifest import ACTIONS, Argument, Manifest, Probe
 from emu.ledger.symbols import Function, plain_name, read_functions
+from emu.ledger.tables import SymbolNames, SymbolTable, Tables
 
 _SPIN, _IDLE, _POLL = 1, 2, 4  # CS_SYM_*
 _NOWHERE = Argument(0, False, 0)
@@ -29,18 +30,6 @@ class Code:
     program: tuple[Function, ...]
     image: Path
     offset_of: Callable[[str], int] | None = None
-
-
-@dataclass(frozen=True)
-class SymbolNames:
-    """Symbol numbers of a machine: the image's, `[unknown]`, `[halted]`, the program's, `[program]`."""
-
-    names: tuple[str, ...]
-    components: tuple[str, ...]  # of each
-    program_from: int  # symbols from here on are the program's
-
-    def __len__(self) -> int:
-        return len(self.names)
 
 
 def taxonomy_of(manifests: Sequence[Manifest]) -> Taxonomy:
@@ -75,7 +64,14 @@ def install(
     taxonomy: Taxonomy,
     program_cpl: int = 3,
 ) -> SymbolNames:
-    """Give the core the symbols and probes of `manifest` for `code`, whose programs run at CPL 3 or 0.
+    """Give the core the symbols and probes of `manifest` for `code`: see `resolve`."""
+    tables = resolve(manifest, code, taxonomy, program_cpl)
+    tables.apply(calls, machine)
+    return tables.names
+
+
+def resolve(manifest: Manifest, code: Code, taxonomy: Taxonomy, program_cpl: int = 3) -> Tables:
+    """The symbols and probes of `manifest` for `code`, whose programs run at CPL 3 or 0.
 
     Raises ConfigError when the code lacks a function that a probe needs. A program without functions is all
     of the manifest's default component; at CPL 0 it is the kernel's.
@@ -84,6 +80,7 @@ def install(
     components: list[str] = []
     probes: list[tuple[object, ...]] = []
     program_from = 0
+    symbols: list[SymbolTable] = []
     kernel_rows: list[tuple[int, int, int, int, int]] = []
     kernel_unknown = (0, 0)
     for user, patterns, found in ((False, manifest.kernel, code.kernel), (True, manifest.program, code.program)):
@@ -97,9 +94,9 @@ def install(
         components += of
         if not user:
             kernel_rows, kernel_unknown = rows, (len(names), taxonomy.component_index[patterns.default])
-        calls.symbols(machine, user, empty_rows(SYMBOL, rows), len(names), taxonomy.component_index[patterns.default])
+        symbols.append(SymbolTable(user, empty_rows(SYMBOL, rows), len(names), taxonomy.component_index[patterns.default]))
         if user and program_cpl == 0:  # one table for both: addresses tell them apart
-            calls.symbols(machine, False, empty_rows(SYMBOL, sorted(kernel_rows + rows)), *kernel_unknown)
+            symbols.append(SymbolTable(False, empty_rows(SYMBOL, sorted(kernel_rows + rows)), *kernel_unknown))
         names += ["[program]"] if user else ["[unknown]", "[halted]"]
         components += [patterns.default] if user else [patterns.default, "idle"]
         for probe in manifest.probes:
@@ -108,8 +105,9 @@ def install(
                 at_user = user and program_cpl == 3
                 addresses = _addresses(probe, found, where, manifest)
                 probes += [_row(probe, address, at_user, taxonomy, manifest, code) for address in addresses]
-    calls.probes(machine, empty_rows(PROBE, probes))
-    return SymbolNames(tuple(names), tuple(components), program_from)
+    return Tables(
+        SymbolNames(tuple(names), tuple(components), program_from), tuple(symbols), empty_rows(PROBE, probes)
+    )
 
 
 def _flags(manifest: Manifest, symbols: Sequence[str]) -> int:

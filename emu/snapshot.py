@@ -90,10 +90,11 @@ def inflate(packed: memoryview, size: int, where: str) -> bytes:
 
 
 class SavedWorld:
-    """Named sections, and what they are of (`about`, plain data)."""
+    """Named sections, and what they are of (`about`, plain data); `where` is the file's name, if it came from one."""
 
-    def __init__(self, about: Data, sections: Mapping[str, bytes | memoryview]) -> None:
+    def __init__(self, about: Data, sections: Mapping[str, bytes | memoryview], where: str = "a snapshot") -> None:
         self.about = about
+        self.where = where
         self.sections = dict(sections)
 
     # ---- a World
@@ -194,7 +195,7 @@ class SavedWorld:
             at += section.bytes
         if at != len(raw):
             raise BadSnapshot(f"{path}: something lies behind its end; take the snapshot again")
-        return cls(header.about, sections)
+        return cls(header.about, sections, str(path))
 
 
 def about_as(kind: type[_T], about: Any) -> _T:

@@ -11,7 +11,7 @@ from types import TracebackType
 from cyclescope.config import DEFAULT_TIMING, Hardware
 from cyclescope.experiments.machines import add_machine, level_of
 from emu.core.binding import Counter, Level
-from emu.errors import GuestError
+from emu.errors import BadSnapshot, GuestError
 from emu.ledger.accounts import Accounts, Snapshot, snapshot
 from emu.ledger.install import resolve, taxonomy_of
 from emu.ledger.manifest import load_manifest
@@ -158,6 +158,12 @@ class Testbed:
 
     def restore(self, saved: SavedWorld) -> None:
         """Instead of `boot`: go on where a testbed built alike was saved, at the timing level it had. Raises BadSnapshot."""
+        try:
+            self._restore(saved)
+        except BadSnapshot as error:
+            raise BadSnapshot(f"{saved.where}: {error}; take the snapshot again") from None
+
+    def _restore(self, saved: SavedWorld) -> None:
         for name, part in (("requests", self.requests), ("network", self.network), ("client", self.client), ("nic", self.nic)):
             part.restore(saved.data(name))
         saved.boards_into(self.world)

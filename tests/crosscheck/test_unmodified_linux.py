@@ -22,10 +22,12 @@ from cyclescope.experiments.run import run_guest
 from cyclescope.experiments.testbed import Testbed
 from cyclescope.experiments.workload import frames
 from emu.errors import GuestError
+from emu.snapshot import SavedWorld
 from nic.memcached_udp import Exchange, datagram
 from personalities.linux.kallsyms import read_kallsyms
 from personalities.linux.kernel import Kernel
 from personalities.linux.personality import Linux, Options
+from tests.snapshots import outcome, requests, same
 
 CAPTURE = Path(__file__).parents[1] / "captures" / "memcached-udp-300.pcap"
 MEMCACHED, BUSYBOX = Path("/usr/bin/memcached"), Path("/bin/busybox")
@@ -151,3 +153,24 @@ def test_a_boot_that_fails_says_why(options: Options, words: list[str], sentence
         bed.boot()
     assert failed.value.exit_code == 3
     assert "\n" not in str(failed.value)
+
+
+def test_a_saved_linux_goes_on_to_the_same_bytes(tmp_path: Path) -> None:
+    hardware, linux, answers = Hardware(cpus=2), Linux(), []
+    spec = linux.prepare("kvd", linux.arguments_for("kvd", 2, 11211))
+    runs: list[dict[str, object]] = []
+    for saved in (None, tmp_path / "saved"):
+        answers.append([])
+        keep = answers[-1]
+        with Testbed(hardware, linux, spec, timing="fast", on_answer=lambda *answer: keep.append(answer)) as bed:  # noqa: B023
+            if saved is None:
+                bed.boot(timed=False)
+                bed.save({}).write(tmp_path / "saved")
+                bed.set_timing()
+            else:
+                bed.begin(SavedWorld.read(saved))
+            bed.closed_loop(4, requests(150), "serving")
+            runs.append(outcome(bed))
+    assert len(answers[0]) == 150
+    assert answers[0] == answers[1]
+    same(*runs)

@@ -131,9 +131,14 @@ def command(
         program[0],
         program[1:],
     )
+    if save is not None:
+        if replayed is not None or requests is not None or check:
+            raise ConfigError("--save is for itself: go on with `cyclescope replay CAPTURE --from FILE`")
+        take(personality, hardware, personality.prepare(), program[0], program[1:], save, quiet=quiet)
+        return 0
     if requests is not None:
-        if replayed is not None or check or save is not None:
-            raise ConfigError("--requests and --replay, --check or --save exclude each other: give one of them")
+        if replayed is not None or check:
+            raise ConfigError("--requests and --replay or --check exclude each other: give one of them")
         offered = Load(
             requests=requests, warmup=warmup, seed=seed, load=share, rate=rate, closed=closed, keys=keys, flows=flows
         )  # fmt: skip
@@ -141,11 +146,6 @@ def command(
         return 0
     if functions is not None or out is not None:
         raise ConfigError("--functions and --out need --requests")
-    if save is not None:
-        if replayed is not None:
-            raise ConfigError("--save and --replay exclude each other: replay with `cyclescope replay CAPTURE --from FILE`")
-        take(personality, hardware, personality.prepare(), program[0], program[1:], save, quiet=quiet)
-        return 0
     if replayed is None:
         if check or closed is not None or json is not None:
             raise ConfigError("--check, --closed and --json need --replay")

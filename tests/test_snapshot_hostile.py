@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Snapshot files from anybody: damaged ones are refused at once, forged ones before they do harm: no crash, no hang, no half machine."""
+"""Snapshot files from anybody: damaged ones are refused at once, forged ones before they do harm: no crash, no hang."""
 
 from __future__ import annotations
 

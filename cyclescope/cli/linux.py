@@ -69,6 +69,9 @@ def command(
         list[str] | None, typer.Option("--env", metavar="NAME=VALUE", help="Of the program; repeatable.")
     ] = None,
     append: Annotated[str, typer.Option("--append", help="Words for the kernel's command line.")] = "",
+    boot: Annotated[
+        str | None, typer.Option("--boot", help="Enter the kernel by pvh or linux64; default: PVH where it can.")
+    ] = None,
     ready: Annotated[
         str | None, typer.Option("--ready", help="When the program serves: udp:PORT, tcp:PORT, or asleep.")
     ] = None,
@@ -115,6 +118,8 @@ def command(
     hardware.check()
     if not 0 <= seed < 1 << 63:
         raise ConfigError(f"--seed is {seed}: give 0 to {(1 << 63) - 1}")
+    if boot not in (None, "pvh", "linux64"):
+        raise ConfigError(f"--boot is {boot!r}: give pvh or linux64")
     loaded = replayed is not None or requests is not None or save is not None
     personality = LinuxProgram(
         Options(
@@ -125,6 +130,7 @@ def command(
             environment=dict(_pair("--env", word) for word in env or []),
             cmdline=append,
             ready=_sign(ready) or (None if loaded else "never"),
+            boot=boot,
             seed=seed,
             network=loaded,
         ),

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from emu.errors import ConfigError
-from emu.firmware import acpi, bootinfo
+from emu.firmware import acpi, bootinfo, zeropage
 from emu.loader.image import GuestImage, load_image, read_file
 from emu.memory import FIRMWARE_END, FIRMWARE_GPA, RamMap
 from emu.units import MIB
@@ -38,6 +38,7 @@ class BootSpec:
     manifest: Path | None = None  # components and probes, for the ledger
     programs: tuple[Path, ...] = field(default=())  # ELF files whose symbols name the programs' code
     program_cpl: int = 3  # at which programs run: 0, beside their kernel, or 3
+    linux64: bool = False  # enter a Linux kernel by its 64-bit boot protocol
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,7 @@ def place(spec: BootSpec, cpus: int, ram: RamMap, write: Callable[[int, bytes], 
     Raises:
         ConfigError: a file is unreadable, malformed or does not fit; nothing was written then.
     """
-    image = load_image(spec.image)
+    image = load_image(spec.image, linux64=spec.linux64)
     for segment in image.segments:
         if not ram.holds(segment.gpa, segment.memory_bytes):
             raise ConfigError(
@@ -84,7 +85,11 @@ def place(spec: BootSpec, cpus: int, ram: RamMap, write: Callable[[int, bytes], 
         modules.append(bootinfo.Module(top, len(data), module.cmdline))
 
     tables = acpi.build(cpus, FIRMWARE_GPA, BOOTINFO_GPA - FIRMWARE_GPA)
-    if image.protocol == "pvh":
+    rip = image.entry_gpa
+    if image.protocol == "linux64":
+        info, rip = zeropage.linux64(BOOTINFO_GPA, spec.cmdline, ram.entries(), modules, FIRMWARE_GPA, image.entry_gpa)
+        eax = 0
+    elif image.protocol == "pvh":
         info = bootinfo.pvh(BOOTINFO_GPA, spec.cmdline, ram.entries(), modules, FIRMWARE_GPA)
         eax = 0
     else:
@@ -100,4 +105,4 @@ def place(spec: BootSpec, cpus: int, ram: RamMap, write: Callable[[int, bytes], 
             write(placed.gpa, data)
     write(FIRMWARE_GPA, tables)
     write(BOOTINFO_GPA, info)
-    return Entry(image.entry_gpa, BOOTINFO_GPA, eax, image)
+    return Entry(rip, BOOTINFO_GPA, eax, image)

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Guest images: ELF64 with a PVH note, or ELF32 with a Multiboot 1 header. Read, checked, and described; nothing is placed here.
+"""Guest images: ELF64 with a PVH note, or Linux's for its 64-bit boot protocol, or ELF32 with a Multiboot 1 header.
+
+They are read, checked, and described; nothing is placed here.
 
 The file is hostile: every offset, count and size is checked before use, and whatever is wrong is one ConfigError that names the
 file and the place. Sources: ELF-64 object file format 1.5; Xen's PVH boot ABI (note owner "Xen", type 18); Multiboot
@@ -44,7 +46,7 @@ class GuestImage:
 
     path: Path
     data: bytes
-    protocol: str  # "pvh" or "multiboot"
+    protocol: str  # "pvh", "linux64" or "multiboot"
     entry_gpa: int
     segments: tuple[Segment, ...]
     sha256: str
@@ -72,13 +74,16 @@ def read_file(path: Path, what: str) -> bytes:
         raise ConfigError(f"{str(path)!r}: is not a file name: {error}.") from error
 
 
-def load_image(path: Path | str) -> GuestImage:
-    """Read and check a guest image. Raises ConfigError with one sentence for whatever is wrong with it."""
+def load_image(path: Path | str, *, linux64: bool = False) -> GuestImage:
+    """Read and check a guest image; `linux64`: a Linux kernel to be entered by its 64-bit boot protocol, PVH note or not.
+
+    Raises ConfigError with one sentence for whatever is wrong with it.
+    """
     path = Path(path)
-    return parse_image(path, read_file(path, "guest image"))
+    return parse_image(path, read_file(path, "guest image"), linux64=linux64)
 
 
-def parse_image(path: Path, data: bytes) -> GuestImage:
+def parse_image(path: Path, data: bytes, *, linux64: bool = False) -> GuestImage:
     """Check an image held in memory; `path` is for messages."""
 
     def refuse(reason: str) -> ConfigError:
@@ -123,6 +128,7 @@ def parse_image(path: Path, data: bytes) -> GuestImage:
 
     segments: list[Segment] = []
     pvh_entry: int | None = None
+    header_entry = entry
     for index in range(count):
         at = table + index * entry_bytes
         if elf_class == 2:
@@ -154,7 +160,9 @@ def parse_image(path: Path, data: bytes) -> GuestImage:
         if below.gpa + below.memory_bytes > above.gpa:
             raise refuse(f"has segments that overlap at {above.gpa:#x}")
 
-    if elf_class == 2:
+    if elf_class == 2 and linux64:
+        protocol, entry = "linux64", header_entry
+    elif elf_class == 2:
         if pvh_entry is None:
             raise refuse(
                 "has no PVH note (owner 'Xen', type 18), so it is no guest image; a static Linux program runs on a"

@@ -13,7 +13,7 @@ from elftools.elf.elffile import ELFFile
 
 from emu.errors import ConfigError, GuestError
 from emu.ledger.install import Code
-from emu.loader.image import read_file
+from emu.loader.image import load_image, read_file
 from personalities.base import BootModule, BootSpec, Knob, Personality, boot_words
 from personalities.linux.btf import Btf
 from personalities.linux.cache import kept
@@ -40,6 +40,7 @@ class Options:
         files: the user's, by path in the guest.
         cmdline: further words for the kernel.
         ready: when the program serves: `udp PORT`, `tcp PORT`, `asleep`; None: asleep, and for a server we know, its port is open.
+        boot: `pvh`, `linux64` (the 64-bit boot protocol), or None: PVH where the kernel can.
         seed: of the kernel's random numbers.
         network: whether the machine has a network device.
     """
@@ -51,6 +52,7 @@ class Options:
     environment: Mapping[str, str] = field(default_factory=dict)
     cmdline: str = ""
     ready: str | None = None
+    boot: str | None = None
     seed: int = 1
     network: bool = True
 
@@ -113,6 +115,7 @@ class Linux(Personality):
             cmdline=cmdline,
             modules=(BootModule(initrd),),
             manifest=self.manifest_path,
+            linux64=_by_linux64(image, options.boot),
             programs=(path, *(Path(name) for name in found.files if name != str(path.absolute()))),
         )
 
@@ -184,6 +187,19 @@ def _usual_sign(program: str, arguments: Sequence[str]) -> str:
     if program in ("kvd", "memcached") and "-U" in arguments[:-1]:
         return f"udp {arguments[list(arguments).index('-U') + 1]}"
     return "asleep"
+
+
+def _by_linux64(image: Path, boot: str | None) -> bool:
+    """Whether the kernel is entered by its 64-bit boot protocol. Raises ConfigError when it cannot be entered as asked."""
+    if boot is not None:
+        load_image(image, linux64=boot == "linux64")
+        return boot == "linux64"
+    try:
+        load_image(image)
+    except ConfigError:
+        load_image(image, linux64=True)
+        return True
+    return False
 
 
 def _code_ranges(image: Path) -> list[tuple[int, int]]:

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,6 +29,7 @@ from nic.memcached_udp import Exchange, datagram
 from personalities.linux.kallsyms import read_kallsyms
 from personalities.linux.kernel import Kernel
 from personalities.linux.personality import Linux, Options
+from tests.crosscheck.qemu import needs_qemu
 from tests.snapshots import outcome, requests, same
 
 CAPTURE = Path(__file__).parents[1] / "captures" / "memcached-udp-300.pcap"
@@ -48,9 +51,9 @@ def exchanges() -> list[Exchange]:
     return load_exchanges(CAPTURE)
 
 
-@pytest.mark.parametrize("cpus", [1, 4])
-def test_debian_s_memcached_answers_as_recorded(exchanges: list[Exchange], cpus: int) -> None:
-    linux, hardware = Linux(), Hardware(cpus=cpus)
+@pytest.mark.parametrize(("cpus", "boot"), [(1, "linux64"), (4, "pvh")])
+def test_debian_s_memcached_answers_as_recorded(exchanges: list[Exchange], cpus: int, boot: str) -> None:
+    linux, hardware = Linux(Options(boot=boot)), Hardware(cpus=cpus)
     spec = linux.prepare(MEMCACHED, ["-u", "root", "-U", "11211", "-t", "4"])
     result = replay(exchanges, linux, hardware, spec=spec, check=True, timing="functional")
     assert (result.different, result.lost, result.equal) == ((), 0, len(exchanges))
@@ -132,6 +135,25 @@ def test_kallsyms_are_what_the_running_kernel_says() -> None:
     result = run_guest(spec, Hardware(cpus=1), console=lambda data, _: printed.extend(data), limit_s=60)
     assert (result.exit_code, result.message) == (5, "")
     assert wanted.encode() in printed, printed[-500:]
+
+
+def warnings_in(dmesg: str) -> set[str]:
+    """Lines of level warning or worse, without their times."""
+    return set(re.findall(r"^<[0-4]>\[[ 0-9.]+\] (.*?)\r?$", dmesg, re.MULTILINE))
+
+
+@needs_qemu
+def test_the_kernel_warns_of_nothing_that_it_does_not_warn_of_under_qemu() -> None:
+    spec = Linux(Options(network=False, ready="never")).prepare(BUSYBOX, ["dmesg", "-r"])
+    ours = bytearray()
+    assert run_guest(spec, Hardware(cpus=2), console=lambda data, _: ours.extend(data), limit_s=60).exit_code == 0
+    words = ["qemu-system-x86_64", "-accel", "tcg", "-cpu", "Skylake-Server-v1", "-m", "256", "-smp", "2", "-nographic"]
+    boot = ["-kernel", str(spec.image), "-initrd", str(spec.modules[0].path), "-append", spec.cmdline]
+    end = ["-no-reboot", "-device", "isa-debug-exit"]
+    theirs = subprocess.run([*words, *boot, *end], capture_output=True, timeout=300, stdin=subprocess.DEVNULL, check=False).stdout
+    assert "Linux version" in theirs.decode(errors="replace")
+    assert "Linux version" in ours.decode(errors="replace")
+    assert warnings_in(ours.decode(errors="replace")) <= warnings_in(theirs.decode(errors="replace"))
 
 
 @pytest.mark.parametrize(

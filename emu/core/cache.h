@@ -33,6 +33,7 @@ struct tlb {
     uint32_t *second, second_sets, second_bits, second_ways; uint64_t *second_huge; uint32_t second_huge_sets, second_huge_ways;
     uint64_t *structure[3]; uint32_t structure_ways[3];          /* paging-structure caches: PDEs, PDPTEs, PML4Es */
     uint64_t cr[3];              /* CR0, CR3, CR4 when last looked at */
+    uint64_t code_last;          /* page + 1 of the last code look-up, if `code` answers it: it leads its set there */
 };
 
 struct stream { uint32_t page /* + 1 */; uint8_t line, ahead, run; int8_t way; };    /* what the streamer saw of a physical page */
@@ -122,6 +123,8 @@ void flight_note(struct caches *, uint32_t key, uint64_t arrival, bool memory);
 /* tlb.c: cycles, 0 on a first-level hit */
 uint32_t tlb_data(struct vcpu *, uint64_t gva);
 uint32_t tlb_code(struct vcpu *, uint64_t gva);
+#define TLB_PAGES ((1ull << 36) - 1)                             /* 48-bit addresses, as page numbers */
+static inline bool tlb_code_leads(const struct tlb *t, uint64_t gva) { return t->code_last == (gva >> 12 & TLB_PAGES) + 1; }   /* a look-up would change nothing */
 int tlb_new(struct vcpu *); void tlb_free(struct vcpu *);
 void tlb_changed(struct vcpu *, const struct block *);           /* that block ended in an instruction that changes translations */
 void tlb_flush(struct vcpu *, bool all /* global pages too */); void tlb_drop(struct vcpu *, uint64_t gva);

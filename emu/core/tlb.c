@@ -10,7 +10,6 @@
 #include <string.h>
 
 enum { LARGE_BITS = 9, HUGE_BITS = 18 };              /* 4 KiB pages in one, as bits */
-#define PAGE_MASK ((1ull << 36) - 1)                  /* 48-bit addresses */
 #define E_GLOBAL 1u                                   /* of a first-level entry: page + 1, shifted left by one */
 enum { S_VALID = 1, S_GLOBAL = 2, S_LARGE = 4, S_TAG = 3 };      /* of a second-level entry: the page without its set's bits, shifted left by three */
 
@@ -47,7 +46,7 @@ static void first_fill(struct tlb_level *t, uint64_t page, struct size s) {
     old = (old >> 1) - 1;                             /* the page that is gone must not be answered by the front */
     uint32_t from = s.bits ? 0 : (uint32_t)old & (FRONT - 1), to = s.bits ? FRONT : from + 1;
     struct caches *c = t->data_of;
-    for (uint32_t i = from; i < to; i++) if (c->front[i] && (c->front[i] >> 12 & PAGE_MASK) >> s.bits == old) front_clear(c, i);
+    for (uint32_t i = from; i < to; i++) if (c->front[i] && (c->front[i] >> 12 & TLB_PAGES) >> s.bits == old) front_clear(c, i);
 }
 
 /* ---- second level ---- */
@@ -104,8 +103,12 @@ static uint32_t walk_cycles(struct vcpu *v, uint64_t page, const struct walk *w,
 
 static uint32_t translate(struct vcpu *v, struct tlb_level *first, uint64_t gva) {
     struct tlb *t = v->tlb;
-    uint64_t page = gva >> 12 & PAGE_MASK;
-    if (first_hit(first, page)) return 0;
+    uint64_t page = gva >> 12 & TLB_PAGES;
+    if (first == &t->code) {
+        if (tlb_code_leads(t, gva)) return 0;
+        t->code_last = 0;
+    }
+    if (first_hit(first, page)) { if (first == &t->code) t->code_last = page + 1; return 0; }
     uint32_t cycles = (uint32_t)v->caches->stlb_latency;
     struct size s;
     if (!second_hit(t, page, &s)) {
@@ -117,7 +120,7 @@ static uint32_t translate(struct vcpu *v, struct tlb_level *first, uint64_t gva)
         second_fill(t, page, s);
     }
     first_fill(first, page, s);
-    if (first == &t->code) v->caches->epoch++;
+    if (first == &t->code) { v->caches->epoch++; t->code_last = page + 1; }
     return cycles;
 }
 
@@ -150,6 +153,7 @@ static void level_flush(struct tlb_level *t, bool all) {
 static void forget_walks(struct vcpu *v) {
     for (int i = 0; i < 3; i++) memset(v->tlb->structure[i], 0, v->tlb->structure_ways[i] * sizeof(uint64_t));
     for (uint32_t i = 0; i < FRONT; i++) front_clear(v->caches, i);
+    v->tlb->code_last = 0;
     v->caches->epoch++;
 }
 
@@ -173,7 +177,7 @@ static void drop_page(uint64_t *set, uint32_t ways, uint64_t page) {
 void tlb_drop(struct vcpu *v, uint64_t gva) {
     struct tlb *t = v->tlb;
     if (!t) return;
-    uint64_t page = gva >> 12 & PAGE_MASK;
+    uint64_t page = gva >> 12 & TLB_PAGES;
     struct tlb_level *levels[] = { &t->data, &t->code };
     for (int i = 0; i < 2; i++)
         for (uint32_t bits = 0, ways; bits <= HUGE_BITS; bits += LARGE_BITS) {

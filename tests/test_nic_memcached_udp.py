@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nic.frames import parse_udp, udp_frame
-from nic.memcached_udp import FRAME, Reassembler, datagram, pair_exchanges
+from nic.memcached_udp import FRAME, Reassembler, Recorded, datagram, pair_exchanges
 from nic.sources.capture import read_capture
 
 CLIENT, SERVER = bytes((127, 0, 0, 1)), bytes((127, 0, 0, 1))
@@ -45,6 +45,40 @@ def test_pairs_by_port_and_id_ignoring_bare_headers_and_strangers():
 def test_id_used_again_starts_a_new_exchange():
     frames = [to_server(1, b"x"), to_client(1, 0, 2, b"half"), to_server(1, b"y"), to_client(1, 0, 1, b"Y")]
     assert [each.answer for each in pair_exchanges(enumerate(frames))] == [None, b"Y"]
+
+
+def fed(matcher: Recorded, ident: int, *parts: tuple[int, int, bytes]) -> list[bytes | None]:
+    """What each (sequence, total, body) of an answer brings."""
+    out = []
+    for sequence, total, body in parts:
+        udp = parse_udp(to_client(ident, sequence, total, body))
+        assert udp is not None
+        out.append(matcher.feed(matcher.answer_key(udp), udp))
+    return out
+
+
+def test_a_recorded_answer_ends_when_it_is_as_long_or_another():
+    recorded = pair_exchanges(enumerate([to_server(1, b"get a b"), to_client(1, 0, 1, b"A"), to_client(1, 0, 1, b"END")]))
+    key = Reassembler().request_key(to_server(1, b"get a b"))
+    answers = [(each.key, each.answer) for each in recorded]
+    assert answers == [(key, b"AEND")]
+    matcher = Recorded([*answers, (key, b"B"), (key, None)])
+    matcher.request_key(to_server(1, b"get a b"))
+    assert fed(matcher, 1, (0, 1, b"A"), (0, 2, b"E"), (1, 2, b"ND")) == [None, None, b"AEND"]
+    matcher.request_key(to_server(1, b"get b"))
+    assert fed(matcher, 1, (0, 1, b"C")) == [b"C"]
+    matcher.request_key(to_server(1, b"get c"))
+    assert fed(matcher, 1, (0, 1, b"anything")) == [b"anything"]
+
+
+def test_what_came_of_a_recorded_answer_is_forgotten_with_it():
+    key = Reassembler().request_key(to_server(1, b""))
+    matcher = Recorded([(key, b"AEND"), (key, b"AEND")])
+    matcher.request_key(to_server(1, b""))
+    assert fed(matcher, 1, (0, 1, b"A")) == [None]
+    matcher.forget(key)
+    matcher.request_key(to_server(1, b""))
+    assert fed(matcher, 1, (0, 1, b"A"), (0, 1, b"END")) == [None, b"AEND"]
 
 
 @given(st.lists(st.tuples(st.integers(0, 2), st.binary(max_size=24)), max_size=30))

@@ -277,6 +277,7 @@ def test_an_image_without_symbols_or_types_is_named(tmp_path: Path) -> None:
         (["--", "kvd"], "There is no Linux kernel yet; run `cyclescope linux fetch`"),
         (["--check", "--", "kvd"], "--check, --closed and --json need --replay"),
         (["--ready", "udp:0", "--", "kvd"], "--ready is 'udp:0': give udp:PORT, tcp:PORT or asleep"),
+        (["fetch", "memcached"], "'memcached' is no package of a kernel: its name would start with linux-image-"),
         (["--boot", "grub", "--", "kvd"], "--boot is 'grub': give pvh or linux64"),
         (["--functions", "5", "--", "kvd"], "--functions and --out need --requests"),
         (["--requests", "5", "--check", "--", "kvd"], "--requests and --replay or --check exclude each other"),

@@ -39,7 +39,7 @@ from cyclescope.experiments.replay import load_exchanges, replay
 from cyclescope.experiments.run import run_guest
 from cyclescope.report.rundir import check_output
 from emu.errors import ConfigError
-from personalities.linux.fetch import fetch
+from personalities.linux.fetch import PACKAGE, fetch
 from personalities.linux.personality import MODULES, LinuxProgram, Options
 
 FETCH = ["fetch"]
@@ -54,7 +54,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 def command(
-    program: Annotated[list[str], typer.Argument(help="The program and its arguments, behind --; or fetch.")],
+    program: Annotated[list[str], typer.Argument(help="The program and its arguments, behind --; or fetch [PACKAGE].")],
     kernel: Annotated[
         Path | None, typer.Option("--kernel", help="vmlinuz or vmlinux; default: the fetched one.")
     ] = None,
@@ -108,8 +108,8 @@ def command(
     quiet: Quiet = False,
 ) -> int:
     """The program's exit status; with --replay as `replay`: 1 when checking and an answer differs or is missing."""
-    if program == FETCH:
-        got = fetch()
+    if program[:1] == FETCH and len(program) <= 2:
+        got = fetch(program[1] if len(program) == 2 else PACKAGE)
         print(f"{got.image}: fetched; `cyclescope linux` will use it.")
         return 0
     hardware = Hardware(

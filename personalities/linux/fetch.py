@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""`cyclescope linux fetch`: Debian's cloud kernel, downloaded by apt and unpacked beside our other files; nothing is installed."""
+"""`cyclescope linux fetch [PACKAGE]`: Debian's cloud kernel, or another package's, by apt, unpacked; nothing is installed."""
 
 from __future__ import annotations
 
@@ -18,24 +18,30 @@ BY_HAND = (
 )
 
 
-def fetch(folder: Path | None = None) -> Kernel:
-    """Download and unpack the kernel package. Raises ConfigError, whose sentence says what to do by hand."""
+def fetch(package: str = PACKAGE, folder: Path | None = None) -> Kernel:
+    """Download a kernel's package, or the one that a meta-package depends on, and unpack it in place of what was there.
+
+    Raises:
+        ConfigError: it cannot be had; the sentence says what to do by hand.
+    """
     folder = folder or fetched_folder()
+    if not package.startswith("linux-image-"):
+        raise ConfigError(f"{package!r} is no package of a kernel: its name would start with linux-image-.")
     missing = [tool for tool in ("apt-get", "apt-cache", "dpkg-deb") if shutil.which(tool) is None]
     if missing:
         raise ConfigError(f"This system has no {' and no '.join(missing)}. {BY_HAND}")
-    depends = _run(["apt-cache", "depends", PACKAGE], None)
+    depends = _run(["apt-cache", "depends", package], None)
+    if not depends.strip():
+        raise ConfigError(f"apt knows no package {package}; run `apt-get update` first. {BY_HAND}")
     words = (line.split() for line in depends.splitlines())
-    name = next((w[1] for w in words if len(w) == 2 and w[0] == "Depends:" and w[1].startswith("linux-image-")), None)
-    if name is None:
-        raise ConfigError(f"apt knows no package {PACKAGE}; run `apt-get update` first. {BY_HAND}")
+    name = next((w[1] for w in words if len(w) == 2 and w[0] == "Depends:" and w[1].startswith("linux-image-")), package)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder.parent) as temporary:
             place = Path(temporary)
             _run(["apt-get", "download", "-qq", name], place)
-            (package,) = place.glob("*.deb")
-            _run(["dpkg-deb", "-x", str(package), str(place / "root")], None)
+            (archive,) = place.glob("*.deb")
+            _run(["dpkg-deb", "-x", str(archive), str(place / "root")], None)
             shutil.rmtree(folder, ignore_errors=True)
             (place / "root").rename(folder)
     except (OSError, ValueError) as error:

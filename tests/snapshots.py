@@ -42,14 +42,11 @@ def outcome(bed: Testbed) -> dict[str, Any]:
         for number in np.flatnonzero(page.any(axis=1)):
             ram.update((start // 4096 + int(number)).to_bytes(4, "little") + page[number].tobytes())
     vcpus = range(machine.config.cpus)
-    counters = [dict(each) for each in bed.counters()]
-    for each in counters:
-        each.pop("translations")  # how often Unicorn translated: the emulator's business, not the machine's
     return {
         "now": bed.world.now_ps, "events": bed.world.events, "pending": bed.world.queue.pending(),
         "clocks": [core.cycles(0, vcpu) for vcpu in vcpus], "regs": [core.regs(0, vcpu) for vcpu in vcpus],
         "ledger": [part.tobytes() for part in vars(ledger).values() if isinstance(part, np.ndarray)],
-        "counters": counters, "happened": bed.events(), "table": [np.asarray(column).tobytes() for column in table],
+        "counters": bed.counters(), "happened": bed.events(), "table": [np.asarray(column).tobytes() for column in table],
         "ram": ram.hexdigest(), "console": machine.console.tail, "nic": dict(bed.nic.counters),
         "starts": list(bed.client.starts_ps),
         "ends": list(bed.client.ends_ps), "saved": bed.save({}).data("world"),

@@ -119,3 +119,30 @@ def test_what_it_was_taken_with_is_part_of_it(libos: Path, tmp_path: Path) -> No
     SavedWorld(about, SavedWorld.read(libos).sections).write(tmp_path / "other")
     with pytest.raises(BadSnapshot, match=r"taken with another .*; take the snapshot again"):
         open_saved(tmp_path / "other")
+
+
+def test_a_comparison_from_snapshots_is_the_comparison_from_boots(tmp_path: Path) -> None:
+    names, shape = ["libos", "linux_like"], ["--cpus", "2", "--mem", "64M"]
+    for name in names:
+        taken = ["snapshot", str(tmp_path / name), "--personality", name, "--locks", "global", "--quiet", *shape]
+        assert run_cli(taken) == 0
+    common = ["compare", "--requests", "60", "--warmup", "20", "--keys", "40", "--timing", "fast", "--quiet"]
+    files = ",".join(str(tmp_path / name) for name in names)
+    assert run_cli([*common, "--from", files, "--out", str(tmp_path / "one")]) == 0
+    boots = ["--personality", ",".join(names), "--locks", "global"]
+    assert run_cli([*common, *shape, *boots, "--out", str(tmp_path / "two")]) == 0
+    for path in sorted((tmp_path / "one").rglob("*")):
+        if path.is_file() and path.name != "host.json":
+            assert path.read_bytes() == (tmp_path / "two" / path.relative_to(tmp_path / "one")).read_bytes(), path.name
+
+
+def test_comparisons_need_snapshots_of_one_kind_of_machine(
+    libos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = tmp_path / "other"
+    assert run_cli(["snapshot", str(other), "--cpus", "1", "--mem", "64M", "--quiet"]) == 0
+    assert run_cli(["compare", "--from", f"{libos},{other}"]) == 2
+    assert f"{other}: its hardware or locks are not those of {libos}" in capsys.readouterr().err
+    assert run_cli(["compare", "--from", f"{libos},{libos}"]) == 2
+    assert "name each personality once" in capsys.readouterr().err
+    assert run_cli(["compare", "--from", str(libos), "--seeds", "3"]) == 2

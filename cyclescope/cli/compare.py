@@ -45,9 +45,11 @@ from cyclescope.cli.options import (
 )
 from cyclescope.cli.progress import shown
 from cyclescope.cli.seeds import parse_seeds
+from cyclescope.cli.starts import SHAPE, locks_in, refuse_decided, starts_of
 from cyclescope.config import DEFAULT_TIMING, Hardware, Load
 from cyclescope.experiments.ablation import ablate
 from cyclescope.experiments.compare import compare
+from cyclescope.experiments.saved import Start
 from cyclescope.experiments.seeds import Repetition, compare_seeds
 from cyclescope.report.ablations import print_ablation
 from cyclescope.report.document import comparison_document, with_host
@@ -65,6 +67,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 def command(
+    context: typer.Context,
     personality: Names = DEFAULT_NAMES,
     cpus: Cpus = 4,
     mem: Memory = "256M",
@@ -94,6 +97,9 @@ def command(
     ablated: Annotated[
         bool, typer.Option("--ablate", help="Each personality also with its knobs turned, one by one and all.")
     ] = False,
+    start: Annotated[
+        str | None, typer.Option("--from", help="Snapshots, joined by commas: they say personalities, hardware and locks.")
+    ] = None,
     jobs: Jobs = 0,
     events: Events = False,
     functions: Functions = None,
@@ -102,15 +108,20 @@ def command(
     quiet: Quiet = False,
 ) -> None:
     """Checks every option before the first guest boots."""
-    hardware = Hardware(
+    starts: list[Start] = []
+    if start is not None:
+        refuse_decided(context, {**SHAPE, "locks": "--locks", "seeds": "--seeds", "ablated": "--ablate"})
+        refuse_decided(context, {"quantum": "--quantum", "moderation": "--moderation", "cross_traffic": "--cross-traffic"})
+        starts = starts_of(start)
+    hardware = starts[0].hardware if starts else Hardware(
         cpus=cpus, memory_mib=memory_mib(mem), uarch=uarch, link_bps=rate_bps(net), quantum_cycles=quantum,
         moderation_us=moderation, cross_traffic=cross_traffic, rows=changed_rows(uarch, set_rows),
     )  # fmt: skip
     offered = Load(
         requests=requests, warmup=warmup, seed=seed, load=load, rate=rate, closed=closed, keys=keys, flows=flows,
-        locks=locks_of(locks),
+        locks=locks_of(locks_in(starts) if starts else locks),
     )  # fmt: skip
-    contenders = personalities_of(personality)
+    contenders = [each.personality for each in starts] or personalities_of(personality)
     check_json_option(json)
     check_functions(functions)
     if out is not None:
@@ -141,7 +152,7 @@ def command(
         return
     with shown(quiet) as progress:
         digest, outcomes = compare(
-            contenders, hardware, offered, timing=timing, keep_wire=out is not None, progress=progress
+            contenders, hardware, offered, timing=timing, keep_wire=out is not None, progress=progress, starts=starts
         )
     write_outcomes(config, digest, outcomes, json, out)
     if json != "-":

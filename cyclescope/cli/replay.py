@@ -30,6 +30,7 @@ from cyclescope.cli.options import (
     write_json_option,
 )
 from cyclescope.cli.progress import shown
+from cyclescope.cli.starts import SHAPE, refuse_decided
 from cyclescope.config import DEFAULT_TIMING, Hardware
 from cyclescope.experiments.replay import Difference, Replayed, load_exchanges, replay
 from cyclescope.experiments.saved import open_saved
@@ -38,9 +39,6 @@ from emu.errors import ConfigError
 from personalities.base import get_personality
 
 LISTED = 20
-SHAPE = {
-    "personality": "--personality", "cpus": "--cpus", "mem": "--mem", "uarch": "--uarch", "set_rows": "--set", "net": "--net",
-}  # fmt: skip
 
 
 def add_to(app: typer.Typer) -> None:
@@ -78,7 +76,7 @@ def command(
     check_json_option(json)
     exchanges = load_exchanges(capture)
     if start is not None:
-        _refuse_shape(context)
+        refuse_decided(context, SHAPE)
         begun = time.perf_counter()
         saved = open_saved(start)
         with shown(quiet) as progress:
@@ -94,13 +92,6 @@ def command(
             exchanges, chosen, hardware, check=check, multiplier=multiplier, closed=closed, timing=timing, progress=progress
         )  # fmt: skip
     return deliver(personality, hardware, timing, result, check=check, json=json)
-
-
-def _refuse_shape(context: typer.Context) -> None:
-    """Raises ConfigError for options that a snapshot has decided."""
-    for name, option in SHAPE.items():
-        if (source := context.get_parameter_source(name)) is not None and source.name == "COMMANDLINE":
-            raise ConfigError(f"{option} and --from exclude each other: the snapshot says what machine it is")
 
 
 def _started(path: Path, begun: float, quiet: bool) -> None:

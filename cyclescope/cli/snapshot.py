@@ -18,6 +18,7 @@ from cyclescope.cli.options import (
     Uarch,
     changed_rows,
     check_json_option,
+    locks_of,
     memory_mib,
     rate_bps,
 )
@@ -25,6 +26,7 @@ from cyclescope.cli.progress import shown
 from cyclescope.config import Hardware
 from cyclescope.experiments.compare import PROGRAM, server_arguments
 from cyclescope.experiments.saved import save_booted
+from emu.errors import ConfigError
 from emu.loader.boot import BootSpec
 from personalities.base import Personality, get_personality
 
@@ -47,6 +49,9 @@ def command(
     uarch: Uarch = "skylake_sp",
     set_rows: Set = None,
     net: Net = "10G",
+    locks: Annotated[
+        str | None, typer.Option("--locks", help="kvd's hash table: striped or global lock; as compare gives it.")
+    ] = None,
     quiet: Quiet = False,
 ) -> None:
     """Checks every option, and that the file can be written, before the guest boots."""
@@ -55,7 +60,10 @@ def command(
     )  # fmt: skip
     hardware.check()
     chosen = get_personality(personality)
-    name, *arguments = program or [PROGRAM, *server_arguments(chosen, hardware)]
+    if locks is not None and program:
+        raise ConfigError("--locks is for kvd: leave it out, or the program")
+    words = ["--locks", locks_of(locks)] if locks is not None else []
+    name, *arguments = program or [PROGRAM, *server_arguments(chosen, hardware), *words]
     take(chosen, hardware, chosen.prepare(name, arguments), name, arguments, file, quiet=quiet)
 
 

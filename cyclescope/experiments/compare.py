@@ -16,6 +16,7 @@ from pathlib import Path
 
 from cyclescope.config import DEFAULT_TIMING, Hardware, Load, config_hash
 from cyclescope.experiments.machines import processor_table
+from cyclescope.experiments.saved import Start
 from cyclescope.experiments.testbed import Phase, Progress, Testbed, no_progress
 from cyclescope.experiments.workload import frames
 from cyclescope.result import Host, Outcome, Run
@@ -57,8 +58,14 @@ def server_arguments(personality: Personality, hardware: Hardware) -> list[str]:
 class Contender:
     """One personality on its testbed, through the phases of a comparison."""
 
-    def __init__(self, personality: Personality, hardware: Hardware, load: Load, timing: str, keep_wire: bool) -> None:
-        spec = personality.prepare(PROGRAM, [*server_arguments(personality, hardware), "--locks", load.locks])
+    def __init__(
+        self, personality: Personality, hardware: Hardware, load: Load, timing: str, keep_wire: bool, start: Start | None = None
+    ) -> None:
+        self.start = start
+        if start is not None:
+            spec = start.spec
+        else:
+            spec = personality.prepare(PROGRAM, [*server_arguments(personality, hardware), "--locks", load.locks])
         self.personality, self.hardware, self.load = personality, hardware, load
         self.traffic = EtcLoad(load.seed, load.keys)
         self.wire = Wire() if keep_wire else None
@@ -66,8 +73,8 @@ class Contender:
         self.capacity_rps = 0.0
 
     def prepare(self, progress: Progress) -> None:
-        """Boot and store the keys."""
-        self.bed.boot(progress)
+        """Boot, or go on from a snapshot, and store the keys."""
+        self.bed.begin(self.start.saved if self.start is not None else None, progress)
         preload = list(frames(self.traffic.preload(), self.load.flows))
         phase = self.bed.closed_loop(PRELOAD_OUTSTANDING, preload, "storing the keys", progress)
         if phase.lost:
@@ -152,6 +159,8 @@ class Contender:
         return self.bed.open_loop(times.tolist(), sent, label, progress)
 
     def _inputs(self) -> dict[str, str]:
+        if self.start is not None:
+            return self.start.inputs
         spec = self.bed.spec
         files = {Path(spec.image), *(module.path for module in spec.modules), self.bed.manifest.path}
         named = {path.name: path for path in (*files, *TABLES.glob(f"{self.hardware.uarch}.*"))}
@@ -166,8 +175,11 @@ def compare(
     timing: str = DEFAULT_TIMING,
     keep_wire: bool = False,
     progress: Progress = no_progress,
+    starts: Sequence[Start] = (),
 ) -> tuple[str, list[Outcome]]:
     """Runs the comparison; the configuration's hash and an outcome a personality, in the order given.
+
+    With `starts`, a snapshot of each personality on that hardware, nothing is booted.
 
     Raises:
         ConfigError: a value out of range, a personality named twice, an image missing.
@@ -180,8 +192,9 @@ def compare(
     digest = config_hash(hardware, load, timing)
     contenders: list[Contender] = []
     try:
-        for personality in personalities:
-            contenders.append(Contender(personality, hardware, load, timing, keep_wire))
+        for number, personality in enumerate(personalities):
+            start = starts[number] if starts else None
+            contenders.append(Contender(personality, hardware, load, timing, keep_wire, start))
         for contender in contenders:
             contender.prepare(progress)
         if load.closed is None and load.rate is None:

@@ -45,6 +45,8 @@ class Start:
     hardware: Hardware
     spec: BootSpec
     saved: SavedWorld
+    arguments: tuple[str, ...]
+    inputs: dict[str, str]
 
 
 def inputs_of(personality: Personality, spec: BootSpec, hardware: Hardware) -> dict[str, str]:
@@ -105,7 +107,7 @@ def open_saved(path: Path) -> Start:
             Path(Path(about.image).name), about.cmdline, manifest=personality.manifest_path, program_cpl=about.program_cpl
         )
     _check_inputs(path, about, personality, spec, hardware)
-    return Start(personality, hardware, spec, saved)
+    return Start(personality, hardware, spec, saved, tuple(about.arguments), about.inputs)
 
 
 def _check_inputs(path: Path, about: About, personality: Personality, spec: BootSpec, hardware: Hardware) -> None:

@@ -395,9 +395,10 @@ class Core:
     # ---- snapshots
 
     def save(self) -> bytes:
-        """All that the core holds but for RAM, between runs; nothing changes."""
+        """All that the core holds but for RAM, between runs; nothing changes. Raises NotModelled for what no snapshot can hold."""
         at, n = _P(), _U64()
-        self._need("cs_state_save", ctypes.addressof(at), ctypes.addressof(n))
+        if self._f["cs_state_save"](self.handle, ctypes.addressof(at), ctypes.addressof(n)):
+            raise NotModelled(self._error())
         try:
             return ctypes.string_at(at.value or 0, n.value)
         finally:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import bz2
 import gzip
 import lzma
+import os
 import shutil
 import struct
 import subprocess
@@ -23,6 +24,7 @@ from hypothesis import strategies as st
 from cyclescope.cli import run_cli
 from emu.errors import ConfigError
 from personalities.linux.btf import Btf
+from personalities.linux.cache import KEPT, cache_folder, kept
 from personalities.linux.cpio import Entry, archive
 from personalities.linux.guest import Mapped, parse_report, program_functions
 from personalities.linux.initramfs import Root, initramfs, instructions
@@ -222,6 +224,23 @@ def test_the_same_root_gives_the_same_bytes() -> None:
     assert b"seed " + b"01" * 64 in records
     with pytest.raises(ConfigError, match="holds a zero byte"):
         instructions(Root(init=b"", program="/p", arguments=["a\0b"], files={}))
+
+
+def test_what_is_made_is_kept_once_and_not_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    first = kept("file", b"first")
+    assert kept("file", b"first") == first
+    assert first.read_bytes() == b"first"
+    os.utime(first.parent, (1, 1))
+    for number in range(KEPT):
+        kept("file", b"%d" % number)
+    assert not first.exists()
+    assert kept("file", b"0").read_bytes() == b"0"
+    assert len(list(cache_folder().iterdir())) == KEPT
+    (tmp_path / "not a folder").write_text("")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "not a folder"))
+    with pytest.raises(ConfigError, match="set XDG_CACHE_HOME to a folder that can"):
+        kept("file", b"first")
 
 
 REPORT = """init: section virtio_net .text 0xffffffffc0100000

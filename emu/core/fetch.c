@@ -76,14 +76,18 @@ void cache_diverted(struct vcpu *v, bool whole, uint64_t next) {
     v->diverted = true;
 }
 
-/* The look-up would find everything, and change no order: the page is the last one looked up, the line its set's most recent. */
-static inline bool code_leads(const struct vcpu *v, uint64_t gva, uint32_t key) { return tlb_code_leads(v->tlb, gva) && *ways_of(&v->caches->l1i, key) == key; }
+/* The look-up would find everything, and change no order: the page is the last one looked up, each line its set's most recent. */
+static inline bool code_leads(const struct vcpu *v, uint64_t gva, uint64_t first, uint64_t last) {
+    bool leads = tlb_code_leads(v->tlb, gva) && last >> (12 - LINE_BITS) == first >> (12 - LINE_BITS);
+    for (uint64_t line = first; leads && line <= last; line++) leads = *ways_of(&v->caches->l1i, KEY(line)) == KEY(line);
+    return leads;
+}
 
 /* Its code is looked up anew: something has left the L1I or the ITLB, or has come, since it was last. */
 static __attribute__((noinline)) void code_lines(struct vcpu *v, struct block *b) {
     uint64_t first = b->code_gpa >> LINE_BITS, last = (b->code_gpa + (b->size ? b->size - 1 : 0)) >> LINE_BITS, lines = v->machine->llc->dir_lines;
     if (last >= lines) return;
-    if (LIKELY(first == last && code_leads(v, b->va, KEY(first)))) { b->code_line_stamp = v->caches->epoch; return; }
+    if (LIKELY(code_leads(v, b->va, first, last))) { b->code_line_stamp = v->caches->epoch; return; }
     if (LIKELY(last >> (12 - LINE_BITS) == first >> (12 - LINE_BITS))) {
         code_page(v, b->va, first, last);
     } else {                                                   /* its last instruction reaches into another page, which lies anywhere */

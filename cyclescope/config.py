@@ -70,6 +70,8 @@ class Load(msgspec.Struct, frozen=True, kw_only=True):
         closed: requests kept outstanding in a closed loop, or None for the open loop.
         keys: distinct keys, all stored before the warm-up.
         flows: client UDP ports the requests are spread over (RSS needs several).
+        connections: TCP connections the requests are spread over; 0: they go over UDP.
+        loss: share of frames lost on the link, each way (TCP alone: UDP would lose the requests).
     """
 
     requests: int = 10_000
@@ -80,6 +82,8 @@ class Load(msgspec.Struct, frozen=True, kw_only=True):
     seed: int = 1
     keys: int = 1_000
     flows: int = 64
+    connections: int = 0
+    loss: float = 0.0
     locks: Locks = "striped"
 
     def check(self) -> None:
@@ -89,6 +93,11 @@ class Load(msgspec.Struct, frozen=True, kw_only=True):
         _within("--seed", self.seed, 0, 2**63 - 1, "")
         _within("--keys", self.keys, 1, 1_000_000, "keys")
         _within("--flows", self.flows, 1, 10_000, "client ports")
+        _within("--connections", self.connections, 0, 1_000, "TCP connections (0: UDP)")
+        if not 0.0 <= self.loss <= 0.5:
+            raise ConfigError(f"--loss is {self.loss}: give a share of the frames from 0 to 0.5")
+        if self.loss and not self.connections:
+            raise ConfigError("--loss needs --tcp: over UDP a lost frame is a lost request")
         if not 0.0 < self.load <= 2.0:
             raise ConfigError(f"--load is {self.load}: give a share of capacity above 0 and at most 2")
         if self.rate is not None and not 1.0 <= self.rate <= 1e8:

@@ -16,7 +16,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from emu.state import Data, State, Token, checked, need, plain
+from emu.state import Data, State, Time, Token, checked, need, plain
 from nic.checksum import transport_checksum_ok
 from nic.moderation import QueueInterrupt
 from nic.parts import F_GUEST_CSUM, F_MRG_RXBUF, HDR_BYTES, HDR_F_DATA_VALID, MAX_FRAME, MIN_FRAME, NET_HDR, Parts
@@ -26,13 +26,14 @@ from nic.virtqueue import Chain, Virtqueue
 
 
 class ReceiveState(State):
-    """Frames that wait for buffers, interrupts, and whether a driver started us."""
+    """Frames that wait for buffers, interrupts, whether a driver started us, and when the last frame will be in memory."""
 
     started: bool
     mergeable: bool
     checks: bool
     fifos: list[list[tuple[Token, Annotated[bytes, Meta(min_length=MIN_FRAME, max_length=MAX_FRAME)]]]]
     interrupts: list[Data]
+    last_ps: Time
 
 
 class Receive:
@@ -46,6 +47,7 @@ class Receive:
         self._fifos: list[deque[tuple[int, bytes]]] = [deque() for _ in range(parts.config.pairs)]
         self._mergeable = self._checks = False
         self._headers = (b"", b"")
+        self._last_ps = 0  # when the last frame so far will be in memory
         self._write_ps, self._byte_ps = parts.config.costs.write_ps, parts.config.costs.byte_ps
 
     def reset(self) -> None:
@@ -60,7 +62,7 @@ class Receive:
         """FIFOs and interrupts."""
         state = ReceiveState(
             bool(self._headers[0]), self._mergeable, self._checks, [list(fifo) for fifo in self._fifos],
-            [interrupt.save() for interrupt in self._interrupts],
+            [interrupt.save() for interrupt in self._interrupts], self._last_ps,
         )  # fmt: skip
         return plain(state)
 
@@ -69,10 +71,14 @@ class Receive:
         state = checked(ReceiveState, data, "the receive path")
         pairs = len(self._fifos)
         need(len(state.fifos) == len(state.interrupts) == pairs, "the receive path", f"{len(state.fifos)} queue pairs")
-        need(all(len(fifo) <= self._parts.config.fifo_frames for fifo in state.fifos), "the receive path", "so many frames")
+        need(
+            all(len(fifo) <= self._parts.config.fifo_frames for fifo in state.fifos),
+            "the receive path",
+            "so many frames",
+        )
         if state.started:
             self.start()
-        self._mergeable, self._checks = state.mergeable, state.checks
+        self._mergeable, self._checks, self._last_ps = state.mergeable, state.checks, state.last_ps
         for number, saved in enumerate(state.interrupts):
             self._fifos[number] = deque(state.fifos[number])
             self._interrupts[number].restore(saved)
@@ -87,7 +93,8 @@ class Receive:
         """A frame's last bit arrives on the link at `time_ps`, now or later."""
         data, token = frame
         parts = self._parts
-        at = time_ps + self._write_ps + len(data) * self._byte_ps
+        # Posted writes keep their order on PCIe (published, PCI Express Base 2.4.1): a short frame never passes a long one.
+        at = self._last_ps = max(self._last_ps, time_ps + self._write_ps + len(data) * self._byte_ps)
         parts.clock.schedule(at, parts.name, "rx", (token, data))
 
     def written(self, token: int, data: bytes, time_ps: int) -> None:

@@ -315,3 +315,16 @@ def test_tracer_shows_both_directions_in_order_of_time():
 def test_impossible_faults_are_refused(faults):
     with pytest.raises(ConfigError):
         Faults(**faults)
+
+
+def test_a_short_frame_right_behind_a_long_one_does_not_overtake_it_in_the_nic():
+    path = Path(pairs=1)
+    sizes = [1400, 10, 1400, 10]
+    frames = [
+        udp_frame(bytes(6), bytes(6), CLIENT_IP, GUEST_IP, 40_000 + number, 11211, datagram(number, bytes(size)))
+        for number, size in enumerate(sizes)
+    ]
+    path.client.open_loop([path.clock.now_ps] * 4, frames)
+    path.clock.run()
+    received = [parse_udp(data) for _, _, data in path.guest.received]
+    assert [len(udp.payload) - 8 for udp in received if udp is not None] == sizes

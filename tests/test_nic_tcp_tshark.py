@@ -19,7 +19,7 @@ ORDINARY = (
 OF_LOSS = (
     "This frame is a (suspected) retransmission", "This frame is a (suspected) fast retransmission", "Duplicate ACK (#",
     "This frame is a (suspected) spurious retransmission", "This frame is a (suspected) out-of-order segment",
-    "Previous segment(s) not captured", "ACKed segment that wasn't captured",
+    "Previous segment(s) not captured", "D-SACK Sequence", "ACKed segment that wasn't captured",
 )  # fmt: skip
 
 pytestmark = [pytest.mark.crosscheck, pytest.mark.skipif(not HAVE_TSHARK, reason="tshark is not installed")]

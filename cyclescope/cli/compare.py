@@ -85,6 +85,13 @@ def command(
     closed: Annotated[int | None, typer.Option("--closed", help="Closed loop with this many outstanding.")] = None,
     keys: Keys = 1_000,
     flows: Flows = 64,
+    tcp: Annotated[
+        bool, typer.Option("--tcp", help="memcached over TCP; of the personalities linux alone has it.")
+    ] = False,
+    connections: Annotated[
+        int | None, typer.Option("--connections", help="With --tcp: the client's connections; 64 if not given.")
+    ] = None,
+    loss: Annotated[float, typer.Option("--loss", help="With --tcp: share of frames lost on the link, each way.")] = 0.0,
     locks: KvdLocks = "striped",
     quantum: Annotated[int, typer.Option("--quantum", help="vCPU quantum at timed levels [cycles].")] = 400,
     moderation: Annotated[int, typer.Option("--moderation", help="Interrupt moderation [us], 0 is off.")] = 0,
@@ -110,7 +117,7 @@ def command(
     """Checks every option before the first guest boots."""
     starts: list[Start] = []
     if start is not None:
-        refuse_decided(context, {**SHAPE, "locks": "--locks", "seeds": "--seeds", "ablated": "--ablate"})
+        refuse_decided(context, {**SHAPE, "locks": "--locks", "seeds": "--seeds", "ablated": "--ablate", "tcp": "--tcp"})
         refuse_decided(context, {"quantum": "--quantum", "moderation": "--moderation", "cross_traffic": "--cross-traffic"})
         starts = starts_of(start)
     hardware = starts[0].hardware if starts else Hardware(
@@ -119,7 +126,7 @@ def command(
     )  # fmt: skip
     offered = Load(
         requests=requests, warmup=warmup, seed=seed, load=load, rate=rate, closed=closed, keys=keys, flows=flows,
-        locks=locks_of(locks_in(starts) if starts else locks),
+        locks=locks_of(locks_in(starts) if starts else locks), connections=_connections(tcp, connections), loss=loss,
     )  # fmt: skip
     contenders = [each.personality for each in starts] or personalities_of(personality)
     check_json_option(json)
@@ -160,6 +167,14 @@ def command(
         if events:
             _print_events(outcomes)
         list_functions(outcomes, functions)
+
+
+def _connections(tcp: bool, connections: int | None) -> int:
+    if connections is not None and not tcp:
+        raise ConfigError("--connections needs --tcp; over UDP --flows gives the client's ports")
+    if connections is not None and connections < 1:
+        raise ConfigError(f"--connections is {connections}: give 1 to 1000 TCP connections")
+    return (64 if connections is None else connections) if tcp else 0
 
 
 def check_functions(functions: int | None) -> None:

@@ -10,21 +10,23 @@ from __future__ import annotations
 import hashlib
 import resource
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from cyclescope.config import DEFAULT_TIMING, Hardware, Load, config_hash
 from cyclescope.experiments.machines import processor_table
 from cyclescope.experiments.saved import Start
-from cyclescope.experiments.testbed import Phase, Progress, Testbed, no_progress
+from cyclescope.experiments.testbed import Phase, Progress, TcpLoad, Testbed, no_progress
 from cyclescope.experiments.workload import frames
 from cyclescope.result import Host, Outcome, Run
 from emu.errors import ConfigError, GuestError
 from emu.ledger.accounts import notes
 from emu.ledger.events import event_costs
 from emu.ledger.flame import collapsed
+from emu.loader.boot import BootSpec
 from emu.uarch.table import HERE as TABLES
+from nic.memcached_text import commands
 from nic.memcached_udp import DEFAULT_PORT
 from nic.ports import Frame
 from nic.sources.arrivals import poisson
@@ -35,6 +37,7 @@ CAPACITY_REQUESTS = 2_000
 OUTSTANDING_PER_CPU = 8
 PRELOAD_OUTSTANDING = 4
 PROGRAM = "kvd"
+TCP_PROGRAM = "memcached"  # kvd speaks UDP alone
 
 
 @dataclass
@@ -55,6 +58,17 @@ def server_arguments(personality: Personality, hardware: Hardware) -> list[str]:
     return [*personality.arguments_for(PROGRAM, hardware.cpus, DEFAULT_PORT), "-m", str(megabytes)]
 
 
+def server(personality: Personality, hardware: Hardware, load: Load) -> BootSpec:
+    """What serves the load: kvd over UDP, memcached over TCP. Raises ConfigError where a personality has no TCP."""
+    if not load.connections:
+        words = [*server_arguments(personality, hardware), "--locks", load.locks]
+        return personality.prepare(PROGRAM, words)
+    words = personality.arguments_for(TCP_PROGRAM, hardware.cpus, DEFAULT_PORT)
+    if not words:
+        raise ConfigError(f"--tcp: {personality.name} has no TCP; --personality linux has")
+    return personality.prepare(TCP_PROGRAM, words)
+
+
 class Contender:
     """One personality on its testbed, through the phases of a comparison."""
 
@@ -62,20 +76,18 @@ class Contender:
         self, personality: Personality, hardware: Hardware, load: Load, timing: str, keep_wire: bool, start: Start | None = None
     ) -> None:
         self.start = start
-        if start is not None:
-            spec = start.spec
-        else:
-            spec = personality.prepare(PROGRAM, [*server_arguments(personality, hardware), "--locks", load.locks])
+        spec = start.spec if start is not None else server(personality, hardware, load)
+        tcp = TcpLoad(load.connections, load.loss, load.seed) if load.connections else None
         self.personality, self.hardware, self.load = personality, hardware, load
         self.traffic = EtcLoad(load.seed, load.keys)
         self.wire = Wire() if keep_wire else None
-        self.bed = Testbed(hardware, personality, spec, timing=timing, sink=self.wire)
+        self.bed = Testbed(hardware, personality, spec, timing=timing, sink=self.wire, tcp=tcp)
         self.capacity_rps = 0.0
 
     def prepare(self, progress: Progress) -> None:
         """Boot, or go on from a snapshot, and store the keys."""
         self.bed.begin(self.start.saved if self.start is not None else None, progress)
-        preload = list(frames(self.traffic.preload(), self.load.flows))
+        preload = list(self._framed(self.traffic.preload()))
         phase = self.bed.closed_loop(PRELOAD_OUTSTANDING, preload, "storing the keys", progress)
         if phase.lost:
             raise GuestError(f"{self.personality.name}: {phase.lost} of {phase.count} keys could not be stored")
@@ -83,7 +95,7 @@ class Contender:
     def measure_capacity(self, progress: Progress) -> None:
         """Answers a second with OUTSTANDING_PER_CPU requests under way for each vCPU; also the first warm-up."""
         count = min(CAPACITY_REQUESTS, max(self.load.requests, 200))
-        sent = list(frames(self.traffic.requests(count), self.load.flows))
+        sent = list(self._framed(self.traffic.requests(count)))
         phase = self.bed.closed_loop(OUTSTANDING_PER_CPU * self.hardware.cpus, sent, "measuring capacity", progress)
         if not phase.answered:
             raise GuestError(f"{self.personality.name}: none of {phase.count} requests was answered")
@@ -151,8 +163,12 @@ class Contender:
         )
         return Outcome(run, host, self.wire.frames if self.wire else [])
 
+    def _framed(self, datagrams: Iterable[bytes]) -> Iterator[bytes]:
+        """What the client is given: frames over UDP, commands over TCP."""
+        return commands(datagrams) if self.load.connections else frames(datagrams, self.load.flows)
+
     def _send(self, count: int, rate_rps: float, seed: int, label: str, progress: Progress) -> Phase:
-        sent = frames(self.traffic.requests(count), self.load.flows)
+        sent = self._framed(self.traffic.requests(count))
         if self.load.closed is not None:
             return self.bed.closed_loop(self.load.closed, list(sent), label, progress)
         times = poisson(count, rate_rps, seed, self.bed.world.now_ps)

@@ -11,7 +11,7 @@ from types import TracebackType
 from cyclescope.config import DEFAULT_TIMING, Hardware
 from cyclescope.experiments.machines import add_machine, level_of
 from emu.core.binding import Counter, Level
-from emu.errors import BadSnapshot, GuestError
+from emu.errors import BadSnapshot, ConfigError, GuestError
 from emu.ledger.accounts import Accounts, Snapshot, snapshot
 from emu.ledger.install import resolve, taxonomy_of
 from emu.ledger.manifest import load_manifest
@@ -28,7 +28,9 @@ from nic.link import LinkConfig
 from nic.matching import EndpointConfig, Matcher
 from nic.ports import Sender
 from nic.switch import CrossTraffic, SwitchConfig
-from nic.tap import Tracer, TraceSink
+from nic.tap import FaultInjector, Faults, Tracer, TraceSink
+from nic.tcp.client import TIMEOUT_PS, TcpClient
+from nic.tcp.config import TcpConfig
 from nic.virtio_net import VirtioNet
 from personalities.base import Personality
 
@@ -63,11 +65,21 @@ class Phase:
         return self.answered * 1e12 / max(1, self.end_ps - self.start_ps)
 
 
+@dataclass(frozen=True)
+class TcpLoad:
+    """A client that speaks TCP: its connections, and the share of frames lost on the way, each way, by a seed."""
+
+    connections: int = 1
+    loss: float = 0.0
+    seed: int = 1
+
+
 class Testbed:
     """A booted personality with a client on the other side of a switch. Use `with`; single use.
 
     Args:
         sink: shown every frame at the client's link, or None.
+        tcp: None: the client speaks UDP and is given frames; else TCP, and is given commands.
         world: an empty one to build in, or None.
     """
 
@@ -83,10 +95,12 @@ class Testbed:
         matcher: Matcher | None = None,
         on_answer: Callable[[int, bytes, int], None] | None = None,
         sink: TraceSink | None = None,
+        tcp: TcpLoad | None = None,
         world: World | None = None,
     ) -> None:
         self.hardware, self.personality, self.spec = hardware, personality, spec
         self._level = level_of(timing)
+        self._lossy = tcp is not None and tcp.loss > 0
         self._on_answer = on_answer
         self._progress: Progress = no_progress
         self._goal = ("", 0, 0)
@@ -97,12 +111,12 @@ class Testbed:
         self.world = world or World()
         try:
             self.machine = add_machine(self.world, hardware)
-            self._build(matcher, sink)
+            self._build(matcher, sink, tcp)
         except BaseException:
             self.world.close()
             raise
 
-    def _build(self, matcher: Matcher | None, sink: TraceSink | None) -> None:
+    def _build(self, matcher: Matcher | None, sink: TraceSink | None, tcp: TcpLoad | None) -> None:
         hardware, world, machine = self.hardware, self.world, self.machine
         self.manifest = load_manifest(self.spec.manifest or self.personality.manifest_path)
         self.taxonomy = taxonomy_of([self.manifest])
@@ -114,6 +128,11 @@ class Testbed:
         link = LinkConfig(hardware.link_bps, hardware.propagation_ns * 1000)
         self.network = star = Star(world, requests, SwitchConfig(forwarding_ps=hardware.switch_ns * 1000))
         cross = CrossTraffic(hardware.cross_traffic) if hardware.cross_traffic else None
+        guest_port: Sender = star.join("guest", link, cross)
+        port: Sender = star.join("client", link)
+        if tcp is not None and tcp.loss:
+            guest_port = FaultInjector(guest_port, Faults(loss=tcp.loss, seed=2 * tcp.seed), world, "loss.guest")
+            port = FaultInjector(port, Faults(loss=tcp.loss, seed=2 * tcp.seed + 1), world, "loss.client")
         self.nic = VirtioNet(
             "nic0",
             NicConfig(pairs=hardware.cpus, moderation=Moderation(usecs=hardware.moderation_us)),
@@ -121,12 +140,24 @@ class Testbed:
             dma=machine.dma,
             interrupts=machine,
             requests=requests,
-            sender=star.join("guest", link, cross),
+            sender=guest_port,
         )
         machine.add_pci(self.nic.function)
-        port: Sender = star.join("client", link)
         if sink is not None:
-            port = Tracer(port, sink)
+            port = Tracer(port, sink, as_seen=tcp is not None)
+        if tcp is not None:
+            self.client: Endpoint = TcpClient(
+                "client",
+                EndpointConfig(timeout_ps=TIMEOUT_PS),
+                clock=world,
+                requests=requests,
+                sender=port,
+                connections=tcp.connections,
+                tcp=TcpConfig(seed=tcp.seed),
+                on_answer=self._answered,
+                on_done=lambda _: world.stop(),
+            )
+            return
         self.client = Endpoint(
             "client",
             EndpointConfig(),
@@ -147,7 +178,13 @@ class Testbed:
     # ---- snapshots
 
     def save(self, about: Data) -> SavedWorld:
-        """Everything, between runs; nothing changes. `about` says what it is a snapshot of, for whoever restores it."""
+        """Everything, between runs; nothing changes. `about` says what it is a snapshot of, for whoever restores it.
+
+        Raises:
+            ConfigError: frames are being lost by a seed, or TCP requests were sent: neither is in a snapshot.
+        """
+        if self._lossy:
+            raise ConfigError("a link that loses frames cannot be in a snapshot: take it without losses")
         parts = {
             "nic": self.nic.save(), "network": self.network.save(), "client": self.client.save(),
             "requests": self.requests.save(),

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The client over TCP: the endpoint's loads, spread over connections, answers matched in order.
 
-Requests are commands (bytes), not frames. All connections are opened when a load begins. In an open loop request i goes to the next
-connection in turn; in a closed loop the next request follows an answer on the connection where that came. A request that is not
-yet answered does not hold back the next on its connection (pipelining).
+Requests are commands (bytes), not frames. All connections are opened when a load begins. In an open loop requests go to the
+connections in turn; a request that is not yet answered does not hold back the next on its connection (pipelining). In a closed
+loop the next request goes where an answer has just come, or, with fewer outstanding than connections, to the next idle one in turn.
 
 A connection that ends early takes its unanswered requests with it (`cut_off`), and is opened anew by the next request
 that wants it (`reconnects`). Bytes that are no answer, or the answer to nothing, end the connection with a reset. `failure`
@@ -119,6 +119,12 @@ class TcpClient(Endpoint):
         self._by_number: dict[int, _Lane] = {}
         self._turn = 0
         self._answering: _Lane | None = None
+        self._depth = 0  # requests outstanding, in a closed loop
+
+    def closed_loop(self, outstanding: int, frames: Iterable[bytes], start_ps: int, think_ps: int = 0) -> None:
+        """As the endpoint's, with commands."""
+        self._depth = outstanding
+        super().closed_loop(outstanding, frames, start_ps, think_ps)
 
     def close(self, time_ps: int) -> None:
         """Close every connection; unanswered requests may still be answered."""
@@ -137,15 +143,25 @@ class TcpClient(Endpoint):
         self._by_number[lane.number] = lane
 
     def _transmit(self, frame: bytes, token: int, time_ps: int) -> None:
-        lane = self._answering
-        if lane is None:
-            lane = self._lanes[self._turn]
-            self._turn = (self._turn + 1) % len(self._lanes)
+        lane = self._choose()
         if lane.number < 0:
             self.counters["reconnects"] += 1
             self._connect(lane, time_ps)
         lane.pending.append(self._numbers.latest)
         self.host.write(lane.number, frame, time_ps, token)
+
+    def _choose(self) -> _Lane:
+        closed, lanes = self._times is None, self._lanes
+        if closed and self._answering is not None and self._depth >= len(lanes):
+            return self._answering
+        for _ in lanes:
+            lane = lanes[self._turn]
+            self._turn = (self._turn + 1) % len(lanes)
+            if not closed or not lane.pending:
+                return lane
+        lane = lanes[self._turn]  # each is busy
+        self._turn = (self._turn + 1) % len(lanes)
+        return lane
 
     # what the host says
 

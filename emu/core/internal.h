@@ -2,7 +2,8 @@
 /* What the core's files share. One idea a file; this header is the table of contents.
  *
  *   layout.c   Unicorn's private layout: the only file that knows it; proves it when the library opens
- *   engine.c   a machine's Unicorn, a processor of it for each vCPU: hooks, exceptions, SYSCALL, CPUID, RDTSC, HLT     cells.c  translations' records
+ *   engine.c   a machine's Unicorn, a processor of it for each vCPU     hooks.h  what it calls: blockhook.c, instructions.c (exceptions, SYSCALL, CPUID, RDTSC, ports)
+ *   vcpu.c     a vCPU's life: reset, interrupts, runs, HLT     cells.c  translations' records     access.c  accesses without the detour
  *   memory.c   RAM, MMIO regions, DMA, code pages and their invalidation, page walks
  *   lapic.c    local APIC, its timer, IPIs, INIT/SIPI       serial.c  16550 transmitter, debug-exit port
  *   slice.c    who runs next, and for how long (cs_run)
@@ -63,7 +64,7 @@ struct block {            /* canonical record: one per (vCPU, va, size, code byt
     uint32_t serial16;    /* of which: serialising instructions and event rows (cause CS_SERIALISING / CS_EVENT) */
     uint32_t retire16;    /* of which: issue slots (CS_RETIRING); cost16 - serial16 - retire16 is CS_CORE_BOUND */
     uint32_t symbol; uint16_t component; uint16_t uncosted;
-    bool port_io;         /* holds IN or OUT: Unicorn must restore RIP before their hooks (engine.c) */
+    bool port_io;         /* holds IN or OUT: Unicorn must restore RIP before their hooks (instructions.c) */
     uint8_t rep_bytes;    /* BLK_REP: bytes an iteration moves or stores (decode.c, for cache.c) */
     uint8_t load_hidden;  /* cycles of a load's latency that are no stall, by how many of its loads wait for other loads (decode.c, for cache.c) */
     struct insn_mark *marks;                     /* ninsn of them */
@@ -87,7 +88,7 @@ struct vcpu {
     struct machine *machine; int index; uint32_t apic_id;
     uint64_t clock;       /* cycles, up to the last closed block */
     uint32_t frac16;      /* 1/16 cycle not yet in clock */
-    uint64_t regrow_at;   /* clock at which Unicorn's software TLB may next grow (engine.c) */
+    uint64_t regrow_at;   /* clock at which Unicorn's software TLB may next grow (vcpu.c) */
     uint64_t slice_end;   /* clock at which the block hook stops */
     struct block *cur;    /* running block, not yet charged; NULL outside */
     struct cell *cell;    /* its cell */
@@ -147,7 +148,7 @@ int world_fail(cs_world *, const char *format, ...) __attribute__((format(printf
 void world_stop(cs_world *, int stop, struct vcpu *, uint64_t value);                        /* ends the run at the next block boundary */
 
 /* --- seams: who calls what ---
- * engine.c on_block:  block_close(v) -> [stop?] -> v->cur = b -> probe_fire(v, b) if BLK_PROBE/BLK_RETURN_SITE -> cache_fetch(v, b) at timed levels
+ * blockhook.c on_block:  block_close(v) -> [stop?] -> v->cur = b -> probe_fire(v, b) if BLK_PROBE/BLK_RETURN_SITE -> cache_fetch(v, b) at timed levels
  * block.c  block_close: cycles by cause from b->cost16 + v->stall + v->event_cycles -> b->cycles[], clock -> follow_block(v, b, from, to) (inline, follow.h)
  */
 void block_close(struct vcpu *);                                  /* charge v->cur to its end (or what is left of it), v->cur = NULL */

@@ -15,6 +15,8 @@ enum { PAGE = 4096, LAPIC_CRYSTAL_HZ = 25000000, IPI_FUNCTIONAL_CYCLES = 200, SL
 int engine_new(struct machine *, int ncpus);              /* with all its vCPUs; -1 with world_fail */
 void engine_free(struct machine *);
 int engine_set_level(struct machine *, int level);
+
+/* vcpu.c */
 void vcpu_reset(struct vcpu *);                           /* INIT: real mode, caches and TLB left to the timing model */
 void vcpu_start_pvh(struct vcpu *, uint32_t entry, uint32_t ebx, uint32_t eax);
 void vcpu_start_sipi(struct vcpu *, uint32_t vector);
@@ -22,11 +24,13 @@ bool vcpu_takes_interrupts(const struct vcpu *);          /* IF and no shadow */
 bool vcpu_deliver(struct vcpu *, int vector, bool nmi, uint64_t token);   /* false: the run is stopped (the stack is not there) */
 void vcpu_enter(struct vcpu *);                           /* from now on it is this one that runs: before any of what follows */
 void vcpu_execute(struct vcpu *);                         /* runs until the block hook stops it or it halts */
-void device_access(struct vcpu *, int counter, int uarch_row);   /* closes the block up to RIP, counts, charges the row */
-void vcpu_attention(struct vcpu *);                       /* the block hook looks at the next block */
 uint32_t vcpu_wake_cycles(const struct vcpu *);             /* leaving HLT */
 uint64_t vcpu_cycles_at(const struct vcpu *, int64_t ps); /* first clock value not before ps; NEVER for INT64_MAX */
 void vcpu_idle_to(struct vcpu *, uint64_t clock);         /* halted until then */
+
+/* instructions.c, blockhook.c, cpuid.c */
+void device_access(struct vcpu *, int counter, int uarch_row);   /* closes the block up to RIP, counts, charges the row */
+void vcpu_attention(struct vcpu *);                       /* the block hook looks at the next block */
 bool cpuid_answer(const struct vcpu *, uint32_t leaf, uint32_t subleaf, uint32_t out[4]);   /* cpuid.c */
 
 extern struct vcpu *executing;                            /* which runs, or ran last; NULL: none */

@@ -18,7 +18,7 @@
     /* instructions that serialise: charged by decode.c */ \
     R(lock) R(syscall) R(sysret) R(iret) R(swapgs) R(cr3_write) R(cr_write) R(rdmsr) R(wrmsr) R(invlpg) R(cpuid) R(mfence) R(lfence) \
     R(pause) R(rdtsc) R(sti) R(cli) R(hlt_enter) R(pio_issue) R(int_n) R(far_transfer) R(ltr) R(wbinvd) \
-    /* events: charged by engine.c and lapic.c where they happen */ \
+    /* events: charged by vcpu.c, instructions.c and lapic.c where they happen */ \
     R(interrupt_entry) R(exception_entry) R(hlt_exit) R(ipi_delivery) R(interrupt_delivery) \
     R(lapic_access) R(mmio_read) R(mmio_write) R(pio_read) R(pio_write) \
     /* caches */ \

@@ -5,7 +5,8 @@ Python runs its signal handlers only between its own bytecodes, and a guest that
 waiting for ever. So, while the core runs, a thread waits for the interpreter's wake-up byte and tells the core to stop.
 
 Nor may the handler run inside a device's callback: what it raises at the callback's very first bytecode is out of every `try`'s
-reach, and lost. So Ctrl-C's own handler is held back meanwhile, and called when the core has stopped; a second Ctrl-C calls it at once.
+reach, and lost. So Ctrl-C's own handler is held back meanwhile, and called when the core has stopped; a second Ctrl-C calls it
+at once.
 """
 
 import signal

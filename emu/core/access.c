@@ -30,6 +30,16 @@ static void unless_invalid(void *env, uintptr_t ra)
     if (v && v->env == env && UNLIKELY(layout_invalid(v->uc))) unicorn.cpu_loop_exit_restore_x86_64(v->cpu, ra);
 }
 
+/* Without hooks: Unicorn leaves its mark on pages that the guest may execute, code or not, and every store there takes this way. Where nothing is
+ * translated the mark may go; memory_code() brings it back. */
+static void unmark(void *env, uint64_t addr, uint32_t oi)
+{
+    struct vcpu *v = executing;
+    struct tlb_entry *e = layout_tlb_entry(env, oi, addr);
+    if (!v || v->env != env || v->timed || e->addr_write != ((addr & FRAME) | TLB_NOTDIRTY)) return;
+    if ((e->paddr < v->region_bytes[0] || e->paddr - FOUR_GIB < v->region_bytes[1]) && !has_code(v, e->paddr)) e->addr_write &= ~(uint64_t)TLB_NOTDIRTY;
+}
+
 /* An access that crosses into the next page has that page's address behind its last byte: never the entry's. */
 #define LOAD(name, type) \
     static __attribute__((noinline)) uint64_t slow_##name(void *env, uint64_t addr, uint32_t oi, uintptr_t ra) \
@@ -87,6 +97,7 @@ LOAD(load8, uint64_t)
         if (v) v->asked = addr; \
         original.name(env, addr, value, oi, ra); \
         if (v) v->asked = NEVER; \
+        else unmark(env, addr, oi); \
         unless_invalid(env, ra); \
     } \
     static void name(void *env, uint64_t addr, uint64_t value, uint32_t oi, uintptr_t ra) \

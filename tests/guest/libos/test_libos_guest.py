@@ -60,7 +60,7 @@ def qemu_command(
 def run(image: Path, words: str, cpus: int, *more: str, machine: str = "q35", megabytes: int = 256) -> tuple[int, str]:
     """Exit status and console of a guest that ends by itself."""
     command = qemu_command(image, words, cpus, *more, machine=machine, megabytes=megabytes)
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=120)
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=400)
     return done.returncode, done.stdout.decode(errors="replace")
 
 

@@ -12,34 +12,24 @@ import msgspec
 import typer
 from rich.console import Console
 
+from cyclescope.cli.expand import expanded
 from cyclescope.cli.options import (
     DEFAULT_NAMES,
-    Cpus,
     Events,
-    Flows,
     Functions,
     Jobs,
-    Json,
-    Keys,
     KvdLocks,
-    Memory,
     Names,
-    Net,
-    Out,
-    Quiet,
+    Output,
     Requests,
     Seed,
-    Set,
+    Shape,
     Timing,
-    Uarch,
+    Traffic,
     Warmup,
-    changed_rows,
-    check_json_option,
     job_count,
     locks_of,
-    memory_mib,
     personalities_of,
-    rate_bps,
     row_changes,
     write_json_option,
 )
@@ -56,7 +46,7 @@ from cyclescope.report.document import comparison_document, with_host
 from cyclescope.report.events import print_events
 from cyclescope.report.functions import print_functions
 from cyclescope.report.replicated import print_replicated, replicated_document
-from cyclescope.report.rundir import check_output, write_run_directory, write_seeds_directory
+from cyclescope.report.rundir import write_run_directory, write_seeds_directory
 from cyclescope.report.terminal import print_comparison
 from cyclescope.result import Outcome
 from emu.errors import ConfigError
@@ -66,14 +56,11 @@ def add_to(app: typer.Typer) -> None:
     app.command("compare", help="Run several personalities under the same load and print one table.")(command)
 
 
+@expanded
 def command(
     context: typer.Context,
     personality: Names = DEFAULT_NAMES,
-    cpus: Cpus = 4,
-    mem: Memory = "256M",
-    uarch: Uarch = "skylake_sp",
-    set_rows: Set = None,
-    net: Net = "10G",
+    shape: Shape = Shape(),
     timing: Timing = DEFAULT_TIMING,
     requests: Requests = 10_000,
     warmup: Warmup = 1_000,
@@ -81,17 +68,7 @@ def command(
     load: Annotated[
         float, typer.Option("--load", help="Offered load, as a share of the slowest one's capacity.")
     ] = 0.7,
-    rate: Annotated[float | None, typer.Option("--rate", help="Offered load [requests/s].")] = None,
-    closed: Annotated[int | None, typer.Option("--closed", help="Closed loop with this many outstanding.")] = None,
-    keys: Keys = 1_000,
-    flows: Flows = 64,
-    tcp: Annotated[
-        bool, typer.Option("--tcp", help="memcached over TCP; of the personalities linux alone has it.")
-    ] = False,
-    connections: Annotated[
-        int | None, typer.Option("--connections", help="With --tcp: the client's connections; 64 if not given.")
-    ] = None,
-    loss: Annotated[float, typer.Option("--loss", help="With --tcp: share of frames lost on the link, each way.")] = 0.0,
+    traffic: Traffic = Traffic(),
     locks: KvdLocks = "striped",
     quantum: Annotated[int, typer.Option("--quantum", help="vCPU quantum at timed levels [cycles].")] = 400,
     moderation: Annotated[int, typer.Option("--moderation", help="Interrupt moderation [us], 0 is off.")] = 0,
@@ -110,9 +87,7 @@ def command(
     jobs: Jobs = 0,
     events: Events = False,
     functions: Functions = None,
-    json: Json = None,
-    out: Out = None,
-    quiet: Quiet = False,
+    output: Output = Output(),
 ) -> None:
     """Checks every option before the first guest boots."""
     starts: list[Start] = []
@@ -120,61 +95,51 @@ def command(
         refuse_decided(context, {**SHAPE, "locks": "--locks", "seeds": "--seeds", "ablated": "--ablate", "tcp": "--tcp"})
         refuse_decided(context, {"quantum": "--quantum", "moderation": "--moderation", "cross_traffic": "--cross-traffic"})
         starts = starts_of(start)
-    hardware = starts[0].hardware if starts else Hardware(
-        cpus=cpus, memory_mib=memory_mib(mem), uarch=uarch, link_bps=rate_bps(net), quantum_cycles=quantum,
-        moderation_us=moderation, cross_traffic=cross_traffic, rows=changed_rows(uarch, set_rows),
-    )  # fmt: skip
-    offered = Load(
-        requests=requests, warmup=warmup, seed=seed, load=load, rate=rate, closed=closed, keys=keys, flows=flows,
-        locks=locks_of(locks_in(starts) if starts else locks), connections=_connections(tcp, connections), loss=loss,
-    )  # fmt: skip
+    hardware = (
+        starts[0].hardware
+        if starts
+        else shape.hardware(quantum_cycles=quantum, moderation_us=moderation, cross_traffic=cross_traffic)
+    )
+    offered = traffic.load(
+        requests=requests, warmup=warmup, seed=seed, load=load, locks=locks_of(locks_in(starts) if starts else locks)
+    )
     contenders = [each.personality for each in starts] or personalities_of(personality)
-    check_json_option(json)
+    output.check()
     check_functions(functions)
-    if out is not None:
-        check_output(out)
     config = {"hardware": msgspec.to_builtins(hardware), "load": msgspec.to_builtins(offered), "timing": timing}
     if ablated:
         if seeds is not None:
             raise ConfigError("--ablate and --seeds exclude each other: give one of them")
-        with shown(quiet) as progress:
+        with shown(output.quiet) as progress:
             digest, outcomes = ablate(
-                contenders, hardware, offered, timing=timing, keep_wire=out is not None, jobs=job_count(jobs),
+                contenders, hardware, offered, timing=timing, keep_wire=output.out is not None, jobs=job_count(jobs),
                 progress=progress,
             )  # fmt: skip
-        write_outcomes(config, digest, outcomes, json, out)
-        if json != "-":
-            _print_ablation(digest, hardware, offered, timing, outcomes, out)
+        write_outcomes(config, digest, outcomes, output)
+        if output.json != "-":
+            _print_ablation(digest, hardware, offered, timing, outcomes, output.out)
             if events:
                 _print_events(outcomes)
         return
     if seeds is not None:
         wanted = parse_seeds(seeds, seed)
-        with shown(quiet) as progress:
+        with shown(output.quiet) as progress:
             repetitions = compare_seeds(
-                contenders, hardware, offered, wanted, timing=timing, keep_wire=out is not None, jobs=job_count(jobs),
+                contenders, hardware, offered, wanted, timing=timing, keep_wire=output.out is not None, jobs=job_count(jobs),
                 progress=progress,
             )  # fmt: skip
-        _deliver_seeds(config, repetitions, json, out)
+        _deliver_seeds(config, repetitions, output)
         return
-    with shown(quiet) as progress:
+    with shown(output.quiet) as progress:
         digest, outcomes = compare(
-            contenders, hardware, offered, timing=timing, keep_wire=out is not None, progress=progress, starts=starts
+            contenders, hardware, offered, timing=timing, keep_wire=output.out is not None, progress=progress, starts=starts
         )
-    write_outcomes(config, digest, outcomes, json, out)
-    if json != "-":
-        print_outcomes(digest, hardware, offered, timing, outcomes, out)
+    write_outcomes(config, digest, outcomes, output)
+    if output.json != "-":
+        print_outcomes(digest, hardware, offered, timing, outcomes, output.out)
         if events:
             _print_events(outcomes)
         list_functions(outcomes, functions)
-
-
-def _connections(tcp: bool, connections: int | None) -> int:
-    if connections is not None and not tcp:
-        raise ConfigError("--connections needs --tcp; over UDP --flows gives the client's ports")
-    if connections is not None and connections < 1:
-        raise ConfigError(f"--connections is {connections}: give 1 to 1000 TCP connections")
-    return (64 if connections is None else connections) if tcp else 0
 
 
 def check_functions(functions: int | None) -> None:
@@ -189,15 +154,13 @@ def list_functions(outcomes: list[Outcome], functions: int | None) -> None:
         print_functions(Console(width=None if sys.stdout.isatty() else 160), outcome.run, functions or 0)
 
 
-def write_outcomes(
-    config: dict[str, Any], digest: str, outcomes: list[Outcome], json: str | None, out: Path | None
-) -> None:
+def write_outcomes(config: dict[str, Any], digest: str, outcomes: list[Outcome], output: Output) -> None:
     """The run directory and the JSON document that were asked for."""
     document = comparison_document(config, digest, [outcome.run for outcome in outcomes])
-    if out is not None:
-        write_run_directory(out, document, outcomes)
-    if json is not None:
-        write_json_option(json, with_host(document, [outcome.host for outcome in outcomes]))
+    if output.out is not None:
+        write_run_directory(output.out, document, outcomes)
+    if output.json is not None:
+        write_json_option(output.json, with_host(document, [outcome.host for outcome in outcomes]))
 
 
 def _print_events(outcomes: list[Outcome]) -> None:
@@ -221,13 +184,13 @@ def _print_ablation(
         console.print(f"Written to {out}", highlight=False)
 
 
-def _deliver_seeds(config: dict[str, Any], repetitions: list[Repetition], json: str | None, out: Path | None) -> None:
+def _deliver_seeds(config: dict[str, Any], repetitions: list[Repetition], output: Output) -> None:
     document = replicated_document(config, repetitions)
-    if out is not None:
-        write_seeds_directory(out, document, repetitions)
-    if json is not None:
-        write_json_option(json, document)
-    if json == "-":
+    if output.out is not None:
+        write_seeds_directory(output.out, document, repetitions)
+    if output.json is not None:
+        write_json_option(output.json, document)
+    if output.json == "-":
         return
     hardware, load = config["hardware"], config["load"]
     console = Console(width=None if sys.stdout.isatty() else 160)
@@ -238,8 +201,8 @@ def _deliver_seeds(config: dict[str, Any], repetitions: list[Repetition], json: 
         f"{load['requests']:,} requests, seeds {', '.join(str(seed) for seed in document['seeds'])}",
     )
     _remarks(console, hardware["uarch"], hardware["rows"], config["timing"])
-    if out is not None:
-        console.print(f"Written to {out}", highlight=False)
+    if output.out is not None:
+        console.print(f"Written to {output.out}", highlight=False)
 
 
 def _remarks(console: Console, uarch: str, rows: dict[str, int], timing: str) -> None:

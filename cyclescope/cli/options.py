@@ -1,19 +1,21 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Options that several commands share, declared once."""
+"""Options that several commands share, declared once; groups of them are dataclasses (expand.py)."""
 
 from __future__ import annotations
 
 import re
 import sys
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, cast
+from typing import Annotated, Any, cast
 
 import msgspec
 import typer
 
-from cyclescope.config import Locks
+from cyclescope.config import Hardware, Load, Locks
 from cyclescope.experiments.workers import host_processors
+from cyclescope.report.rundir import check_output
 from emu.errors import ConfigError
 from emu.uarch.changes import parse_changes
 from emu.uarch.table import load as load_table
@@ -33,6 +35,9 @@ Requests = Annotated[int, typer.Option("--requests", help="Measured requests a p
 Warmup = Annotated[int, typer.Option("--warmup", help="Requests before measuring, left out of every figure.")]
 Keys = Annotated[int, typer.Option("--keys", help="Distinct keys.")]
 Flows = Annotated[int, typer.Option("--flows", help="Client UDP ports.")]
+Closed = Annotated[int | None, typer.Option("--closed", help="Closed loop with this many outstanding.")]
+Check = Annotated[bool, typer.Option("--check", help="One at a time; exit 1 if any answer differs.")]
+Multiplier = Annotated[float, typer.Option("--multiplier", help="As captured, this many times as fast.")]
 KvdLocks = Annotated[str, typer.Option("--locks", help="kvd's hash table: striped or global lock.")]
 Names = Annotated[str, typer.Option("--personality", help="Names, joined by commas.")]
 DEFAULT_NAMES = "linux_like,libos"
@@ -100,6 +105,80 @@ def row_changes(uarch: str, rows: Mapping[str, int]) -> str:
     """`iret 250 -> 500 cycles, ...`, or nothing."""
     table = load_table(uarch)
     return ", ".join(f"{name} {table[name].value:,} -> {value:,} {table[name].unit}" for name, value in rows.items())
+
+
+@dataclass(frozen=True)
+class Board:
+    """A machine's shape, without a link."""
+
+    cpus: Cpus = 4
+    mem: Memory = "256M"
+    uarch: Uarch = "skylake_sp"
+    set_rows: Set = None
+
+    def hardware(self, **further: Any) -> Hardware:
+        """With further fields of Hardware. Raises ConfigError for the first value out of range."""
+        rows = changed_rows(self.uarch, self.set_rows)
+        found = Hardware(cpus=self.cpus, memory_mib=memory_mib(self.mem), uarch=self.uarch, rows=rows, **further)
+        found.check()
+        return found
+
+
+@dataclass(frozen=True)
+class Shape(Board):
+    """A machine on a link."""
+
+    net: Net = "10G"
+
+    def hardware(self, **further: Any) -> Hardware:
+        """As the board's."""
+        return super().hardware(link_bps=rate_bps(self.net), **further)
+
+
+@dataclass(frozen=True)
+class Traffic:
+    """How requests of memcached's kind are offered."""
+
+    rate: Annotated[float | None, typer.Option("--rate", help="Offered load [requests/s].")] = None
+    closed: Closed = None
+    keys: Keys = 1_000
+    flows: Flows = 64
+    tcp: Annotated[bool, typer.Option("--tcp", help="memcached over TCP; of the shipped personalities linux has it.")] = False
+    connections: Annotated[
+        int | None, typer.Option("--connections", help="With --tcp: the client's connections; 64 if not given.")
+    ] = None
+    loss: Annotated[float, typer.Option("--loss", help="With --tcp: share of frames lost on the link, each way.")] = 0.0
+
+    def load(self, **further: Any) -> Load:
+        """With further fields of Load. Raises ConfigError for the first value out of range."""
+        connections = 0
+        if self.tcp:
+            connections = 64 if self.connections is None else self.connections
+            if connections < 1:
+                raise ConfigError(f"--connections is {connections}: give 1 to 1000 TCP connections")
+        elif self.connections is not None:
+            raise ConfigError("--connections needs --tcp; over UDP --flows gives the client's ports")
+        found = Load(
+            rate=self.rate, closed=self.closed, keys=self.keys, flows=self.flows, connections=connections, loss=self.loss,
+            **further,
+        )  # fmt: skip
+        found.check()
+        return found
+
+
+@dataclass(frozen=True)
+class Output:
+    """Where results go."""
+
+    json: Json = None
+    out: Out = None
+    quiet: Quiet = False
+
+    def check(self) -> None:
+        """Raises ConfigError for what cannot be written: before the run, not after it."""
+        check_json_option(self.json)
+        if self.out is not None:
+            check_output(self.out)
 
 
 def check_json_option(target: str | None, option: str = "--json") -> None:

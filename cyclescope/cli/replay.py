@@ -14,19 +14,16 @@ import numpy as np
 import typer
 from rich.console import Console
 
+from cyclescope.cli.expand import expanded
 from cyclescope.cli.options import (
-    Cpus,
+    Check,
+    Closed,
     Json,
-    Memory,
-    Net,
+    Multiplier,
     Quiet,
-    Set,
+    Shape,
     Timing,
-    Uarch,
-    changed_rows,
     check_json_option,
-    memory_mib,
-    rate_bps,
     write_json_option,
 )
 from cyclescope.cli.progress import shown
@@ -45,18 +42,15 @@ def add_to(app: typer.Typer) -> None:
     app.command("replay", help="Replay a capture's memcached requests; --check compares the answers.")(command)
 
 
+@expanded
 def command(
     context: typer.Context,
     capture: Annotated[Path, typer.Argument(help="A pcap or pcapng file.")],
     personality: Annotated[str, typer.Option("--personality", help="Name.")] = "linux_like",
-    check: Annotated[bool, typer.Option("--check", help="One at a time; exit 1 if any answer differs.")] = False,
-    multiplier: Annotated[float, typer.Option("--multiplier", help="As captured, this many times as fast.")] = 1.0,
-    closed: Annotated[int | None, typer.Option("--closed", help="Closed loop with this many outstanding.")] = None,
-    cpus: Cpus = 4,
-    mem: Memory = "256M",
-    uarch: Uarch = "skylake_sp",
-    set_rows: Set = None,
-    net: Net = "10G",
+    check: Check = False,
+    multiplier: Multiplier = 1.0,
+    closed: Closed = None,
+    shape: Shape = Shape(),
     timing: Timing = DEFAULT_TIMING,
     json: Json = None,
     quiet: Quiet = False,
@@ -65,14 +59,8 @@ def command(
     ] = None,
 ) -> int:
     """Exit code 1 when checking and an answer differs or is missing."""
-    if not 0 < multiplier < math.inf:
-        raise ConfigError(f"--multiplier is {multiplier}: give a number above 0")
-    if closed is not None and not 1 <= closed <= 10_000:
-        raise ConfigError(f"--closed is {closed}: give 1 to 10000 requests outstanding")
-    hardware = Hardware(
-        cpus=cpus, memory_mib=memory_mib(mem), uarch=uarch, link_bps=rate_bps(net), rows=changed_rows(uarch, set_rows)
-    )  # fmt: skip
-    hardware.check()
+    check_pace(multiplier, closed)
+    hardware = shape.hardware()
     check_json_option(json)
     exchanges = load_exchanges(capture)
     if start is not None:
@@ -92,6 +80,14 @@ def command(
             exchanges, chosen, hardware, check=check, multiplier=multiplier, closed=closed, timing=timing, progress=progress
         )  # fmt: skip
     return deliver(personality, hardware, timing, result, check=check, json=json)
+
+
+def check_pace(multiplier: float, closed: int | None) -> None:
+    """Raises ConfigError for a `--multiplier` or `--closed` out of range."""
+    if not 0 < multiplier < math.inf:
+        raise ConfigError(f"--multiplier is {multiplier}: give a number above 0")
+    if closed is not None and not 1 <= closed <= 10_000:
+        raise ConfigError(f"--closed is {closed}: give 1 to 10000 requests outstanding")
 
 
 def _started(path: Path, begun: float, quiet: bool) -> None:

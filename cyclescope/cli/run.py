@@ -10,8 +10,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from cyclescope.cli.options import Cpus, Events, Memory, Set, Timing, Uarch, changed_rows, memory_mib
-from cyclescope.config import Hardware
+from cyclescope.cli.expand import expanded
+from cyclescope.cli.options import Board, Events, Timing
 from cyclescope.experiments.run import RunResult, run_guest
 from cyclescope.report.events import print_events
 from emu.errors import ConfigError
@@ -29,16 +29,14 @@ def add_to(app: typer.Typer) -> None:
     )(command)
 
 
+@expanded
 def command(
     program: Annotated[list[str] | None, typer.Argument(help="PROGRAM ARGS...: a static Linux program's file.")] = None,
     image: Annotated[Path | None, typer.Option("--image", help="A PVH (ELF64) or Multiboot 1 (ELF32) image.")] = None,
     cmdline: Annotated[str, typer.Option("--cmdline", help="The image's command line.")] = "",
     module: Annotated[list[Path] | None, typer.Option("--module", help="A boot module for the image.")] = None,
     personality: Annotated[str, typer.Option("--personality", help="Where a program runs.")] = "linux_like",
-    cpus: Cpus = 1,
-    mem: Memory = "256M",
-    uarch: Uarch = "skylake_sp",
-    set_rows: Set = None,
+    board: Board = Board(cpus=1),
     timing: Timing = "functional",
     events: Events = False,
     limit: Annotated[
@@ -50,7 +48,7 @@ def command(
         raise ConfigError("give either --image FILE or a program to run")
     if not 0 <= limit <= MAX_LIMIT_S:
         raise ConfigError(f"--limit is {limit}: give 0 (no limit) to {MAX_LIMIT_S} seconds of guest time")
-    hardware = Hardware(cpus=cpus, memory_mib=memory_mib(mem), uarch=uarch, rows=changed_rows(uarch, set_rows))
+    hardware = board.hardware()
     manifest = None
     if image is not None:
         spec = BootSpec(image, cmdline, tuple(BootModule(path, path.name) for path in module or []))

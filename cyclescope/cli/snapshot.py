@@ -9,19 +9,8 @@ from typing import Annotated
 
 import typer
 
-from cyclescope.cli.options import (
-    Cpus,
-    Memory,
-    Net,
-    Quiet,
-    Set,
-    Uarch,
-    changed_rows,
-    check_json_option,
-    locks_of,
-    memory_mib,
-    rate_bps,
-)
+from cyclescope.cli.expand import expanded
+from cyclescope.cli.options import Quiet, Shape, check_json_option, locks_of
 from cyclescope.cli.progress import shown
 from cyclescope.config import Hardware
 from cyclescope.experiments.compare import PROGRAM, server_arguments
@@ -38,27 +27,21 @@ def add_to(app: typer.Typer) -> None:
     )(command)
 
 
+@expanded
 def command(
     file: Annotated[Path, typer.Argument(help="The snapshot to write.")],
     program: Annotated[
         list[str] | None, typer.Argument(help="PROGRAM ARGS, behind --; default: kvd, with a worker for each vCPU.")
     ] = None,
     personality: Annotated[str, typer.Option("--personality", help="Name.")] = "linux_like",
-    cpus: Cpus = 4,
-    mem: Memory = "256M",
-    uarch: Uarch = "skylake_sp",
-    set_rows: Set = None,
-    net: Net = "10G",
+    shape: Shape = Shape(),
     locks: Annotated[
         str | None, typer.Option("--locks", help="kvd's hash table: striped or global lock; as compare gives it.")
     ] = None,
     quiet: Quiet = False,
 ) -> None:
     """Checks every option, and that the file can be written, before the guest boots."""
-    hardware = Hardware(
-        cpus=cpus, memory_mib=memory_mib(mem), uarch=uarch, link_bps=rate_bps(net), rows=changed_rows(uarch, set_rows)
-    )  # fmt: skip
-    hardware.check()
+    hardware = shape.hardware()
     chosen = get_personality(personality)
     if locks is not None and program:
         raise ConfigError("--locks is for kvd: leave it out, or the program")

@@ -17,11 +17,18 @@ SHAPE = {
 DEFAULT_LOCKS = "striped"  # kvd's own
 
 
-def refuse_decided(context: typer.Context, decided: Mapping[str, str]) -> None:
-    """Raises ConfigError for an option (parameter: option) that was given though a snapshot has decided it."""
-    for name, option in decided.items():
+def given(context: typer.Context, options: Mapping[str, str]) -> str | None:
+    """The first option (parameter: option) that stands on the command line."""
+    for name, option in options.items():
         if (source := context.get_parameter_source(name)) is not None and source.name == "COMMANDLINE":
-            raise ConfigError(f"{option} and --from exclude each other: the snapshot says what machine it is")
+            return option
+    return None
+
+
+def refuse_decided(context: typer.Context, decided: Mapping[str, str]) -> None:
+    """Raises ConfigError for an option that was given though a snapshot has decided it."""
+    if option := given(context, decided):
+        raise ConfigError(f"{option} and --from exclude each other: the snapshot says what machine it is")
 
 
 def starts_of(files: str) -> list[Start]:

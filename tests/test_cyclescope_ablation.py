@@ -18,8 +18,8 @@ LIBOS = ["compare", "--personality", "libos", "--cpus", "1", "--requests", "150"
 def test_variants_are_each_knob_and_all() -> None:
     names = [personality.name for personality in variants([get_personality("linux_like"), get_personality("libos")])]
     assert names == [
-        "linux_like", "linux_like+ring0", "linux_like+nocopy", "linux_like+poll", "linux_like+pin",
-        "linux_like+ring0+nocopy+poll+pin", "libos", "libos+poll",
+        "linux_like", "linux_like+ring0", "linux_like+nocopy", "linux_like+poll", "linux_like+pin", "linux_like+no_pti",
+        "linux_like+unmitigated", "linux_like+ring0+nocopy+poll+pin+no_pti+unmitigated", "libos", "libos+poll",
     ]  # fmt: skip
 
 

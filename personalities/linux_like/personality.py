@@ -25,6 +25,8 @@ class LinuxLike(Personality):
             "nocopy": Knob("no copy", {"pool": "8192"}, ("--zero-copy", "on")),
             "poll": Knob("polling", {"poll": "1"}),
             "pin": Knob("pinned threads", words=("--pin", "on")),
+            "no_pti": Knob("no page-table isolation", {"pti": "0"}),
+            "unmitigated": Knob("no mitigations", {"mitigations": "off"}),
         }
     )
 

@@ -42,10 +42,10 @@ EXPERIMENTS = (
         "lock", system.judge_lock, program="lockbench", arguments=("-i", "300"), cpus=(1, 2, 4, 8), timed_boot=True
     ),
     Experiment("interrupt", system.judge_interrupt, cpus=(2,)),
-    Experiment("null_call", system.judge_null_call, "linux_like"),
-    Experiment("fault", system.judge_fault, "linux_like"),
-    Experiment("switch", system.judge_switch, "linux_like"),
-    Experiment("tick", system.judge_tick, "linux_like"),
+    Experiment("null_call", system.judge_null_call, "linux_like+unmitigated"),
+    Experiment("fault", system.judge_fault, "linux_like+unmitigated"),
+    Experiment("switch", system.judge_switch, "linux_like+unmitigated"),
+    Experiment("tick", system.judge_tick, "linux_like+unmitigated"),
 )
 
 

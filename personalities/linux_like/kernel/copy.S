@@ -1,6 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Copies between kernel and user memory. A fault at a listed instruction resumes at its fix-up (trap.c). */
 
+#include "alternative.h"
+
+    .macro OPEN
+    ALTERNATIVE(ALT_SMAP, stac)
+    .endm
+    .macro CLOSE
+    ALTERNATIVE(ALT_SMAP, clac)
+    .endm
+
     .macro EX from, to
     .pushsection .extable, "a"
     .balign 8
@@ -13,6 +22,7 @@
     .globl copy_user
     .type copy_user, @function
 copy_user:
+    OPEN
     cmp $64, %rdx
     jb 3f
 2:
@@ -56,7 +66,8 @@ copy_user:
     inc %rdi
     dec %rdx
     jnz 6b
-7:  mov %rdx, %rax
+7:  CLOSE
+    mov %rdx, %rax
     ret
     .irp l, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32, 33, 34, 35, 40, 41
     EX \l\()b, 6b               /* find the exact byte, one at a time */
@@ -69,6 +80,7 @@ copy_user:
     .globl copy_user_string
     .type copy_user_string, @function
 copy_user_string:
+    OPEN
     xor %eax, %eax
 1:  cmp %rdx, %rax
     jae 3f
@@ -78,9 +90,10 @@ copy_user_string:
     jz 3f
     inc %rax
     jmp 1b
-3:  ret
-4:  mov $-14, %rax
+3:  CLOSE
     ret
+4:  mov $-14, %rax
+    jmp 3b
     EX 2b, 4b
     .size copy_user_string, . - copy_user_string
 
@@ -88,12 +101,14 @@ copy_user_string:
     .globl copy_user_load32
     .type copy_user_load32, @function
 copy_user_load32:
+    OPEN
 1:  mov (%rsi), %eax
     mov %eax, (%rdi)
     xor %eax, %eax
+3:  CLOSE
     ret
 2:  mov $-14, %eax
-    ret
+    jmp 3b
     EX 1b, 2b
     .size copy_user_load32, . - copy_user_load32
 
@@ -101,10 +116,12 @@ copy_user_load32:
     .globl copy_user_store32
     .type copy_user_store32, @function
 copy_user_store32:
+    OPEN
 1:  mov %esi, (%rdi)
     xor %eax, %eax
+3:  CLOSE
     ret
 2:  mov $-14, %eax
-    ret
+    jmp 3b
     EX 1b, 2b
     .size copy_user_store32, . - copy_user_store32

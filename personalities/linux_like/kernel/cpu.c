@@ -16,10 +16,11 @@ struct tss {
 /* Entries at fixed places: SYSRET wants user data 8 below user code. */
 struct gdt { u64 entry[10]; } __attribute__((aligned(16)));
 
-struct cpu cpus[MAX_CPUS];
+struct cpu cpus[MAX_CPUS] entry_data;
 u32 ncpus = 1;
-static struct tss tsses[MAX_CPUS] cacheline_aligned;
-static struct gdt gdts[MAX_CPUS];
+static struct tss tsses[MAX_CPUS] entry_data;
+static struct gdt gdts[MAX_CPUS] entry_data;
+static u64 entry_stacks[MAX_CPUS][32] entry_data;
 static u8 ring0_stacks[MAX_CPUS][256] __attribute__((aligned(64))); /* a frame's first place, ring0.S */
 static u8 df_stacks[MAX_CPUS][PAGE_SIZE] __attribute__((aligned(16)));
 
@@ -32,6 +33,7 @@ void cpu_init(struct cpu *c)
     t->ist[0] = (u64)df_stacks[c->id] + PAGE_SIZE;
     t->ist[1] = (u64)ring0_stacks[c->id] + sizeof ring0_stacks[0];
     t->iomap = sizeof *t;
+    t->rsp[0] = c->entry_stack = (u64)(entry_stacks[c->id] + ARRAY_SIZE(entry_stacks[0]));
     u64 base = (u64)t;
     g->entry[KERNEL_CS >> 3] = 0x00af9b000000ffff;
     g->entry[KERNEL_DS >> 3] = 0x00cf93000000ffff;
@@ -48,15 +50,9 @@ void cpu_init(struct cpu *c)
     wrmsr(MSR_GS_BASE, (u64)c);
     wrmsr(MSR_KERNEL_GS_BASE, 0);
     trap_load_idt();
-    u32 r[4];
-    cpuid(7, 0, r);
-    if (r[1] & 1u << 7 && !knobs.ring0)
-        write_cr4(read_cr4() | 1ul << 20); /* SMEP */
     syscall_init_cpu();
+    if (c->id)
+        mitigation_init_cpu(); /* the first has not read its command line yet */
 }
 
-void cpu_set_kstack(struct cpu *c, u64 top)
-{
-    c->kstack_top = top;
-    tsses[c->id].rsp[0] = top;
-}
+void cpu_set_kstack(struct cpu *c, u64 top) { c->kstack_top = top; }

@@ -42,6 +42,12 @@ extern struct knobs {
 } knobs;
 void knobs_read(void);
 
+/* alternative.c, mitigation.c */
+void alternative_apply(const bool *has);
+extern struct mitigations { bool pti, spectre, smap; } mitigations;
+void mitigation_select(void);          /* once, on the boot page tables */
+void mitigation_init_cpu(void);
+
 /* acpi.c */
 struct acpi_info {
     u32 ncpus;

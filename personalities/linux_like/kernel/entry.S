@@ -1,9 +1,30 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Ring crossings: SYSCALL, exceptions and interrupts, and the switch from one kernel stack to another. */
 
+#include "alternative.h"
+
 #define CPU_KSTACK 16           /* struct cpu, percpu.h */
 #define CPU_USER_RSP 24
+#define CPU_ENTRY_STACK 32
 #define TASK_KSP 0              /* struct task, task.h */
+#define RETURN_STACK 32         /* entries that any processor's has at most */
+
+/*
+ * A program leaves and enters on its vCPU's entry stack, the only one that the tables it runs on hold (with page-table isolation). Whoever comes
+ * from ring 3 takes the kernel's tables, then its thread's stack; whoever goes there moves its last words to the entry stack first.
+ */
+    .macro KERNEL_TABLES reg
+    ALTERNATIVE(ALT_PTI, mov %cr3, \reg; and $~PTI_USER, \reg; mov \reg, %cr3)
+    .endm
+    .macro USER_TABLES reg
+    ALTERNATIVE(ALT_PTI, mov %cr3, \reg; or $PTI_USER, \reg; mov \reg, %cr3)
+    .endm
+
+    /* What a program left in registers is no longer at hand for speculation. */
+    .macro CLEAR_REGS
+    ALTERNATIVE(ALT_SPECTRE, xor %edx, %edx; xor %ecx, %ecx; xor %r8d, %r8d; xor %r9d, %r9d; xor %r10d, %r10d; xor %r11d, %r11d; xor %ebx, %ebx; xor %r12d, %r12d; xor %r13d, %r13d; xor %r14d, %r14d; xor %r15d, %r15d)
+    xor %ebp, %ebp
+    .endm
 
     .macro PUSH_REGS rax
     push %rdi
@@ -38,7 +59,6 @@
     pop %rcx
     pop %rdx
     pop %rsi
-    pop %rdi
     .endm
 
     .text
@@ -47,6 +67,7 @@
 syscall_entry:                  /* interrupts are off: FMASK */
     swapgs
     mov %rsp, %gs:CPU_USER_RSP
+    KERNEL_TABLES %rsp
     mov %gs:CPU_KSTACK, %rsp
     push $0x2b
     push %gs:CPU_USER_RSP
@@ -55,42 +76,43 @@ syscall_entry:                  /* interrupts are off: FMASK */
     push %rcx
     push %rax
     PUSH_REGS $-38              /* -ENOSYS, until the call says otherwise */
-    xor %ebp, %ebp
+    CLEAR_REGS
     mov %rsp, %rdi
     call syscall_dispatch       /* returns with interrupts off; true: SYSRET will do */
     test %al, %al
     jz syscall_exit_iret
-    pop %r15
-    pop %r14
-    pop %r13
-    pop %r12
-    pop %rbp
-    pop %rbx
-    pop %r11
-    pop %r10
-    pop %r9
-    pop %r8
-    pop %rax
-    pop %rcx
-    pop %rdx
-    pop %rsi
+    POP_REGS                    /* all but RDI, where RSP is now */
+    mov 16(%rsp), %rcx          /* RIP */
+    mov 32(%rsp), %r11          /* RFLAGS */
+    mov %rsp, %rdi
+    mov %gs:CPU_ENTRY_STACK, %rsp
+    push 40(%rdi)               /* RSP */
+    push (%rdi)
+    USER_TABLES %rdi
     pop %rdi
-    mov 8(%rsp), %rcx           /* RIP; skip orig_ax */
-    mov 24(%rsp), %r11          /* RFLAGS */
-    mov 32(%rsp), %rsp
+    pop %rsp
     swapgs
     sysretq
     .size syscall_entry, . - syscall_entry
 
     .globl syscall_exit_iret
     .type syscall_exit_iret, @function
-syscall_exit_iret:
+syscall_exit_iret:              /* RSP = pt_regs */
+    testb $3, 136(%rsp)         /* CS: with ring=0 there is no crossing */
+    jz irq_return_kernel
     POP_REGS
-    add $8, %rsp
-    testb $3, 8(%rsp)           /* CS: with ring=0 GS stays */
-    jz 1f
+    mov %rsp, %rdi
+    mov %gs:CPU_ENTRY_STACK, %rsp
+    push 48(%rdi)               /* SS, RSP, RFLAGS, CS, RIP */
+    push 40(%rdi)
+    push 32(%rdi)
+    push 24(%rdi)
+    push 16(%rdi)
+    push (%rdi)
+    USER_TABLES %rdi
+    pop %rdi
     swapgs
-1:  iretq
+    iretq
     .size syscall_exit_iret, . - syscall_exit_iret
 
     /* One stub a vector: make the frame uniform, push the vector, go on. */
@@ -117,9 +139,31 @@ irq_stubs:
 
     .macro COMMON handler
     /* stack: vector, error code, RIP, CS, RFLAGS, RSP, SS. orig_ax takes the error code's place. */
-    xchg %rdi, (%rsp)           /* RDI = vector, its slot = user RDI */
+    ALTERNATIVE(ALT_SMAP, clac)
+    cld
+    testb $3, 24(%rsp)          /* CS */
+    jz 1f
+    swapgs
+    ALTERNATIVE(ALT_SPECTRE, lfence)        /* nobody runs ahead with the wrong GS */
+    push %rdi
+    KERNEL_TABLES %rdi
+    mov %rsp, %rdi
+    mov %gs:CPU_KSTACK, %rsp
+    push 56(%rdi)               /* SS, RSP, RFLAGS, CS, RIP, error code, RDI */
+    push 48(%rdi)
+    push 40(%rdi)
+    push 32(%rdi)
+    push 24(%rdi)
+    push 16(%rdi)
+    push (%rdi)
     push %rsi
-    push %rdx
+    mov 8(%rdi), %rsi
+    jmp 2f
+1:  ALTERNATIVE(ALT_SPECTRE, lfence)
+    xchg %rdi, (%rsp)           /* RDI = vector, its slot = the interrupted RDI */
+    push %rsi
+    mov %rdi, %rsi
+2:  push %rdx
     push %rcx
     push %rax
     push %r8
@@ -132,11 +176,7 @@ irq_stubs:
     push %r13
     push %r14
     push %r15
-    cld
-    testb $3, 136(%rsp)         /* CS */
-    jz 1f
-    swapgs
-1:  mov %rdi, %rsi
+    CLEAR_REGS
     mov %rsp, %rdi
     mov %rsp, %rbp
     and $-16, %rsp
@@ -160,9 +200,10 @@ irq_common:
     .type irq_return, @function
 irq_return:                     /* RSP = pt_regs */
     testb $3, 136(%rsp)
-    jz 1f
-    swapgs
-1:  POP_REGS
+    jnz syscall_exit_iret
+irq_return_kernel:
+    POP_REGS
+    pop %rdi
     add $8, %rsp
     iretq
     .size irq_return, . - irq_return
@@ -179,6 +220,7 @@ sched_switch_stack:
     push %r15
     mov %rsp, TASK_KSP(%rdi)
     mov TASK_KSP(%rsi), %rsp
+    ALTERNATIVE(ALT_SPECTRE, mov $RETURN_STACK / 2, %ecx; 1: call 2f; int3; 2: call 3f; int3; 3: add $16, %rsp; dec %ecx; jnz 1b; lfence)
     pop %r15
     pop %r14
     pop %r13

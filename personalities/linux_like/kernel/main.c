@@ -125,6 +125,8 @@ static void main_read_start_info(u64 phys)
     knobs_read();
     if (knobs.ring0)
         ring0_init();
+    mitigation_select();
+    mitigation_init_cpu();
 }
 
 noreturn void kernel_main(u64 start_info)

@@ -77,6 +77,7 @@ void pgtable_init(void);
 void *mm_map_device(u64 phys, u64 size);
 u64 *pgtable_walk(u64 *pml4, u64 addr, bool create);
 u64 *pgtable_new(void);
+void pgtable_delete(u64 *pml4);
 void pgtable_free_user(u64 *pml4);
 
 /* mmap.c */

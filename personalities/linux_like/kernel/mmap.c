@@ -105,7 +105,7 @@ void mm_put(struct mm *mm)
 {
     if (atomic_sub(&mm->refs, 1))
         return;
-    page_free(va_page(mm->pml4), 0);
+    pgtable_delete(mm->pml4);
     kfree(mm);
 }
 

@@ -7,11 +7,15 @@
 struct task;
 struct mm;
 
+/* Data that entry.S and the processor need before the kernel's tables are loaded: also in those that programs run on. */
+#define entry_data __attribute__((section(".bss.entry"), aligned(64)))
+
 struct cpu {
     struct cpu *self;
     struct task *curr;
     u64 kstack_top;
     u64 user_rsp;
+    u64 entry_stack;     /* its top */
     u32 id;              /* 0 .. ncpus - 1 */
     u32 apic_id;
     u32 hardirq_depth;   /* interrupt handlers running */
@@ -25,7 +29,7 @@ struct cpu {
     struct task *fpu_owner;  /* whose FPU state the registers hold */
 } cacheline_aligned;
 
-_Static_assert(offsetof(struct cpu, kstack_top) == 16 && offsetof(struct cpu, user_rsp) == 24, "entry.S");
+_Static_assert(offsetof(struct cpu, kstack_top) == 16 && offsetof(struct cpu, user_rsp) == 24 && offsetof(struct cpu, entry_stack) == 32, "entry.S");
 
 extern struct cpu cpus[MAX_CPUS];
 extern u32 ncpus;

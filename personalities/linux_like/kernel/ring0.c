@@ -13,7 +13,6 @@ void ring0_init(void)
 {
     program_cs = KERNEL_CS;
     program_ds = KERNEL_DS;
-    write_cr4(read_cr4() & ~(1ul << 20)); /* SMEP: programs' pages are user pages all the same */
     wrmsr(MSR_LSTAR, (u64)ring0_syscall_entry);
     trap_init();
 }

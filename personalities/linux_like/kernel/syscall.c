@@ -106,7 +106,7 @@ bool syscall_dispatch(struct pt_regs *regs)
     u64 nr = regs->orig_ax;
     irq_enable();
     long r;
-    if (likely(nr < ARRAY_SIZE(syscall_table) && syscall_table[nr]))
+    if (likely(nr < ARRAY_SIZE(syscall_table) && syscall_table[nr = array_index_nospec(nr, ARRAY_SIZE(syscall_table))]))
         r = syscall_table[nr](regs->di, regs->si, regs->dx, regs->r10, regs->r8, regs->r9);
     else
         r = syscall_with_regs(regs);

@@ -9,7 +9,7 @@ struct fixup { u64 at, to; };
 
 extern const u8 irq_stubs[], ring0_stubs[];
 extern const struct fixup _extable_start[], _extable_end[];
-static struct gate idt[256] __attribute__((aligned(4096)));
+static struct gate idt[256] entry_data;
 
 enum { TRAP_DE = 0, TRAP_DB = 1, TRAP_BP = 3, TRAP_OF = 4, TRAP_BR = 5, TRAP_UD = 6, TRAP_NM = 7, TRAP_DF = 8,
        TRAP_SS = 12, TRAP_GP = 13, TRAP_PF = 14, TRAP_MF = 16, TRAP_AC = 17, TRAP_XF = 19 };

@@ -9,6 +9,7 @@
 #define USER_CS 0x33
 #define TSS_SEL 0x40
 
+#define MSR_ARCH_CAPABILITIES 0x10a
 #define MSR_EFER 0xc0000080
 #define MSR_STAR 0xc0000081
 #define MSR_LSTAR 0xc0000082
@@ -54,6 +55,13 @@ static inline u64 rdtsc(void)
 static inline void cpuid(u32 leaf, u32 sub, u32 r[4])
 {
     __asm__ volatile("cpuid" : "=a"(r[0]), "=b"(r[1]), "=c"(r[2]), "=d"(r[3]) : "a"(leaf), "c"(sub));
+}
+/* i where i < n, 0 where not, also for whoever speculates past the comparison. */
+static inline u64 array_index_nospec(u64 i, u64 n)
+{
+    u64 mask;
+    __asm__ volatile("cmp %2,%1; sbb %0,%0" : "=r"(mask) : "r"(i), "r"(n) : "cc");
+    return i & mask;
 }
 static inline void cpu_pause(void) { __asm__ volatile("pause" ::: "memory"); }
 static inline void irq_disable(void) { __asm__ volatile("cli" ::: "memory"); }

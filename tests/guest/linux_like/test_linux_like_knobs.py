@@ -3,13 +3,17 @@
 
 from __future__ import annotations
 
+import struct
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from elftools.elf.elffile import ELFFile
 
 from cyclescope.config import Hardware, Load
 from cyclescope.experiments.compare import compare
 from cyclescope.experiments.replay import load_exchanges, replay
+from cyclescope.experiments.testbed import Testbed
 from cyclescope.result import Run
 from emu.errors import ConfigError
 from emu.loader.boot import BootModule, BootSpec
@@ -22,6 +26,7 @@ from tests.guest.linux_like.test_linux_like_guest import HERE, MANIFEST, build, 
 
 KNOBS = list(LinuxLike.knobs)
 ALL = "+".join(KNOBS)
+KERNEL_BASE = 0xFFFFFFFF80000000  # kernel/mm.h
 UNDER_POLLING = ["test_network", "test_threads", "test_signals", "test_preemption"]
 
 
@@ -150,6 +155,52 @@ def test_polling_takes_no_interrupt_and_wakes_nobody(runs: dict[str, Run]) -> No
 def test_pinned_threads_are_woken_where_their_packets_arrive(runs: dict[str, Run]) -> None:
     assert "smp_resched_handler" in symbols(runs[""]), "some are woken across vCPUs"
     assert "smp_resched_handler" not in symbols(runs["pin"])
+
+
+def count(run: Run, row: str) -> int:
+    return sum(event.count for event in run.events if event.row == row)
+
+
+def test_a_program_runs_on_tables_of_its_own(runs: dict[str, Run]) -> None:
+    """Each way into ring 3 and out of it writes CR3 once, where the processor has Meltdown and nobody asked for less."""
+    crossings = count(runs[""], "swapgs")
+    assert abs(count(runs[""], "cr3_write") - crossings) <= 4
+    for knob in ("no_pti", "unmitigated", "ring0"):
+        assert count(runs[knob], "cr3_write") == 0
+    assert count(runs["no_pti"], "lfence") > 0
+    assert count(runs["unmitigated"], "lfence") == 0
+
+
+def mapped(ram: memoryview, table: int, level: int, base: int) -> Iterator[tuple[int, int]]:
+    """(first address, bytes) of each page that the table at `table` leads to."""
+    for i, (entry,) in enumerate(struct.iter_unpack("<Q", ram[table : table + 4096])):
+        at = base + (i << 12 + 9 * (level - 1))
+        if not entry & 1:
+            continue
+        if level == 1 or entry & 0x80:
+            yield at, 1 << 12 + 9 * (level - 1)
+        else:
+            yield from mapped(ram, entry & 0xFFFFFFFFFF000, level - 1, at)
+
+
+def test_a_programs_tables_hold_no_kernel_data() -> None:
+    personality = LinuxLike()
+    with personality.find("linux_like.elf").open("rb") as file:
+        at = {s.name: s["st_value"] for s in ELFFile(file).get_section_by_name(".symtab").iter_symbols()}
+    spec = personality.prepare("kvd", personality.arguments_for("kvd", 2, DEFAULT_PORT))
+    with Testbed(Hardware(cpus=2), personality, spec) as bed:
+        bed.boot(timed=False)
+        ram = bed.world.core.ram(0, 256 << 20)
+        (top,) = struct.unpack_from("<Q", ram, at["isolated_top"] - KERNEL_BASE)
+        pages = [i for i in range(0, len(ram), 4096) if struct.unpack_from("<Q", ram, i + 511 * 8) == (top,) and i % 8192]
+        assert pages, "kvd's own"
+        for page in pages:
+            assert not any(ram[page + 256 * 8 : page + 511 * 8]), "nothing else of the upper half"
+        kernel = list(mapped(ram, top & 0xFFFFFFFFFF000, 3, 0xFFFFFF8000000000))
+        allowed = [(at["_text"], at["_rodata"]), (at["_entry_data"], at["_entry_data_end"])]
+        assert kernel
+        for first, size in kernel:
+            assert any(low <= first and first + size <= high for low, high in allowed), hex(first)
 
 
 def test_unknown_knobs_are_named() -> None:

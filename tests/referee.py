@@ -92,29 +92,34 @@ class Request:
     token: int
     start: int
     frontier: int
-    life: list[tuple[int, str]] = field(default_factory=list)  # (until, part)
+    here: list[int]  # the acting machine; -1: none's
+    life: list[tuple[int, str, int]] = field(default_factory=list)  # (until, part, place)
     on: "Vcpu | None" = None
     waits: str = "unattributed"
+    place: int = -1  # where it waits
     home: str = "unattributed"
     queue: str = ""  # the queue behind a wait for the run queue of the thread woken for it
     waker: "Thread | None" = None
     frames: list["Frame"] = field(default_factory=list)
     epoch: int = 0
 
-    def charge(self, part: str, until: int) -> None:
+    def charge(self, part: str, until: int, place: int) -> None:
         if until > self.frontier:
-            self.life.append((until, part))
+            self.life.append((until, part, place))
             self.frontier = until
 
     def stop(self, now: int) -> None:
-        self.charge("wait.unattributed" if self.on else f"wait.{self.waits}", now)
+        if self.on:
+            self.charge("wait.unattributed", now, self.on.machine)
+        else:
+            self.charge(f"wait.{self.waits}", now, self.place)
         if self.on:
             self.on.current = None
         self.on = None
 
     def wait(self, reason: str, now: int) -> None:
         self.stop(now)
-        self.waits = reason
+        self.waits, self.place = reason, self.here[0]
 
     def run(self, vcpu: "Vcpu", now: int) -> None:
         self.stop(now)
@@ -136,13 +141,13 @@ class Request:
             self.waker.woken_for = None
         self.waker, self.queue = None, ""
 
-    def parts(self, end: int) -> dict[str, int]:
-        total: dict[str, int] = {}
+    def parts(self, end: int) -> dict[tuple[int, str], int]:
+        total: dict[tuple[int, str], int] = {}
         at = self.start
-        for until, part in self.life:
+        for until, part, place in self.life:
             n = min(until, end) - min(at, end)
             if n:
-                total[part] = total.get(part, 0) + n
+                total[place, part] = total.get((place, part), 0) + n
             at = until
         return total
 
@@ -170,7 +175,8 @@ class Thread:
 
 
 class Vcpu:
-    def __init__(self) -> None:
+    def __init__(self, machine: int) -> None:
+        self.machine = machine
         self.own = Thread(-1)
         self.own.on = self
         self.thread = self.own
@@ -179,7 +185,7 @@ class Vcpu:
 
 
 class Referee:
-    """Feed it events in order; `closed` maps tokens to (start, end, parts)."""
+    """Feed it events in order; `closed` maps tokens to (start, end, parts by machine and name; machine -1: between them)."""
 
     def __init__(self, rules: list[Rules]) -> None:
         self.rules = rules
@@ -187,7 +193,8 @@ class Referee:
         self.tags: dict[tuple[int, int], Request] = {}
         self.vcpus: dict[tuple[int, int], Vcpu] = {}
         self.threads: dict[tuple[int, int], Thread] = {}
-        self.closed: dict[int, tuple[int, int, dict[str, int]]] = {}
+        self.closed: dict[int, tuple[int, int, dict[tuple[int, str], int]]] = {}
+        self.here = [0]
         self.notes: dict[tuple[int, int, int], int] = {}
 
     def feed(self, events) -> None:
@@ -197,8 +204,9 @@ class Referee:
     def event(self, kind: int, m: int, cpu: int, user: int, ident: int, start: int, end: int, a: int, b: int) -> None:
         v = self.vcpus.get((m, cpu))
         if v is None:
-            v = self.vcpus[m, cpu] = Vcpu()
+            v = self.vcpus[m, cpu] = Vcpu(m)
         rules = self.rules[m]
+        self.here[0] = b - 1 if kind in (MARK, WAIT) else m
         r = self.requests.get(a)
         if kind == BLOCK:
             self.block(rules, v, user, start, end, a)
@@ -213,10 +221,10 @@ class Referee:
         elif kind == IDLE and v.current:
             v.current.leave("unattributed", start)
         elif kind == OPEN:
-            self.requests[a] = Request(a, start, start)
+            self.requests[a] = Request(a, start, start, self.here)
         elif kind == MARK and r:
             names = rules.components
-            r.charge(f"run.{names[ident]}" if ident < 64 else f"wait.{rules.reasons[ident - 64]}", end)
+            r.charge(f"run.{names[ident]}" if ident < 64 else f"wait.{rules.reasons[ident - 64]}", end, b - 1)
         elif kind == WAIT and r:
             r.leave(rules.reasons[ident], end)
             r.unwake()
@@ -244,7 +252,7 @@ class Referee:
         if special == "idle":
             v.current.leave("unattributed", start)
         else:
-            v.current.charge("wait.lock" if special == "spin" else f"run.{component}", end)
+            v.current.charge("wait.lock" if special == "spin" else f"run.{component}", end, v.machine)
 
     # ---- levels
 

@@ -55,7 +55,7 @@ def test_the_snapshot_says_what_machine_it_is(
         (None, "cannot be read"),
         (b"", "this is no snapshot"),
         (b"CYCSNAP\n" + bytes(100), "a snapshot of format 0"),
-        (b"CYCSNAP\n\x01\0\0\0" + bytes(100), "its header"),
+        (b"CYCSNAP\n\x02\0\0\0" + bytes(100), "its header"),
     ],
 )  # fmt: skip
 def test_what_is_no_snapshot_is_refused_in_a_sentence(

@@ -14,7 +14,7 @@
 #include <stdint.h>
 
 #define CS_API __attribute__((visibility("default")))
-enum { CS_ABI_VERSION = 2, CS_MAX_VCPUS = 16, CS_MAX_COMPONENTS = 64, CS_MAX_REASONS = 32, CS_MAX_PARTS = CS_MAX_COMPONENTS + CS_MAX_REASONS };
+enum { CS_ABI_VERSION = 3, CS_MAX_VCPUS = 16, CS_MAX_COMPONENTS = 64, CS_MAX_REASONS = 32, CS_MAX_PARTS = CS_MAX_COMPONENTS + CS_MAX_REASONS };
 
 typedef struct cs_world cs_world;
 
@@ -140,9 +140,10 @@ CS_API int cs_probes(cs_world *, int machine, const cs_probe *, int n);
 typedef struct { uint32_t probe, pad; uint64_t value, count; } cs_note;
 CS_API int cs_notes(cs_world *, int machine, cs_note *out, int max);      /* how many there are */
 CS_API int cs_request_open(cs_world *, uint64_t token, int64_t start_ps);
-CS_API int cs_request_mark(cs_world *, uint64_t token, uint32_t part, int64_t until_ps); /* part: component, or CS_MAX_COMPONENTS + reason */
-CS_API int cs_request_wait(cs_world *, uint64_t token, uint32_t reason, int64_t now_ps);
-CS_API int cs_request_close(cs_world *, uint64_t token, int64_t end_ps, int64_t *start_ps, int64_t parts_ps[CS_MAX_PARTS],
+/* A request has parts at each place it comes to. place: 0 between machines, 1 + M on machine M. part: component, or CS_MAX_COMPONENTS + reason. */
+CS_API int cs_request_mark(cs_world *, uint64_t token, uint32_t place, uint32_t part, int64_t until_ps);
+CS_API int cs_request_wait(cs_world *, uint64_t token, uint32_t place, uint32_t reason, int64_t now_ps);
+CS_API int cs_request_close(cs_world *, uint64_t token, int64_t end_ps, int64_t *start_ps, uint32_t places, int64_t *parts_ps /* [places][CS_MAX_PARTS] */,
                             uint64_t cycles[CS_NCAUSES]);  /* parts sum to end - start, exactly; cycles, of the detailed level, to what vCPUs ran for it */
 CS_API int cs_token_tag(cs_world *, int machine, uint64_t gpa, uint64_t token);
 CS_API uint64_t cs_token_take(cs_world *, int machine, uint64_t gpa);     /* and removes it; 0 if none */
@@ -153,7 +154,7 @@ CS_API int cs_dropped(cs_world *, uint64_t out[CS_D_COUNT]);             /* what
 enum cs_trace_kind { CS_T_BLOCK, CS_T_PROBE, CS_T_INTERRUPT, CS_T_IRET, CS_T_OPEN, CS_T_MARK, CS_T_WAIT, CS_T_CLOSE, CS_T_TAG, CS_T_TAKE, CS_T_IDLE, CS_T_EXCEPTION };
 /* kind: id, a, b (machine, vcpu and user are the acting vCPU's). BLOCK (while a request is open): -, va, size. PROBE: probe id, key, to; end_ps 1 if they could be
  * read (buffers as GPA). INTERRUPT: vector, rip, token. EXCEPTION: vector, rip, CR2. IRET: -, to user, -. IDLE: halted from start to end.
- * OPEN, CLOSE: -, token, -. MARK: part, token, - (until end_ps). WAIT: reason, token, -. TAG, TAKE: machine, GPA, token. */
+ * OPEN, CLOSE: -, token, -. MARK: part, token, place (until end_ps). WAIT: reason, token, place. TAG, TAKE: machine, GPA, token. */
 typedef struct { uint8_t kind, machine, vcpu, user; uint32_t id; int64_t start_ps, end_ps; uint64_t a, b; } cs_event;
 CS_API int cs_trace(cs_world *, uint64_t capacity /* events; 0 stops tracing */);
 CS_API uint64_t cs_trace_read(cs_world *, cs_event *out, uint64_t max, uint64_t *dropped);

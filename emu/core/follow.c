@@ -46,7 +46,7 @@ void follow_free(struct vcpu *v)
 /* The request stops being current anywhere, owned by nobody. */
 static void drop(struct vcpu *v, struct request *r, uint8_t reason)
 {
-    request_wait(r, reason, now(v));
+    request_wait(r, place_of(v), reason, now(v));
     request_claim(world(v), r);
 }
 
@@ -69,7 +69,7 @@ static void unwoken(struct vcpu *v, struct thread *t)   /* the thread took anoth
 {
     struct request *r = t->woken_for;
     if (!r) return;
-    if (!r->on && r->queued_for != NO_REASON) request_wait(r, r->queued_for, now(v));
+    if (!r->on && r->queued_for != NO_REASON) request_wait(r, place_of(v), r->queued_for, now(v));
     request_unwake(r);
 }
 
@@ -164,7 +164,7 @@ void follow_wake(struct vcpu *v, uint64_t key)
         struct request *r = owned(v, &t->level[i]);
         if (!r || r->on) continue;
         busy = true;
-        if (r->reason != CS_W_RUNQUEUE) request_wait(r, CS_W_RUNQUEUE, now(v));
+        if (r->reason != CS_W_RUNQUEUE) request_wait(r, place_of(v), CS_W_RUNQUEUE, now(v));
     }
     if (busy || t->woken_for) return;
     struct request *r = f->current;
@@ -172,7 +172,7 @@ void follow_wake(struct vcpu *v, uint64_t key)
         r = request_find(world(v), f->released);
         if (!r || r->claim != f->released_claim || r->on || r->woken) return;
         r->queued_for = r->reason;
-        request_wait(r, CS_W_RUNQUEUE, now(v));
+        request_wait(r, place_of(v), CS_W_RUNQUEUE, now(v));
     } else if (r->woken) {
         return;
     }
@@ -195,7 +195,7 @@ static void switch_out(struct vcpu *v, struct thread *t)
     uint8_t reason = t->pending == NO_REASON ? CS_W_RUNQUEUE : t->pending;
     for (uint32_t i = 0; i < t->n; i++) {
         struct request *r = owned(v, &t->level[i]);
-        if (r) request_wait(r, reason, now(v));
+        if (r) request_wait(r, place_of(v), reason, now(v));
     }
     if (t->woken_for) unwoken(v, t);
     t->pending = NO_REASON;
@@ -212,7 +212,7 @@ static void switch_in(struct vcpu *v, struct thread *t)
     struct level *last = top(t);
     for (struct level *l = t->level; l < last; l++) {
         struct request *r = owned(v, l);
-        if (r) request_wait(r, CS_W_PREEMPTED, now(v));
+        if (r) request_wait(r, place_of(v), CS_W_PREEMPTED, now(v));
     }
     struct request *r = owned(v, last), *woken = t->woken_for;
     if (r) request_run(r, v, now(v));
@@ -269,7 +269,7 @@ void follow_interrupt(struct vcpu *v, uint64_t token)
     f->released = 0;
     struct level *l = push(v);
     if (!l) return;
-    if (f->current) request_wait(f->current, CS_W_PREEMPTED, now(v));
+    if (f->current) request_wait(f->current, place_of(v), CS_W_PREEMPTED, now(v));
     struct request *r = request_find(world(v), token);
     if (!r || r->on || (r->reason != CS_W_RING && r->reason != CS_W_MODERATION && r->reason != CS_W_IRQ)) return;
     r->home = r->reason;
@@ -282,8 +282,8 @@ void follow_raised(struct vcpu *v, uint64_t token, uint32_t part, uint64_t cycle
     struct request *r = request_find(world(v), token);
     if (!r || r->on || (r->reason != CS_W_RING && r->reason != CS_W_MODERATION && r->reason != CS_W_IRQ)) return;
     int64_t ps = vcpu_ps(v, cycle);
-    request_charge(r, part, ps);
-    if (world(v)->trace) trace_event(world(v), CS_T_MARK, NULL, part, 0, ps, token, 0);
+    request_charge(r, place_of(v), part, ps);
+    if (world(v)->trace) trace_event(world(v), CS_T_MARK, NULL, part, 0, ps, token, place_of(v));
 }
 
 void follow_exception(struct vcpu *v)
@@ -314,7 +314,7 @@ void follow_enter(struct vcpu *v)
     f->released = 0;
     struct level *l = push(v);
     if (!l || !r) return;
-    if (!untaken) { request_wait(r, CS_W_PREEMPTED, now(v)); return; }
+    if (!untaken) { request_wait(r, place_of(v), CS_W_PREEMPTED, now(v)); return; }
     own(v, l, r);
     l->last = 0;
 }
@@ -341,7 +341,7 @@ void follow_charge(struct vcpu *v, const struct block *b, uint64_t from_cycle, u
     struct request *r = v->follow->current;
     if (!r) return;
     if (b->flags & BLK_IDLE) {   /* nobody works: a probe is missing, and the row that says so must show it */
-        request_wait(r, CS_W_UNATTRIBUTED, vcpu_ps(v, from_cycle));
+        request_wait(r, place_of(v), CS_W_UNATTRIBUTED, vcpu_ps(v, from_cycle));
         request_claim(world(v), r);
         return;
     }
@@ -357,6 +357,6 @@ void follow_idle(struct vcpu *v, uint64_t from_cycle, uint64_t to_cycle)
     if (world(v)->trace) trace_event(world(v), CS_T_IDLE, v, 0, vcpu_ps(v, from_cycle), vcpu_ps(v, to_cycle), 0, 0);
     if (!f->current) return;
     struct request *r = f->current;
-    request_wait(r, CS_W_UNATTRIBUTED, vcpu_ps(v, from_cycle));
+    request_wait(r, place_of(v), CS_W_UNATTRIBUTED, vcpu_ps(v, from_cycle));
     request_claim(world(v), r);
 }

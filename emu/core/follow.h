@@ -19,13 +19,14 @@ enum {
     NO_REASON = 0xff, NO_PART = CS_MAX_PARTS };
 
 struct thread;
-struct charge { int64_t until_ps; uint32_t part; };
+struct charge { int64_t until_ps; uint32_t part; };   /* part: place * CS_MAX_PARTS + part */
 
 struct request {
     uint64_t token; int64_t start_ps, frontier_ps;
     struct vcpu *on;               /* the vCPU it is current on, or NULL: it waits for `reason` */
     uint64_t claim;                /* who owns it: see above; unique in the World */
     uint8_t reason;                /* what it waits for; meaningless while it runs */
+    uint8_t place;                 /* where it waits; likewise */
     uint8_t home;                  /* what it waits for again when dropped without a word */
     uint8_t queued_for;            /* the reason behind a wait for the run queue of the thread that was woken for it, or NO_REASON */
     struct thread *woken;          /* that thread */
@@ -33,7 +34,8 @@ struct request {
     struct request *next;          /* hash chain */
     uint32_t ncharges;             /* the last HISTORY charges are history[(ncharges - 1) % HISTORY] and before */
     struct charge history[HISTORY];
-    int64_t parts_ps[CS_MAX_PARTS];
+    uint32_t places;               /* rows of parts_ps: those of the highest place it has come to, and below */
+    int64_t *parts_ps;             /* [places][CS_MAX_PARTS] */
     uint64_t cycles[CS_NCAUSES];   /* of the blocks that ran for it at the detailed level; they sum to `worked` */
     uint64_t worked;
 };
@@ -69,6 +71,8 @@ struct requests {
     uint64_t dropped[CS_D_COUNT];
 };
 
+static inline uint32_t place_of(const struct vcpu *v) { return 1 + (uint32_t)v->machine->index; }   /* see core.h */
+
 static inline uint64_t follow_mix(uint64_t x)   /* guests choose the keys: spread them */
 {
     x ^= x >> 33; x *= 0xff51afd7ed558ccdULL; x ^= x >> 29; x *= 0xc4ceb9fe1a85ec53ULL;
@@ -79,9 +83,10 @@ static inline uint64_t follow_mix(uint64_t x)   /* guests choose the keys: sprea
 /* request.c */
 struct requests *requests_of(cs_world *);                                        /* made at first use; NULL: no memory */
 struct request *request_find(cs_world *, uint64_t token);                        /* NULL: not open, or token 0 */
-void request_charge(struct request *, uint32_t part, int64_t until_ps);
+void request_charge(struct request *, uint32_t place, uint32_t part, int64_t until_ps);
+bool request_places(struct request *, uint32_t places);                          /* at least so many; false: no memory */
 void request_pay(struct request *);                                              /* what it owes to the blocks that ran: before any other charge */
-void request_wait(struct request *, uint8_t reason, int64_t now_ps);             /* stops wherever it runs, waits from now on; keeps its claim */
+void request_wait(struct request *, uint32_t place, uint8_t reason, int64_t now_ps);   /* stops wherever it runs, waits from now on; keeps its claim */
 void request_run(struct request *, struct vcpu *, int64_t now_ps);               /* ends its wait and makes it current there; keeps its claim */
 uint64_t request_claim(cs_world *, struct request *);                             /* whoever owned it does not any more */
 void request_unwake(struct request *);                                           /* forgets which thread was woken for it */

@@ -48,17 +48,21 @@ static void check_request(struct state *s, const struct request *r, uint64_t cla
 {
     unsigned __int128 parts = 0, cycles = 0;
     bool ok = r->token && r->frontier_ps >= r->start_ps && r->claim <= claims && r->reason < CS_MAX_REASONS && r->home < CS_MAX_REASONS && reason_ok(r->queued_for);
-    for (int i = 0; i < CS_MAX_PARTS; i++) { ok &= r->parts_ps[i] >= 0; parts += (uint64_t)r->parts_ps[i]; }
+    for (uint32_t i = 0; i < r->places * CS_MAX_PARTS; i++) { ok &= r->parts_ps[i] >= 0; parts += (uint64_t)r->parts_ps[i]; }
     for (int i = 0; i < CS_NCAUSES; i++) cycles += r->cycles[i];
-    for (int i = 0; i < HISTORY; i++) ok &= r->history[i].part < CS_MAX_PARTS;
+    for (int i = 0; i < HISTORY; i++) ok &= r->history[i].part < r->places * CS_MAX_PARTS;
     state_is(s, ok && parts == (uint64_t)r->frontier_ps - (uint64_t)r->start_ps && cycles == r->worked, "an open request");
 }
 
 static void request_state(struct state *s, struct request *r, uint64_t claims)
 {
-    STATE(s, r->token); STATE(s, r->start_ps); STATE(s, r->frontier_ps); STATE(s, r->claim); STATE(s, r->reason); STATE(s, r->home); STATE(s, r->queued_for); STATE(s, r->ncharges);
+    STATE(s, r->token); STATE(s, r->start_ps); STATE(s, r->frontier_ps); STATE(s, r->claim); STATE(s, r->reason); STATE(s, r->place); STATE(s, r->home); STATE(s, r->queued_for); STATE(s, r->ncharges);
     for (int i = 0; i < HISTORY; i++) { STATE(s, r->history[i].until_ps); STATE(s, r->history[i].part); }
-    STATE(s, r->parts_ps); STATE(s, r->cycles); STATE(s, r->worked);
+    uint64_t places = state_count(s, r->places, (uint64_t)s->world->nmachines + 1, sizeof *r->parts_ps * CS_MAX_PARTS, "a request's places");
+    if (s->bad || !state_is(s, places && r->place <= s->world->nmachines, "a request's places")) return;
+    if (!request_places(r, (uint32_t)places)) { s->bad = true; world_fail(s->world, "There is no memory for a snapshot's requests."); return; }
+    state_bytes(s, r->parts_ps, sizeof *r->parts_ps * CS_MAX_PARTS * places);
+    STATE(s, r->cycles); STATE(s, r->worked);
     if (s->loading) check_request(s, r, claims);
 }
 
@@ -122,7 +126,7 @@ static void read_all(struct state *s, struct numbers *n, uint64_t requests, uint
         struct request *r = calloc(1, sizeof *r);
         if (!r) { s->bad = true; world_fail(s->world, "There is no memory for a snapshot's requests."); return; }
         request_state(s, r, q->claims);
-        if (s->bad || !state_is(s, !request_find(s->world, r->token), "a request that is open twice")) { free(r); return; }
+        if (s->bad || !state_is(s, !request_find(s->world, r->token), "a request that is open twice")) { free(r->parts_ps); free(r); return; }
         struct request **last = BUCKET(q->request, r->token);
         while (*last) last = &(*last)->next;
         *last = n->request[n->nrequests++] = r;

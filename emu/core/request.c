@@ -18,9 +18,22 @@ struct request *request_find(cs_world *w, uint64_t token)
     return r;
 }
 
-void request_charge(struct request *r, uint32_t part, int64_t until_ps)
+bool request_places(struct request *r, uint32_t places)
+{
+    if (places <= r->places) return true;
+    int64_t *parts = realloc(r->parts_ps, sizeof *parts * CS_MAX_PARTS * places);
+    if (!parts) return false;
+    memset(parts + (size_t)r->places * CS_MAX_PARTS, 0, sizeof *parts * CS_MAX_PARTS * (places - r->places));
+    r->parts_ps = parts;
+    r->places = places;
+    return true;
+}
+
+void request_charge(struct request *r, uint32_t place, uint32_t part, int64_t until_ps)
 {
     if (until_ps <= r->frontier_ps) return;
+    if (UNLIKELY(place >= r->places) && !request_places(r, place + 1)) place = 0;   /* no memory: the sum must come out all the same */
+    part += place * CS_MAX_PARTS;
     r->parts_ps[part] += until_ps - r->frontier_ps;
     r->frontier_ps = until_ps;
     struct charge *last = &r->history[(r->ncharges - 1) % HISTORY];
@@ -32,20 +45,21 @@ void request_pay(struct request *r)
 {
     if (!r->on || r->on->follow->owed_part == NO_PART) return;
     struct follow *f = r->on->follow;
-    request_charge(r, f->owed_part, vcpu_ps(r->on, f->owed_cycle));
+    request_charge(r, place_of(r->on), f->owed_part, vcpu_ps(r->on, f->owed_cycle));
     f->owed_part = NO_PART;
 }
 
 static void settle(struct request *r, int64_t now_ps)   /* the gap up to now: blocks that ran have charged theirs already */
 {
     request_pay(r);
-    request_charge(r, CS_MAX_COMPONENTS + (r->on ? CS_W_UNATTRIBUTED : r->reason), now_ps);
+    request_charge(r, r->on ? place_of(r->on) : r->place, CS_MAX_COMPONENTS + (r->on ? CS_W_UNATTRIBUTED : r->reason), now_ps);
     if (r->on) { r->on->follow->current = NULL; r->on = NULL; }
 }
 
-void request_wait(struct request *r, uint8_t reason, int64_t now_ps)
+void request_wait(struct request *r, uint32_t place, uint8_t reason, int64_t now_ps)
 {
     settle(r, now_ps);
+    r->place = (uint8_t)place;
     r->reason = reason;
 }
 
@@ -150,8 +164,14 @@ int cs_request_open(cs_world *w, uint64_t token, int64_t start_ps)
     if (q->nrequests >= MAX_REQUESTS) return world_fail(w, "More than %d requests are open at once.", MAX_REQUESTS);
     struct request *r = q->free_request;
     if (r) q->free_request = r->next;
-    else if (!(r = malloc(sizeof *r))) return world_fail(w, "There is no memory for request %llu.", (unsigned long long)token);
-    memset(r, 0, sizeof *r);
+    else if (!(r = calloc(1, sizeof *r)) || !request_places(r, 1)) {
+        free(r);
+        return world_fail(w, "There is no memory for request %llu.", (unsigned long long)token);
+    }
+    uint32_t places = r->places;
+    int64_t *parts = r->parts_ps;
+    memset(parts, 0, sizeof *parts * CS_MAX_PARTS * places);
+    *r = (struct request){ .places = places, .parts_ps = parts };
     r->token = token;
     r->start_ps = r->frontier_ps = start_ps;
     r->reason = r->home = CS_W_UNATTRIBUTED;
@@ -172,26 +192,31 @@ static struct request *need(cs_world *w, uint64_t token)
     return r;
 }
 
-int cs_request_mark(cs_world *w, uint64_t token, uint32_t part, int64_t until_ps)
+static bool place_ok(cs_world *w, uint32_t place)
+{
+    return place <= (uint32_t)w->nmachines || world_fail(w, "There is no place %u for a request to be at.", place) >= 0;
+}
+
+int cs_request_mark(cs_world *w, uint64_t token, uint32_t place, uint32_t part, int64_t until_ps)
 {
     struct request *r = need(w, token);
-    if (!r) return -1;
+    if (!r || !place_ok(w, place)) return -1;
     if (part >= CS_MAX_PARTS) return world_fail(w, "There is no part %u.", part);
     request_pay(r);
-    request_charge(r, part, until_ps);
-    if (w->trace) trace_event(w, CS_T_MARK, NULL, part, 0, until_ps, token, 0);
+    request_charge(r, place, part, until_ps);
+    if (w->trace) trace_event(w, CS_T_MARK, NULL, part, 0, until_ps, token, place);
     return 0;
 }
 
-int cs_request_wait(cs_world *w, uint64_t token, uint32_t reason, int64_t now_ps)
+int cs_request_wait(cs_world *w, uint64_t token, uint32_t place, uint32_t reason, int64_t now_ps)
 {
     struct request *r = need(w, token);
-    if (!r) return -1;
+    if (!r || !place_ok(w, place)) return -1;
     if (reason >= CS_MAX_REASONS) return world_fail(w, "There is no reason %u to wait for.", reason);
-    request_wait(r, (uint8_t)reason, now_ps);
+    request_wait(r, place, (uint8_t)reason, now_ps);
     request_claim(w, r);
     request_unwake(r);
-    if (w->trace) trace_event(w, CS_T_WAIT, NULL, reason, now_ps, now_ps, token, 0);
+    if (w->trace) trace_event(w, CS_T_WAIT, NULL, reason, now_ps, now_ps, token, place);
     return 0;
 }
 
@@ -208,7 +233,7 @@ static void trim(struct request *r, int64_t end_ps)
         r->frontier_ps = to;
         r->ncharges--;
     }
-    for (int i = 0; r->frontier_ps > end_ps && i < CS_MAX_PARTS; i++) {
+    for (uint32_t i = 0; r->frontier_ps > end_ps && i < r->places * CS_MAX_PARTS; i++) {
         int64_t n = r->frontier_ps - end_ps;
         if (n > r->parts_ps[i]) n = r->parts_ps[i];
         r->parts_ps[i] -= n;
@@ -216,16 +241,19 @@ static void trim(struct request *r, int64_t end_ps)
     }
 }
 
-int cs_request_close(cs_world *w, uint64_t token, int64_t end_ps, int64_t *start_ps, int64_t parts_ps[CS_MAX_PARTS], uint64_t cycles[CS_NCAUSES])
+int cs_request_close(cs_world *w, uint64_t token, int64_t end_ps, int64_t *start_ps, uint32_t places, int64_t *parts_ps, uint64_t cycles[CS_NCAUSES])
 {
     struct request *r = need(w, token);
     if (!r) return -1;
     if (end_ps < r->start_ps) return world_fail(w, "Request %llu ends before it starts.", (unsigned long long)token);
     settle(r, end_ps);
     trim(r, end_ps);
+    for (uint32_t i = places * CS_MAX_PARTS; i < r->places * CS_MAX_PARTS; i++)
+        if (r->parts_ps[i]) return world_fail(w, "Request %llu was at place %u, and %u are asked for.", (unsigned long long)token, i / CS_MAX_PARTS, places);
     int64_t sum = 0;
     bool negative = false;
-    for (int i = 0; i < CS_MAX_PARTS; i++) { sum += r->parts_ps[i]; negative |= r->parts_ps[i] < 0; }
+    uint32_t n = places * CS_MAX_PARTS, held = r->places * CS_MAX_PARTS;
+    for (uint32_t i = 0; i < held; i++) { sum += r->parts_ps[i]; negative |= r->parts_ps[i] < 0; }
     if (sum != end_ps - r->start_ps || negative)
         return world_fail(w, "The parts of request %llu sum to %lld ps of its %lld, or one is negative.", (unsigned long long)token, (long long)sum, (long long)(end_ps - r->start_ps));
     uint64_t worked = 0;
@@ -234,7 +262,7 @@ int cs_request_close(cs_world *w, uint64_t token, int64_t end_ps, int64_t *start
         return world_fail(w, "The cycles of request %llu sum to %llu of the %llu that ran for it.", (unsigned long long)token, (unsigned long long)worked, (unsigned long long)r->worked);
     memcpy(cycles, r->cycles, sizeof r->cycles);
     *start_ps = r->start_ps;
-    memcpy(parts_ps, r->parts_ps, sizeof r->parts_ps);
+    for (uint32_t i = 0; i < n; i++) parts_ps[i] = i < held ? r->parts_ps[i] : 0;
     while (r->tags) tag_drop(w, tag_slot(w, r->tags->machine, r->tags->gpa));
     request_unwake(r);
     struct request **slot = BUCKET(w->requests->request, token);
@@ -259,12 +287,12 @@ void requests_free(cs_world *w)
     struct requests *q = w->requests;
     if (!q) return;
     for (size_t i = 0; i < sizeof q->request / sizeof *q->request; i++)
-        for (struct request *r = q->request[i], *n; r; r = n) { n = r->next; free(r); }
+        for (struct request *r = q->request[i], *n; r; r = n) { n = r->next; free(r->parts_ps); free(r); }
     for (size_t i = 0; i < sizeof q->tag / sizeof *q->tag; i++)
         for (struct tag *t = q->tag[i], *n; t; t = n) { n = t->next; free(t); }
     for (size_t i = 0; i < sizeof q->thread / sizeof *q->thread; i++)
         for (struct thread *t = q->thread[i], *n; t; t = n) { n = t->next; free(t); }
-    for (struct request *r = q->free_request, *n; r; r = n) { n = r->next; free(r); }
+    for (struct request *r = q->free_request, *n; r; r = n) { n = r->next; free(r->parts_ps); free(r); }
     for (struct tag *t = q->free_tag, *n; t; t = n) { n = t->next; free(t); }
     free(q);
     w->requests = NULL;

@@ -47,9 +47,9 @@ _SIGNATURES: dict[str, tuple[type | None, tuple[type, ...]]] = {
     "cs_probes": (_I, (_W, _I, _P, _I)),
     "cs_notes": (_I, (_W, _I, _P, _I)),
     "cs_request_open": (_I, (_W, _U64, _I64)),
-    "cs_request_mark": (_I, (_W, _U64, _U32, _I64)),
-    "cs_request_wait": (_I, (_W, _U64, _U32, _I64)),
-    "cs_request_close": (_I, (_W, _U64, _I64, _P, _P, _P)),
+    "cs_request_mark": (_I, (_W, _U64, _U32, _U32, _I64)),
+    "cs_request_wait": (_I, (_W, _U64, _U32, _U32, _I64)),
+    "cs_request_close": (_I, (_W, _U64, _I64, _P, _U32, _P, _P)),
     "cs_token_tag": (_I, (_W, _I, _U64, _U64)),
     "cs_token_take": (_U64, (_W, _I, _U64)),
     "cs_dropped": (_I, (_W, _P)),
@@ -77,8 +77,8 @@ class LedgerCalls:
             functions[name] = prototype((name, library))
         self._f = functions
         # called several times a packet, so bound as they are: -1 for a request that is not open
-        self.request_mark: Callable[[int, int, int], int] = partial(functions["cs_request_mark"], world)
-        self.request_wait: Callable[[int, int, int], int] = partial(functions["cs_request_wait"], world)
+        self.request_mark: Callable[[int, int, int, int], int] = partial(functions["cs_request_mark"], world)
+        self.request_wait: Callable[[int, int, int, int], int] = partial(functions["cs_request_wait"], world)
         self.token_take: Callable[[int, int], int] = partial(functions["cs_token_take"], world)
         self._start = ctypes.c_int64()
         self._start_at = ctypes.addressof(self._start)
@@ -94,9 +94,9 @@ class LedgerCalls:
     def request_open(self, token: int, start_ps: int) -> None:
         self._need(self._f["cs_request_open"](self._world, token, start_ps))
 
-    def request_close(self, token: int, end_ps: int, parts_at: int, cycles_at: int) -> int:
-        """Ends a request and writes MAX_PARTS int64 and NCAUSES uint64 to those host addresses; its start."""
-        self._need(self._f["cs_request_close"](self._world, token, end_ps, self._start_at, parts_at, cycles_at))
+    def request_close(self, token: int, end_ps: int, places: int, parts_at: int, cycles_at: int) -> int:
+        """Ends a request and writes MAX_PARTS int64 a place and NCAUSES uint64 to those host addresses; its start."""
+        self._need(self._f["cs_request_close"](self._world, token, end_ps, self._start_at, places, parts_at, cycles_at))
         return self._start.value
 
     def token_tag(self, machine: int, gpa: int, token: int) -> None:

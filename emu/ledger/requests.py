@@ -2,14 +2,16 @@
 """The request log: one row a finished request, its latency split into parts that sum to it exactly.
 
 The core follows requests while guest code runs; devices and the workload speak here. Times are integer picoseconds.
+
+Each part is had at a place: on a machine, or between machines (links and switches). With one machine nobody asks where.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, NamedTuple, TypeVar
+from functools import partial
+from typing import NamedTuple, TypeVar
 
 import numpy as np
-from msgspec import Meta
 from numpy.typing import NDArray
 
 from emu.errors import EmuBug
@@ -21,9 +23,15 @@ _CHUNK = 1024
 Int64 = NDArray[np.int64]
 
 
+BETWEEN = -1
+"""The place of what happens between machines, where a machine's index stands otherwise."""
+
+
 class RequestTable(NamedTuple):
     """Finished requests, in the order in which they ended. parts_ps[i].sum() == end_ps[i] - start_ps[i].
 
+    With one machine a part is one column; with several it is one for each place (a machine's index, or BETWEEN) where some request
+    has it, and `places` says which.
     cycles[i, cause] are those that vCPUs ran for it at the detailed level; they sum, exactly, to all that ran for it there.
     """
 
@@ -31,7 +39,8 @@ class RequestTable(NamedTuple):
     start_ps: Int64
     end_ps: Int64
     excluded: NDArray[np.bool_]
-    part_names: tuple[str, ...]  # only parts that some request has, in the taxonomy's order
+    part_names: tuple[str, ...]  # only parts that some request has; place by place, each in the taxonomy's order
+    places: tuple[int, ...]
     parts_ps: Int64
     cycles: Int64
 
@@ -44,7 +53,7 @@ class RequestLogState(State):
     token: bytes
     times_ps: bytes
     excluded: bytes
-    columns: list[Annotated[int, Meta(ge=0, lt=MAX_PARTS)]]
+    columns: list[Count]
     parts_ps: bytes
     cycles: bytes
 
@@ -62,7 +71,8 @@ class _Chunk(NamedTuple):
 class RequestLog:
     """All requests of a World. A device on a machine uses `machine(index)`, which has the NIC's `Requests` protocol."""
 
-    def __init__(self, calls: LedgerCalls, taxonomy: Taxonomy | None = None) -> None:
+    def __init__(self, calls: LedgerCalls, taxonomy: Taxonomy | None = None, machines: int = 1) -> None:
+        self.machines = machines
         self.taxonomy = taxonomy or Taxonomy()
         self.late = 0  # marks and waits for requests that had ended, or never began
         self._calls = calls
@@ -72,7 +82,7 @@ class RequestLog:
         self._reason |= {f"wait.{name}": index for name, index in self._reason.items()}
         self.open_requests = 0  # begun and not ended
         self._done: list[_Chunk] = []
-        self._parts = np.zeros((_CHUNK, MAX_PARTS), np.int64)
+        self._parts = np.zeros((_CHUNK, (1 + machines) * MAX_PARTS), np.int64)
         self._parts_at = self._parts.ctypes.data
         self._cycles = np.zeros((_CHUNK, NCAUSES), np.int64)
         self._cycles_at = self._cycles.ctypes.data
@@ -86,20 +96,20 @@ class RequestLog:
         self._calls.request_open(token, start_ps)
         self.open_requests += 1
 
-    def mark(self, token: int, part: str, until_ps: int) -> None:
-        """Its life from the last charge up to `until_ps` goes to `part` (`run.X`, `wait.Y`)."""
+    def mark(self, token: int, part: str, until_ps: int, place: int = BETWEEN) -> None:
+        """Its life from the last charge up to `until_ps` goes to `part` (`run.X`, `wait.Y`), had at `place`."""
         index = self._part.get(part)
         if index is None:
             raise EmuBug(f"there is no part {part!r} to charge a request's time to")
-        if self._mark(token, index, until_ps):
+        if self._mark(token, place + 1, index, until_ps):
             self.late += token != 0
 
-    def wait(self, token: int, reason: str, now_ps: int) -> None:
-        """From now on it waits for `reason`; nobody runs for it."""
+    def wait(self, token: int, reason: str, now_ps: int, place: int = BETWEEN) -> None:
+        """From now on it waits for `reason` at `place`; nobody runs for it."""
         index = self._reason.get(reason)
         if index is None:
             raise EmuBug(f"there is no reason {reason!r} for a request to wait")
-        if self._wait(token, index, now_ps):
+        if self._wait(token, place + 1, index, now_ps):
             self.late += token != 0
 
     def tag(self, machine: int, gpa: int, token: int) -> None:
@@ -113,7 +123,7 @@ class RequestLog:
     def close(self, token: int, end_ps: int, excluded: bool = False) -> None:
         """A request ends. `excluded`: it was warm-up. Raises EmuBug when its parts do not sum to its latency (the core looks)."""
         row = len(self._rows)
-        start_ps = self._calls.request_close(token, end_ps, *self._row_at(row))
+        start_ps = self._calls.request_close(token, end_ps, 1 + self.machines, *self._row_at(row))
         self.open_requests -= 1
         self._rows.append((token, start_ps, end_ps, excluded))
         if row + 1 == _CHUNK:
@@ -121,12 +131,12 @@ class RequestLog:
 
     def abandon(self, token: int, now_ps: int) -> None:
         """A request will never end (its sender gave up): nothing of it is kept, and what follows it counts as `late`."""
-        self._calls.request_close(token, now_ps, *self._row_at(len(self._rows)))
+        self._calls.request_close(token, now_ps, 1 + self.machines, *self._row_at(len(self._rows)))
         self.open_requests -= 1
 
     def _row_at(self, row: int) -> tuple[int, int]:
         """Host addresses of a row's parts and cycles."""
-        return self._parts_at + row * MAX_PARTS * 8, self._cycles_at + row * NCAUSES * 8
+        return self._parts_at + row * self._parts.strides[0], self._cycles_at + row * NCAUSES * 8
 
     def machine(self, index: int) -> MachineRequests:
         """The log as a device on machine `index` sees it."""
@@ -135,27 +145,33 @@ class RequestLog:
     def table(self) -> RequestTable:
         """All finished requests."""
         self._flush()
-        columns = sorted({int(column) for chunk in self._done for column in chunk.columns})
+        columns = self._columns()
         parts = np.zeros((len(self), len(columns)), np.int64)
         at = 0
         for chunk in self._done:
             parts[at : at + len(chunk.token), np.searchsorted(columns, chunk.columns)] = chunk.parts_ps
             at += len(chunk.token)
         names = self.taxonomy.part_names
+        places = (tuple(column // MAX_PARTS - 1 for column in columns) if self.machines > 1 else (0,) * len(columns))
         return RequestTable(
             token=_joined([c.token for c in self._done], np.dtype(np.uint64)),
             start_ps=_joined([c.start_ps for c in self._done], np.dtype(np.int64)),
             end_ps=_joined([c.end_ps for c in self._done], np.dtype(np.int64)),
             excluded=_joined([c.excluded for c in self._done], np.dtype(np.bool_)),
-            part_names=tuple(names[column] for column in columns),
+            part_names=tuple(names[column % MAX_PARTS] for column in columns),
+            places=places,
             parts_ps=parts,
             cycles=np.concatenate([c.cycles for c in self._done]) if self._done else np.zeros((0, NCAUSES), np.int64),
         )
 
+    def _columns(self) -> list[int]:
+        """Columns of all chunks: part numbers, each place's MAX_PARTS behind the one before."""
+        return sorted({int(column) for chunk in self._done for column in chunk.columns})
+
     def save(self) -> Data:
         """Finished requests, and counts; open ones are the core's."""
         table = self.table()
-        columns = [self.taxonomy.part_index[name] for name in table.part_names]
+        columns = self._columns()
         state = RequestLogState(
             self.open_requests, self.late, table.token.tobytes(), np.stack([table.start_ps, table.end_ps]).tobytes(),
             table.excluded.tobytes(), columns, table.parts_ps.tobytes(), table.cycles.tobytes(),
@@ -169,6 +185,7 @@ class RequestLog:
         sizes = [len(part) for part in (state.token, state.times_ps, state.excluded, state.parts_ps, state.cycles)]
         need(sizes == [8 * n, 16 * n, n, 8 * n * width, 8 * n * NCAUSES], "the request log", "arrays of such sizes")
         need(state.columns == sorted(set(state.columns)), "the request log", "parts in that order")
+        need(max(state.columns, default=0) < self._parts.shape[1], "the request log", "a part at another place")
         times = np.frombuffer(state.times_ps, np.int64).reshape(2, n).copy()
         parts = np.frombuffer(state.parts_ps, np.int64).reshape(n, width).copy()
         need(bool((parts.sum(axis=1) == times[1] - times[0]).all()), "the request log", "a latency that is no sum of its parts")
@@ -189,6 +206,9 @@ class RequestLog:
         token, start_ps, end_ps, excluded = zip(*self._rows, strict=True)
         if (self._parts[:n].sum(axis=1) != np.subtract(end_ps, start_ps)).any():
             raise EmuBug("the parts of a request do not sum to its latency")
+        if self.machines == 1:  # one column a part, wherever it was had
+            self._parts[:n, :MAX_PARTS] += self._parts[:n, MAX_PARTS:]
+            self._parts[:n, MAX_PARTS:] = 0
         columns = np.flatnonzero(self._parts[:n].any(axis=0))
         self._done.append(
             _Chunk(
@@ -212,11 +232,12 @@ def _joined(arrays: list[NDArray[_T]], dtype: np.dtype[_T]) -> NDArray[_T]:
 
 
 class MachineRequests:
-    """A request log seen from one machine: its buffers are that machine's."""
+    """A request log seen from one machine: its buffers are that machine's, and what happens happens there."""
 
     def __init__(self, log: RequestLog, machine: int) -> None:
         self._machine, self._tag, self._take = machine, log.tag, log.take
-        self.open, self.mark, self.wait, self.close, self.abandon = log.open, log.mark, log.wait, log.close, log.abandon
+        self.open, self.close, self.abandon = log.open, log.close, log.abandon
+        self.mark, self.wait = partial(log.mark, place=machine), partial(log.wait, place=machine)
 
     def tag(self, machine_gpa: int, token: int) -> None:
         """Lay a token on a buffer of this machine; 0 wipes it."""

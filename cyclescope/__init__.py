@@ -10,7 +10,8 @@ The nouns, each usable on its own:
 
 from cyclescope.config import Hardware, Load, config_hash
 from cyclescope.experiments.compare import compare
-from cyclescope.experiments.replay import load_exchanges, replay
+from cyclescope.experiments.recording import load_recording
+from cyclescope.experiments.replay import replay
 from cyclescope.experiments.run import run_guest
 from cyclescope.experiments.testbed import Testbed
 from cyclescope.result import Host, Outcome, Run
@@ -24,5 +25,5 @@ from personalities.base import Personality, all_personalities, get_personality
 __all__ = [
     "ConfigError", "CyclescopeError", "EmuBug", "Endpoint", "GuestError", "Hardware", "Host", "Load", "Machine", "MachineConfig",
     "NotModelled", "Outcome", "Personality", "Reason", "Run", "StopInfo", "Testbed", "VirtioNet", "World", "all_personalities",
-    "compare", "config_hash", "get_personality", "load_exchanges", "replay", "run_guest",
+    "compare", "config_hash", "get_personality", "load_recording", "replay", "run_guest",
 ]  # fmt: skip

@@ -3,11 +3,12 @@
 
 from nic.costs import Moderation, NicConfig, NicCosts
 from nic.endpoint import Endpoint
+from nic.exchanges import Exchange
 from nic.fabric import Star
 from nic.frames import Udp, parse_ip, parse_mac, parse_udp, udp_frame
 from nic.link import Link, LinkConfig
 from nic.matching import EndpointConfig, Matcher, PortMatcher
-from nic.memcached_udp import Exchange, Reassembler, datagram, pair_exchanges
+from nic.memcached_udp import Reassembler, datagram, pair_exchanges
 from nic.ports import Clock, Frame, GuestMemory, Interrupts, NullRequests, Requests
 from nic.sinks.pcapng import PcapngWriter
 from nic.sources.arrivals import as_captured, bursts, constant, poisson

@@ -48,7 +48,7 @@ class EndpointState(State):
     answered: Count
     done: bool
     counters: dict[str, Count]
-    matcher: Data
+    matcher: Data | None  # None: nothing was sent, any will do
 
 
 class Endpoint:
@@ -130,7 +130,7 @@ class Endpoint:
             self._neighbours.save(), self._parked, list(self.starts_ps), list(self.ends_ps),
             list(self._outstanding.items()), self._exhausted, self._times is not None, self._first, self._phase,
             self._think_ps, self._watching, self.lost, self.answered, self.done, dict(sorted(self.counters.items())),
-            self._matcher.save(),
+            self._matcher.save() if self.starts_ps else None,
         )  # fmt: skip
         return plain(state)
 
@@ -150,7 +150,8 @@ class Endpoint:
         self.lost, self.answered, self.done = state.lost, state.answered, state.done
         self.counters.clear()
         self.counters.update(state.counters)
-        self._matcher.restore(state.matcher)
+        if state.matcher is not None:
+            self._matcher.restore(state.matcher)
 
     @property
     def unfinished(self) -> bool:

@@ -11,10 +11,10 @@ from __future__ import annotations
 import struct
 from collections import deque
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
 
 from emu.errors import ConfigError
 from emu.state import Count, Data, FrameBytes, State, checked, need, plain
+from nic.exchanges import Exchange
 from nic.frames import PROTO_UDP, Udp, parse_udp
 
 FRAME = struct.Struct(">HHHH")
@@ -22,15 +22,6 @@ FRAME_BYTES = FRAME.size
 DEFAULT_PORT = 11211
 #: Datagrams of one answer we put together: 64 times 1400 bytes; memcached's largest item is 1 MiB.
 MAX_DATAGRAMS = 1024
-
-
-class Exchange(NamedTuple):
-    """A request of a capture and what answered it; `answer` is None if the capture has no complete one."""
-
-    time_ns: int
-    frame: bytes
-    key: int
-    answer: bytes | None
 
 
 class ReassemblerState(State):

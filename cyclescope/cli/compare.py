@@ -27,6 +27,7 @@ from cyclescope.cli.options import (
     Timing,
     Traffic,
     Warmup,
+    check_functions,
     job_count,
     locks_of,
     personalities_of,
@@ -140,12 +141,6 @@ def command(
         if events:
             _print_events(outcomes)
         list_functions(outcomes, functions)
-
-
-def check_functions(functions: int | None) -> None:
-    """Raises ConfigError for a `--functions` out of range."""
-    if functions is not None and not 1 <= functions <= 100_000:
-        raise ConfigError(f"--functions is {functions}: give 1 to 100000")
 
 
 def list_functions(outcomes: list[Outcome], functions: int | None) -> None:

@@ -11,16 +11,16 @@ from typing import Annotated
 import msgspec
 import typer
 
-from cyclescope.cli.compare import check_functions, list_functions, print_outcomes, write_outcomes
+from cyclescope.cli.compare import list_functions, print_outcomes, write_outcomes
 from cyclescope.cli.expand import expanded
-from cyclescope.cli.options import Check, Functions, Multiplier, Output, Shape, Traffic, Warmup
+from cyclescope.cli.options import Check, Multiplier, Output, Protocol, Shape, Tables, Traffic, Warmup
 from cyclescope.cli.progress import shown
-from cyclescope.cli.replay import check_pace, deliver
+from cyclescope.cli.replay import check_pace, deliver, open_recording
 from cyclescope.cli.snapshot import take
 from cyclescope.cli.starts import given
 from cyclescope.config import DEFAULT_TIMING, Hardware, Load
 from cyclescope.experiments.compare import compare
-from cyclescope.experiments.replay import load_exchanges, replay
+from cyclescope.experiments.replay import replay
 from cyclescope.experiments.run import run_guest
 from emu.errors import ConfigError
 from personalities.linux.fetch import PACKAGE, fetch
@@ -63,8 +63,8 @@ class Guest:
     ] = None
     seed: Annotated[int, typer.Option("--seed", help="Seed of the guest's random numbers, and of the load.")] = 1
 
-    def personality(self, program: list[str], *, loaded: bool) -> LinuxProgram:
-        """`loaded`: something will be sent to it. Raises ConfigError."""
+    def personality(self, program: list[str], *, loaded: bool, port: int | None = None) -> LinuxProgram:
+        """`loaded`: something will be sent to it, to UDP `port` if that is known. Raises ConfigError."""
         if not 0 <= self.seed < 1 << 63:
             raise ConfigError(f"--seed is {self.seed}: give 0 to {(1 << 63) - 1}")
         if self.boot not in (None, "pvh", "linux64"):
@@ -76,7 +76,7 @@ class Guest:
             files={to: Path(at) for to, at in (_pair("--file", word) for word in self.file or [])},
             environment=dict(_pair("--env", word) for word in self.env or []),
             cmdline=self.append,
-            ready=_sign(self.ready) or (None if loaded else "never"),
+            ready=_sign(self.ready) or (f"udp {port}" if port is not None else None if loaded else "never"),
             boot=self.boot,
             seed=self.seed,
             network=loaded,
@@ -86,7 +86,11 @@ class Guest:
 
 OF_LOAD = {
     "warmup": "--warmup", "rate": "--rate", "share": "--share", "keys": "--keys", "flows": "--flows", "tcp": "--tcp",
-    "connections": "--connections", "loss": "--loss", "functions": "--functions", "out": "--out",
+    "connections": "--connections", "loss": "--loss", "out": "--out",
+}  # fmt: skip
+OF_REPLAY = {
+    "check": "--check", "closed": "--closed", "json": "--json", "protocol": "--protocol", "multiplier": "--multiplier",
+    "breakdown": "--breakdown",
 }  # fmt: skip
 
 
@@ -96,7 +100,8 @@ def command(
     program: Annotated[list[str], typer.Argument(help="The program and its arguments, behind --; or fetch [PACKAGE].")],
     guest: Guest = Guest(),
     shape: Shape = Shape(),
-    replayed: Annotated[Path | None, typer.Option("--replay", help="Replay this capture's memcached requests.")] = None,
+    replayed: Annotated[Path | None, typer.Option("--replay", help="Replay this capture's requests.")] = None,
+    protocol: Protocol = None,
     check: Check = False,
     multiplier: Multiplier = 1.0,
     limit: Annotated[float, typer.Option("--limit", help="Without load: end after this much guest time [s].")] = 0.0,
@@ -112,7 +117,7 @@ def command(
     warmup: Warmup = 1_000,
     share: Annotated[float, typer.Option("--share", help="With --requests: load as a share of capacity.")] = 0.7,
     traffic: Traffic = Traffic(),
-    functions: Functions = None,
+    tables: Tables = Tables(),
     output: Output = Output(),
 ) -> int:
     """The program's exit status; with --replay as `replay`: 1 when checking and an answer differs or is missing."""
@@ -121,9 +126,12 @@ def command(
         print(f"{got.image}: fetched; `cyclescope linux` will use it.")
         return 0
     hardware = shape.hardware()
-    personality = guest.personality(program, loaded=replayed is not None or requests is not None or save is not None)
+    tables.check()
     if requests is None and (option := given(context, OF_LOAD)):
         raise ConfigError(f"{option} needs --requests")
+    recording = open_recording(replayed, protocol) if replayed is not None else None
+    loaded = recording is not None or requests is not None or save is not None
+    personality = guest.personality(program, loaded=loaded, port=recording.port if recording is not None else None)
     if save is not None:
         if replayed is not None or requests is not None or check:
             raise ConfigError("--save is for itself: go on with `cyclescope replay CAPTURE --from FILE`")
@@ -133,11 +141,13 @@ def command(
         if replayed is not None or check:
             raise ConfigError("--requests and --replay or --check exclude each other: give one of them")
         offered = traffic.load(requests=requests, warmup=warmup, seed=guest.seed, load=share)
-        _measure(personality, hardware, offered, timing or DEFAULT_TIMING, functions, output)
+        _measure(personality, hardware, offered, timing or DEFAULT_TIMING, tables.functions, output)
         return 0
-    if replayed is None:
-        if check or traffic.closed is not None or output.json is not None:
-            raise ConfigError("--check, --closed and --json need --replay")
+    if recording is None:
+        if option := given(context, OF_REPLAY):
+            raise ConfigError(f"{option} needs --replay")
+        if tables.functions is not None:
+            raise ConfigError("--functions needs --replay or --requests")
         if not 0 <= limit <= MAX_LIMIT_S:
             raise ConfigError(f"--limit is {limit}: give 0 (no limit) to {MAX_LIMIT_S:g} seconds of guest time")
         spec = personality.prepare()
@@ -147,22 +157,20 @@ def command(
         return result.exit_code
     check_pace(multiplier, traffic.closed)
     output.check()
-    exchanges = load_exchanges(replayed)
     spec = personality.prepare()
     level = timing or DEFAULT_TIMING
     with shown(output.quiet) as progress:
         answered = replay(
-            exchanges, personality, hardware, spec=spec, check=check, multiplier=multiplier, closed=traffic.closed,
+            recording, personality, hardware, spec=spec, check=check, multiplier=multiplier, closed=traffic.closed,
             timing=level, progress=progress,
         )  # fmt: skip
-    return deliver(personality.name, hardware, level, answered, check=check, json=output.json)
+    return deliver(recording, hardware, level, answered, tables, check=check, json=output.json)
 
 
 def _measure(
     personality: LinuxProgram, hardware: Hardware, load: Load, timing: str, functions: int | None, output: Output
 ) -> None:
     """A comparison of one."""
-    check_functions(functions)
     output.check()
     with shown(output.quiet) as progress:
         digest, outcomes = compare(

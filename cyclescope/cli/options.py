@@ -48,6 +48,10 @@ Events = Annotated[bool, typer.Option("--events", help="List events: how often, 
 Functions = Annotated[
     int | None, typer.Option("--functions", metavar="N", help="List the N functions that spent most cycles themselves.")
 ]
+Protocol = Annotated[
+    str | None,
+    typer.Option("--protocol", metavar="NAME[:PORT]", help="memcached, dns, snmp or raw:PORT; default: by the capture's ports."),
+]
 Json = Annotated[
     str | None, typer.Option("--json", help="Write the result as JSON to this file; - is standard output.")
 ]
@@ -136,6 +140,18 @@ class Shape(Board):
 
 
 @dataclass(frozen=True)
+class Tables:
+    """What is printed beside the answers' summary."""
+
+    breakdown: Annotated[bool, typer.Option("--breakdown", help="Print where the requests' time went, as compare does.")] = False
+    functions: Functions = None
+
+    def check(self) -> None:
+        """Raises ConfigError for a number out of range."""
+        check_functions(self.functions)
+
+
+@dataclass(frozen=True)
 class Traffic:
     """How requests of memcached's kind are offered."""
 
@@ -179,6 +195,12 @@ class Output:
         check_json_option(self.json)
         if self.out is not None:
             check_output(self.out)
+
+
+def check_functions(functions: int | None) -> None:
+    """Raises ConfigError for a `--functions` out of range."""
+    if functions is not None and not 1 <= functions <= 100_000:
+        raise ConfigError(f"--functions is {functions}: give 1 to 100000")
 
 
 def check_json_option(target: str | None, option: str = "--json") -> None:

@@ -20,8 +20,10 @@ from cyclescope.cli.options import (
     Closed,
     Json,
     Multiplier,
+    Protocol,
     Quiet,
     Shape,
+    Tables,
     Timing,
     check_json_option,
     write_json_option,
@@ -29,9 +31,13 @@ from cyclescope.cli.options import (
 from cyclescope.cli.progress import shown
 from cyclescope.cli.starts import SHAPE, refuse_decided
 from cyclescope.config import DEFAULT_TIMING, Hardware
-from cyclescope.experiments.replay import Difference, Replayed, load_exchanges, replay
+from cyclescope.experiments.recording import Recording, load_recording
+from cyclescope.experiments.replay import Difference, Replayed, replay
 from cyclescope.experiments.saved import open_saved
 from cyclescope.report.chronos import percentile_ns
+from cyclescope.report.document import run_document
+from cyclescope.report.functions import print_functions
+from cyclescope.report.terminal import print_comparison
 from emu.errors import ConfigError
 from personalities.base import get_personality
 
@@ -39,7 +45,7 @@ LISTED = 20
 
 
 def add_to(app: typer.Typer) -> None:
-    app.command("replay", help="Replay a capture's memcached requests; --check compares the answers.")(command)
+    app.command("replay", help="Replay a capture's requests; --check compares the answers.")(command)
 
 
 @expanded
@@ -50,7 +56,9 @@ def command(
     check: Check = False,
     multiplier: Multiplier = 1.0,
     closed: Closed = None,
+    protocol: Protocol = None,
     shape: Shape = Shape(),
+    tables: Tables = Tables(),
     timing: Timing = DEFAULT_TIMING,
     json: Json = None,
     quiet: Quiet = False,
@@ -62,24 +70,25 @@ def command(
     check_pace(multiplier, closed)
     hardware = shape.hardware()
     check_json_option(json)
-    exchanges = load_exchanges(capture)
+    tables.check()
+    recording = open_recording(capture, protocol)
     if start is not None:
         refuse_decided(context, SHAPE)
         begun = time.perf_counter()
         saved = open_saved(start)
         with shown(quiet) as progress:
             result = replay(
-                exchanges, saved.personality, saved.hardware, spec=saved.spec, saved=saved.saved, check=check,
+                recording, saved.personality, saved.hardware, spec=saved.spec, saved=saved.saved, check=check,
                 multiplier=multiplier, closed=closed, timing=timing, progress=progress,
                 started=lambda: _started(start, begun, quiet),
             )  # fmt: skip
-        return deliver(saved.personality.name, saved.hardware, timing, result, check=check, json=json)
+        return deliver(recording, saved.hardware, timing, result, tables, check=check, json=json)
     chosen = get_personality(personality)
     with shown(quiet) as progress:
         result = replay(
-            exchanges, chosen, hardware, check=check, multiplier=multiplier, closed=closed, timing=timing, progress=progress
+            recording, chosen, hardware, check=check, multiplier=multiplier, closed=closed, timing=timing, progress=progress
         )  # fmt: skip
-    return deliver(personality, hardware, timing, result, check=check, json=json)
+    return deliver(recording, hardware, timing, result, tables, check=check, json=json)
 
 
 def check_pace(multiplier: float, closed: int | None) -> None:
@@ -95,21 +104,39 @@ def _started(path: Path, begun: float, quiet: bool) -> None:
         print(f"{path}: restored in {time.perf_counter() - begun:.2f} s", file=sys.stderr)
 
 
+def open_recording(capture: Path, protocol: str | None) -> Recording:
+    """The capture; what of it is passed over is said. Raises ConfigError."""
+    recording = load_recording(capture, protocol)
+    if recording.remark:
+        print(f"cyclescope: {recording.remark}", file=sys.stderr)
+    return recording
+
+
 def deliver(
-    personality: str, hardware: Hardware, timing: str, result: Replayed, *, check: bool, json: str | None
+    recording: Recording, hardware: Hardware, timing: str, result: Replayed, tables: Tables, *, check: bool, json: str | None
 ) -> int:
     """Writes and prints what came of a replay; the exit code."""
     if json is not None:
-        write_json_option(json, _document(personality, hardware, timing, result))
+        write_json_option(json, _document(recording, hardware, timing, result))
     if json != "-":
-        _print(personality, result)
+        _print(recording, result)
+        console = Console(width=None if sys.stdout.isatty() else 160)
+        if tables.breakdown:
+            print_comparison(console, [result.run], "Where a request's latency goes")
+        if tables.functions is not None:
+            print_functions(console, result.run, tables.functions)
     return 1 if check and (result.different or result.lost) else 0
 
 
-def _document(personality: str, hardware: Hardware, timing: str, result: Replayed) -> dict[str, object]:
+def _document(recording: Recording, hardware: Hardware, timing: str, result: Replayed) -> dict[str, object]:
     return {
         "config": {"hardware": msgspec.to_builtins(hardware), "timing": timing},
-        "personality": personality,
+        "personality": result.run.personality,
+        "protocol": {
+            "name": recording.application.name,
+            "port": recording.port,
+            "may_differ": recording.application.may_differ,
+        },
         "requests": result.requests,
         "compared": result.compared,
         "equal": result.equal,
@@ -124,17 +151,20 @@ def _document(personality: str, hardware: Hardware, timing: str, result: Replaye
             }
             for d in result.different
         ],
+        "run": run_document(result.run),
     }
 
 
-def _print(personality: str, result: Replayed) -> None:
+def _print(recording: Recording, result: Replayed) -> None:
     console = Console(highlight=False, soft_wrap=True)
     latency = np.array(result.latency_ps, np.int64)
     console.print(
-        f"{personality}: {result.requests:,} requests, {result.equal:,} answers equal the recorded ones, "
+        f"{result.run.personality}: {result.requests:,} requests, {result.equal:,} answers equal the recorded ones, "
         f"{len(result.different):,} differ, {result.lost:,} lost; mean latency {latency.mean() / 1e6:.2f} us, "
         f"p99 {percentile_ns(latency, 99) / 1e3:.2f} us"
     )
+    if recording.application.may_differ:
+        console.print(f"  not compared: {recording.application.may_differ}", markup=False)
     for difference in result.different[:LISTED]:
         console.print(_line(difference), markup=False)
     if len(result.different) > LISTED:

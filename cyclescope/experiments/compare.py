@@ -8,22 +8,17 @@ one open-loop Poisson schedule at a share of the slowest one's capacity (or a gi
 from __future__ import annotations
 
 import hashlib
-import resource
-import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from cyclescope.config import DEFAULT_TIMING, Hardware, Load, config_hash
-from cyclescope.experiments.machines import processor_table
+from cyclescope.experiments.meter import Meter
 from cyclescope.experiments.saved import Start
 from cyclescope.experiments.testbed import Phase, Progress, TcpLoad, Testbed, no_progress
 from cyclescope.experiments.workload import frames
-from cyclescope.result import Host, Outcome, Run
+from cyclescope.result import Outcome
 from emu.errors import ConfigError, GuestError
-from emu.ledger.accounts import notes
-from emu.ledger.events import event_costs
-from emu.ledger.flame import collapsed
 from emu.loader.boot import BootSpec
 from emu.uarch.table import HERE as TABLES
 from nic.memcached_text import commands
@@ -106,60 +101,20 @@ class Contender:
         load, bed = self.load, self.bed
         if load.warmup:
             self._send(load.warmup, rate_rps, load.seed + 1, "warming up", progress)
-        before, counted, happened = bed.snapshot(), bed.counters(), bed.events()
-        begun, cpu, host_s, events = time.perf_counter(), time.process_time(), bed.host_s, bed.world.events
+        meter = Meter(bed)
         if self.wire is not None:
             self.wire.on = True
         phase = self._send(load.requests, rate_rps, load.seed, "measuring", progress)
-        wall_s, cpu_s = time.perf_counter() - begun, time.process_time() - cpu
         if self.wire is not None:
             self.wire.on = False
         if not phase.answered:
             raise GuestError(f"{self.personality.name}: none of {phase.count} requests was answered")
-        accounts = bed.accounts(before, bed.snapshot())
-        table = bed.requests.table()
-        first_token = bed.client.config.first_token + phase.first
-        mine = (table.token >= first_token) & (table.token < first_token + phase.count)
-        wasted = sum(accounts.instructions_of(bed.manifest).values())
-        busy = accounts.instructions - wasted
-        run = Run(
-            personality=self.personality.name,
-            title=self.personality.title,
-            kind=self.personality.kind,
+        run, host = meter.read(
+            phase,
             config_hash=digest,
-            tokens=table.token[mine],
-            latency_ps=(table.end_ps - table.start_ps)[mine],
-            start_ps=table.start_ps[mine],
-            part_names=table.part_names,
-            parts_ps=table.parts_ps[mine],
-            request_cycles=table.cycles[mine],
-            cycles=accounts.cycles(),
-            vcpu_cycles=accounts.vcpu_cycles,
-            vcpu_components=accounts.vcpu_components(),
-            instructions=accounts.instructions,
-            busy_instructions=busy,
-            sent=phase.count,
-            lost=phase.lost,
             capacity_rps=self.capacity_rps,
             rate_rps=rate_rps if load.closed is None else phase.rate_rps,
-            counters=_minus(bed.counters(), counted),
-            symbols=accounts.by_symbol(),
-            unmapped=accounts.unmapped(),
-            events=event_costs(
-                {row: count - happened[row] for row, count in bed.events().items()}, processor_table(self.hardware)
-            ),
-            flame=collapsed(self.personality.name, accounts),
-            notes=notes(bed.calls, bed.machine.index, bed.manifest),
             inputs=self._inputs(),
-        )
-        run.check()
-        in_guest_s = bed.host_s - host_s
-        host = Host(
-            wall_s=wall_s,
-            cpu_s=cpu_s,
-            mips=busy / in_guest_s / 1e6,
-            events=bed.world.events - events,
-            peak_mib=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
         )
         return Outcome(run, host, self.wire.frames if self.wire else [])
 
@@ -223,10 +178,3 @@ def compare(
     finally:
         for contender in contenders:
             contender.bed.close()
-
-
-def _minus(later: Sequence[dict[str, int]], earlier: Sequence[dict[str, int]]) -> tuple[dict[str, int], ...]:
-    return tuple(
-        {name: value - before[name] for name, value in after.items()}
-        for after, before in zip(later, earlier, strict=True)
-    )

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A newc cpio archive, as the kernel unpacks it for its root (Linux Documentation/driver-api/early-userspace/buffer-format.rst).
 
-The same entries give the same bytes: sorted by name, owned by root, dated 1970; folders are added as needed.
+The same entries give the same bytes: sorted by name, owned by root, as old as the machine's clock; folders are added as needed.
 """
 
 from __future__ import annotations
@@ -11,7 +11,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
+from emu.platform.cmos import EPOCH
+
 ALIGNMENT = 4
+MODIFIED_S = int(EPOCH.timestamp())
+"""1970 would not do: servers take a zone or a database of that time for one that they never had."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +61,7 @@ def archive(entries: Mapping[str, Entry]) -> bytes:
 def _append(out: bytearray, number: int, name: str, entry: Entry) -> None:
     word = name.encode() + b"\0"
     links = 2 if stat.S_ISDIR(entry.mode) else 1
-    fields = (number, entry.mode, 0, 0, links, 0, len(entry.data), 0, 0, *entry.device, len(word), 0)
+    fields = (number, entry.mode, 0, 0, links, MODIFIED_S, len(entry.data), 0, 0, *entry.device, len(word), 0)
     out += b"070701" + b"".join(b"%08X" % field for field in fields) + word
     out += bytes(-len(out) % ALIGNMENT) + entry.data
     out += bytes(-len(out) % ALIGNMENT)

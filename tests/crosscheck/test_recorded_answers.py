@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 
 from cyclescope.config import Hardware
-from cyclescope.experiments.replay import load_exchanges, replay
+from cyclescope.experiments.recording import Recording, load_recording
+from cyclescope.experiments.replay import replay
+from nic.exchanges import Exchange
 from nic.frames import parse_udp
-from nic.memcached_udp import DEFAULT_PORT, FRAME, FRAME_BYTES, Exchange
+from nic.memcached_udp import DEFAULT_PORT, FRAME, FRAME_BYTES
 from personalities.base import get_personality
 from tests.crosscheck.qemu import QemuServer, needs_qemu
 
@@ -22,21 +24,21 @@ pytestmark = [pytest.mark.crosscheck, needs_qemu]
 
 
 @pytest.fixture(scope="module")
-def exchanges() -> list[Exchange]:
-    found = load_exchanges(CAPTURE)[:REQUESTS]
-    assert len(found) == REQUESTS
-    assert all(exchange.answer for exchange in found)
+def recording() -> Recording:
+    found = load_recording(CAPTURE).first(REQUESTS)
+    assert len(found.exchanges) == REQUESTS
+    assert all(exchange.answer for exchange in found.exchanges)
     return found
 
 
 @pytest.mark.parametrize("cpus", [1, 4])
 @pytest.mark.parametrize("name", ["libos", "linux_like"])
-def test_qemu_answers_as_recorded(name: str, cpus: int, exchanges: list[Exchange], tmp_path: Path) -> None:
+def test_qemu_answers_as_recorded(name: str, cpus: int, recording: Recording, tmp_path: Path) -> None:
     personality = get_personality(name)
     spec = personality.prepare("kvd", personality.arguments_for("kvd", cpus, DEFAULT_PORT))
     answers = []
     with QemuServer(spec, cpus, tmp_path, DEFAULT_PORT) as server, server.client() as sock:
-        for number, exchange in enumerate(exchanges, 1):
+        for number, exchange in enumerate(recording.exchanges, 1):
             payload = payload_of(exchange)
             sock.send(payload)
             try:
@@ -48,7 +50,7 @@ def test_qemu_answers_as_recorded(name: str, cpus: int, exchanges: list[Exchange
             pytest.fail(f"an answer too many: {sock.recv(65_536)!r}")
     different = [
         (number, payload_of(exchange)[FRAME_BYTES:], exchange.answer, answer)
-        for number, (exchange, answer) in enumerate(zip(exchanges, answers, strict=True), 1)
+        for number, (exchange, answer) in enumerate(zip(recording.exchanges, answers, strict=True), 1)
         if answer != exchange.answer
     ]
     assert not different
@@ -56,8 +58,8 @@ def test_qemu_answers_as_recorded(name: str, cpus: int, exchanges: list[Exchange
 
 @pytest.mark.parametrize("cpus", [1, 4])
 @pytest.mark.parametrize("name", ["libos", "linux_like"])
-def test_cyclescope_answers_as_recorded(name: str, cpus: int, exchanges: list[Exchange]) -> None:
-    result = replay(exchanges, get_personality(name), Hardware(cpus=cpus), check=True)
+def test_cyclescope_answers_as_recorded(name: str, cpus: int, recording: Recording) -> None:
+    result = replay(recording, get_personality(name), Hardware(cpus=cpus), check=True)
     assert (result.different, result.lost, result.equal) == ((), 0, REQUESTS)
 
 

@@ -19,13 +19,14 @@ import pytest
 
 from cyclescope.cli import run_cli
 from cyclescope.config import Hardware
-from cyclescope.experiments.replay import load_exchanges, replay
+from cyclescope.experiments.recording import Recording, load_recording
+from cyclescope.experiments.replay import replay
 from cyclescope.experiments.run import run_guest
 from cyclescope.experiments.testbed import Testbed
 from cyclescope.experiments.workload import frames
 from emu.errors import GuestError
 from emu.snapshot import SavedWorld
-from nic.memcached_udp import Exchange, datagram
+from nic.memcached_udp import datagram
 from personalities.linux.kallsyms import read_kallsyms
 from personalities.linux.kernel import Kernel
 from personalities.linux.personality import Linux, Options
@@ -47,16 +48,16 @@ pytestmark = [
 
 
 @pytest.fixture(scope="module")
-def exchanges() -> list[Exchange]:
-    return load_exchanges(CAPTURE)
+def recording() -> Recording:
+    return load_recording(CAPTURE)
 
 
 @pytest.mark.parametrize(("cpus", "boot"), [(1, "linux64"), (4, "pvh")])
-def test_debian_s_memcached_answers_as_recorded(exchanges: list[Exchange], cpus: int, boot: str) -> None:
+def test_debian_s_memcached_answers_as_recorded(recording: Recording, cpus: int, boot: str) -> None:
     linux, hardware = Linux(Options(boot=boot)), Hardware(cpus=cpus)
     spec = linux.prepare(MEMCACHED, ["-u", "root", "-U", "11211", "-t", "4"])
-    result = replay(exchanges, linux, hardware, spec=spec, check=True, timing="functional")
-    assert (result.different, result.lost, result.equal) == ((), 0, len(exchanges))
+    result = replay(recording, linux, hardware, spec=spec, check=True, timing="functional")
+    assert (result.different, result.lost, result.equal) == ((), 0, len(recording.exchanges))
 
 
 def serve(linux: Linux, manifest: Path | None = None) -> tuple[dict[int, bytes], list[int], Testbed]:

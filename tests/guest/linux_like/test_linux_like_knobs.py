@@ -12,7 +12,8 @@ from elftools.elf.elffile import ELFFile
 
 from cyclescope.config import Hardware, Load
 from cyclescope.experiments.compare import compare
-from cyclescope.experiments.replay import load_exchanges, replay
+from cyclescope.experiments.recording import load_recording
+from cyclescope.experiments.replay import replay
 from cyclescope.experiments.testbed import Testbed
 from cyclescope.result import Run
 from emu.errors import ConfigError
@@ -85,9 +86,9 @@ def test_kvd_says_when_there_is_no_pool() -> None:
 @pytest.mark.parametrize("cpus", [1, 4])
 @pytest.mark.parametrize("knobs", [*KNOBS, ALL])
 def test_answers_as_recorded(knobs: str, cpus: int) -> None:
-    exchanges = load_exchanges(CAPTURE)
-    result = replay(exchanges, get_personality(f"linux_like+{knobs}"), Hardware(cpus=cpus), check=True)
-    assert (result.different, result.lost, result.equal) == ((), 0, len(exchanges))
+    recording = load_recording(CAPTURE)
+    result = replay(recording, get_personality(f"linux_like+{knobs}"), Hardware(cpus=cpus), check=True)
+    assert (result.different, result.lost, result.equal) == ((), 0, len(recording.exchanges))
 
 
 @needs_qemu
@@ -96,9 +97,9 @@ def test_answers_as_recorded(knobs: str, cpus: int) -> None:
 def test_answers_as_recorded_under_qemu(knobs: str, tmp_path: Path) -> None:
     personality = get_personality(f"linux_like+{knobs}")
     spec = personality.prepare("kvd", personality.arguments_for("kvd", 2, DEFAULT_PORT))
-    exchanges = load_exchanges(CAPTURE)
+    recording = load_recording(CAPTURE)
     with QemuServer(spec, 2, tmp_path, DEFAULT_PORT) as server, server.client() as sock:
-        for exchange in exchanges:
+        for exchange in recording.exchanges:
             payload = payload_of(exchange)
             sock.send(payload)
             assert answer_to(payload, sock.recv) == exchange.answer

@@ -12,19 +12,26 @@
 
 /* Numbers and constants of the x86-64 system call interface (Linux UAPI headers). */
 enum {
+    RT_NR_READ = 0,
     RT_NR_WRITE = 1,
     RT_NR_CLOSE = 3,
     RT_NR_MMAP = 9,
     RT_NR_IOCTL = 16,
     RT_NR_SOCKET = 41,
+    RT_NR_CONNECT = 42,
     RT_NR_SENDTO = 44,
     RT_NR_RECVFROM = 45,
     RT_NR_BIND = 49,
+    RT_NR_GETSOCKNAME = 51,
     RT_NR_SETSOCKOPT = 54,
+    RT_NR_ARCH_PRCTL = 158,
     RT_NR_FUTEX = 202,
     RT_NR_SCHED_SETAFFINITY = 203,
+    RT_NR_SCHED_GETAFFINITY = 204,
     RT_NR_CLOCK_GETTIME = 228,
     RT_NR_EXIT_GROUP = 231,
+    RT_NR_PPOLL = 271,
+    RT_NR_EVENTFD2 = 290,
 
     RT_EINTR = 4,
     RT_EAGAIN = 11,

@@ -13,7 +13,7 @@ from emu.loader.boot import BootSpec
 from personalities.base import get_personality
 from tests.crosscheck.qemu import needs_qemu, run_to_end
 
-LIBOS_TESTS = ["ebb", "events", "timers", "memory", "iobufs", "locks", "strings"]
+LIBOS_TESTS = ["ebb", "events", "futures", "timers", "memory", "iobufs", "locks", "strings"]
 LIBOS_FAULTS = ["null", "execute", "divide", "stack"]
 
 pytestmark = [pytest.mark.crosscheck, needs_qemu]

@@ -70,25 +70,6 @@ bool event_spawn(unsigned cpu, event_fn fn, void *arg);
 /* The same with storage of the caller's, which must stay untouched until the event runs. */
 void event_post(unsigned cpu, struct event *event, event_fn fn, void *arg);
 
-/* ---- timers: of the vCPU that starts them ---- */
-
-struct timer {
-    uint64_t deadline;          /* in TSC cycles */
-    event_fn fn;
-    void *arg;
-    uint32_t slot;              /* 1-based place in the heap; 0: not running */
-};
-
-bool timer_start(struct timer *timer, uint64_t delay_ns, event_fn fn, void *arg);   /* restarts a running one */
-void timer_cancel(struct timer *timer);
-
-/* ---- memory: any vCPU may free what another allocated ---- */
-
-void *mem_alloc(size_t size);   /* 16-byte aligned; NULL when exhausted */
-void *mem_zalloc(size_t size);
-void mem_free(void *memory);    /* NULL is allowed */
-size_t mem_free_bytes(void);    /* what no vCPU holds yet, in whole 64 KiB chunks */
-
 /* ---- locks ---- */
 
 /* A ticket lock. Zero is unlocked. */
@@ -101,6 +82,63 @@ void spin_lock(struct spinlock *lock);
 bool spin_trylock(struct spinlock *lock);
 void spin_unlock(struct spinlock *lock);
 uint64_t spin_waits(void);      /* how often this vCPU found a lock held, so far */
+
+/* ---- timers: of the vCPU that starts them ---- */
+
+struct timer {
+    uint64_t deadline;          /* in TSC cycles */
+    event_fn fn;
+    void *arg;
+    uint32_t slot;              /* 1-based place in the heap; 0: not running */
+};
+
+bool timer_start(struct timer *timer, uint64_t delay_ns, event_fn fn, void *arg);   /* restarts a running one */
+void timer_cancel(struct timer *timer);
+
+/* ---- futures: a value that comes later, or an error instead ---- */
+
+enum { FUTURE_PENDING, FUTURE_FULFILLED, FUTURE_FAILED };
+
+struct future_wait {
+    struct future_wait *next;
+    struct event event;
+    event_fn fn;
+    void *arg;
+    unsigned cpu;
+};
+
+/* All zero: pending. Of the one who made it, who keeps it until all that wait have run. */
+struct future {
+    struct spinlock lock;
+    uint32_t state;
+    int error;                  /* of a failed one; what it says is its maker's business */
+    void *value;
+    struct future_wait *first, *last;
+};
+
+/*
+ * Runs fn(arg) as an event of the calling vCPU once the future is decided, also if it is already. `wait` is the caller's and stays
+ * untouched until then. Those of one vCPU that asked before it was decided run in that order.
+ */
+void future_then(struct future *future, struct future_wait *wait, event_fn fn, void *arg);
+
+/* Decides it, once and from any vCPU; a second time is a panic. */
+void future_fulfil(struct future *future, void *value);
+void future_fail(struct future *future, int error);
+
+static inline bool future_decided(const struct future *future)
+{
+    return __atomic_load_n(&future->state, __ATOMIC_ACQUIRE) != FUTURE_PENDING;
+}
+
+void *future_value(const struct future *future);        /* of a fulfilled one; a panic otherwise */
+
+/* ---- memory: any vCPU may free what another allocated ---- */
+
+void *mem_alloc(size_t size);   /* 16-byte aligned; NULL when exhausted */
+void *mem_zalloc(size_t size);
+void mem_free(void *memory);    /* NULL is allowed */
+size_t mem_free_bytes(void);    /* what no vCPU holds yet, in whole 64 KiB chunks */
 
 /* ---- Ebbs: one name, a representative per vCPU ---- */
 
@@ -117,6 +155,7 @@ enum { EBB_NONE, EBB_MEM, EBB_IOBUF, EBB_EVENT, EBB_TIMER, EBB_UDP, EBB_ARP, EBB
 typedef void *(*ebb_miss_fn)(ebb_id id, void *root);
 
 ebb_id ebb_create(ebb_miss_fn miss, void *root);
+ebb_id ebb_create_shared(void *object);         /* one representative, of all vCPUs: `object` */
 void ebb_install(ebb_id id, ebb_miss_fn miss, void *root);
 void *ebb_fault(ebb_id id);                     /* slow path: not to be called directly */
 void *ebb_peek(ebb_id id, unsigned cpu);        /* another vCPU's representative, or NULL if not yet faulted in */

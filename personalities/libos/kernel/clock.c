@@ -1,13 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The TSC as the clock. Its frequency is what CPUID says, else measured against the PIT. */
+/* The TSC as the clock. Its frequency is what CPUID says, else measured. */
 #include "clock.h"
 #include "cpu.h"
-
-#define PIT_HZ 1193182u
-#define PIT_CHANNEL2 0x42
-#define PIT_COMMAND 0x43
-#define PIT_GATE 0x61
-#define PIT_MEASURE_TICKS (PIT_HZ / 50)     /* 20 ms */
 
 static uint64_t clock_frequency;
 static uint64_t clock_start;
@@ -34,26 +28,12 @@ static uint64_t clock_hz_from_cpuid(void)
     return 0;
 }
 
-static uint64_t clock_hz_from_pit(void)
-{
-    outb(PIT_GATE, (uint8_t)((inb(PIT_GATE) & ~2) | 1));    /* speaker off, counting on */
-    outb(PIT_COMMAND, 0xB0);                                /* channel 2, both bytes, interrupt on terminal count */
-    outb(PIT_CHANNEL2, PIT_MEASURE_TICKS & 0xFF);
-    outb(PIT_CHANNEL2, PIT_MEASURE_TICKS >> 8);
-
-    uint64_t start = rdtsc();
-
-    while (!(inb(PIT_GATE) & 0x20))
-        cpu_relax();
-    return (rdtsc() - start) * PIT_HZ / PIT_MEASURE_TICKS;
-}
-
 void clock_init(void)
 {
     clock_start = rdtsc();
     clock_frequency = clock_hz_from_cpuid();
     if (clock_frequency == 0)
-        clock_frequency = clock_hz_from_pit();
+        clock_frequency = clock_hz_measured();
     if (clock_frequency < 1000000)
         panic("clock: a TSC of %lu Hz", clock_frequency);
     clock_ns_per_cycle = (1000000000ull << 32) / clock_frequency;

@@ -67,6 +67,17 @@ ebb_id ebb_create(ebb_miss_fn miss, void *root)
     return id;
 }
 
+static void *ebb_shared_miss(ebb_id id, void *root)
+{
+    (void)id;
+    return root;
+}
+
+ebb_id ebb_create_shared(void *object)
+{
+    return ebb_create(ebb_shared_miss, object);
+}
+
 void *ebb_fault(ebb_id id)
 {
     ebb_miss_fn miss = id < EBB_MAX ? __atomic_load_n(&ebb_entries[id].miss, __ATOMIC_ACQUIRE) : NULL;

@@ -32,16 +32,6 @@ OUR_IP = "10.0.2.2"
 needs_qemu = pytest.mark.skipif(QEMU is None, reason="qemu-system-x86_64 is not installed")
 
 
-@pytest.fixture(scope="session")
-def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of all libos images: LIBOS_IMAGES, or built here."""
-    if given := os.environ.get("LIBOS_IMAGES"):
-        return Path(given)
-    build = tmp_path_factory.mktemp("libos")
-    build_images(LIBOS, build)
-    return build / "images"
-
-
 def build_images(source: Path, build: Path, *options: str) -> None:
     for command in (["cmake", "-S", str(source), "-B", str(build), *options], ["cmake", "--build", str(build)]):
         subprocess.run(command, check=True, capture_output=True, timeout=300)
@@ -66,7 +56,7 @@ def run(image: Path, words: str, cpus: int, *more: str, machine: str = "q35", me
 
 @needs_qemu
 @pytest.mark.parametrize("cpus", [1, 4])
-@pytest.mark.parametrize("name", ["ebb", "events", "timers", "memory", "iobufs", "locks", "strings"])
+@pytest.mark.parametrize("name", ["ebb", "events", "futures", "timers", "memory", "iobufs", "locks", "strings"])
 def test_inside(images: Path, name: str, cpus: int) -> None:
     status, console = run(images / f"libos-test_{name}.elf", f"key=value two -- {name} one two=2", cpus, "-nic", "none")
     assert console.rstrip().endswith("SUCCESS"), console

@@ -1,9 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """libos on our machine: the same images as under QEMU, and what only the ledger can see."""
 
-import os
 import re
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -23,17 +21,6 @@ from personalities.libos.personality import LibOS
 MANIFEST = LibOS.folder / "manifest.toml"
 
 
-@pytest.fixture(scope="session")
-def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of all libos images: LIBOS_IMAGES, or built here."""
-    if given := os.environ.get("LIBOS_IMAGES"):
-        return Path(given)
-    build = tmp_path_factory.mktemp("libos")
-    for command in (["cmake", "-S", str(LibOS.folder), "-B", str(build)], ["cmake", "--build", str(build)]):
-        subprocess.run(command, check=True, capture_output=True, timeout=300)
-    return build / "images"
-
-
 def run(image: Path, words: str, cpus: int, memory_mib: int = 128) -> tuple[int, str]:
     """Exit status and console of a guest that ends by itself."""
     console = bytearray()
@@ -45,7 +32,7 @@ def run(image: Path, words: str, cpus: int, memory_mib: int = 128) -> tuple[int,
 
 
 @pytest.mark.parametrize("cpus", [1, 3])
-@pytest.mark.parametrize("name", ["ebb", "events", "timers", "memory", "iobufs", "locks", "strings"])
+@pytest.mark.parametrize("name", ["ebb", "events", "futures", "timers", "memory", "iobufs", "locks", "strings"])
 def test_inside(images: Path, name: str, cpus: int) -> None:
     status, console = run(images / f"libos-test_{name}.elf", f"key=value two -- {name} one two=2", cpus)
     assert console.rstrip().endswith("SUCCESS"), console
@@ -66,6 +53,16 @@ def test_faults_end_the_run(images: Path, fault: str) -> None:
     assert "panic: " in console
     assert "went on" not in console
     assert status == 125
+
+
+def test_an_ebb_call_costs_little_more_than_a_call(images: Path) -> None:
+    """At most 3 cycles; where the next call waits for the id that the last one returned, a load's latency and its use."""
+    console = bytearray()
+    spec = BootSpec(images / "libos-micro_ebb.elf", "-- micro")
+    run_guest(spec, Hardware(cpus=1), timing="detailed", limit_s=60, console=lambda data, time_ps: console.extend(data))
+    figures = dict(re.findall(r"(call_\w+ \d) ([\d.]+)", console.decode()))
+    assert float(figures["call_ebb 0"]) <= float(figures["call_direct 0"]) + 3
+    assert float(figures["call_direct 1"]) < float(figures["call_ebb 1"]) <= float(figures["call_direct 1"]) + 7
 
 
 # ---- contention ----

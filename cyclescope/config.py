@@ -16,6 +16,7 @@ import msgspec
 from emu.errors import ConfigError
 
 Locks = Literal["striped", "global"]
+DEFAULT_LOCKS: Locks = "striped"  # kvd's own
 DEFAULT_TIMING = "detailed"  # the level whose errors are known (docs/validation.md); `fast` is for a quick look
 
 
@@ -84,7 +85,7 @@ class Load(msgspec.Struct, frozen=True, kw_only=True):
     flows: int = 64
     connections: int = 0
     loss: float = 0.0
-    locks: Locks = "striped"
+    locks: Locks = DEFAULT_LOCKS
 
     def check(self) -> None:
         """Raises ConfigError for the first value out of range."""

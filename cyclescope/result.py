@@ -29,6 +29,7 @@ class Run:
         parts_ps: [requests, parts].
         request_cycles: [requests, causes], cycles that vCPUs ran for each at the detailed level; all 0 at others.
         cycles: component -> cause -> cycles, all vCPUs, of the measured interval.
+        component_instructions: component -> instructions, likewise; spinning and idling included.
         vcpu_cycles: each vCPU's time over the same interval.
         symbols: (component, symbol, cycles, instructions), largest first.
         flame: collapsed stacks, `personality;vcpuN;component;symbol cycles`.
@@ -57,6 +58,7 @@ class Run:
     symbols: tuple[tuple[str, str, int, int], ...]
     unmapped: tuple[tuple[str, int], ...]
     flame: str
+    component_instructions: dict[str, int] = field(default_factory=dict)
     events: tuple[EventCost, ...] = ()
     notes: dict[str, dict[int, int]] = field(default_factory=dict)
     inputs: dict[str, str] = field(default_factory=dict)

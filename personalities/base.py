@@ -74,6 +74,7 @@ class Personality(ABC):
     boot_limit_ps = 10**12  # simulated time it may take from power-on to that line
     is_shipped = True  # whether its image comes with this package; else it must be fetched first
     code_is_early = True  # whether `code` can be told before the guest runs
+    server = "kvd"  # what serves memcached's protocol in experiments that choose the program
 
     @property
     def manifest_path(self) -> Path:
@@ -135,12 +136,13 @@ class Personality(ABC):
 
 
 class Tuned(Personality):
-    """Another personality with some of its knobs turned."""
+    """Another personality with another server, with some of its knobs turned, or both."""
 
-    def __init__(self, base: Personality, turned: Sequence[str]) -> None:
+    def __init__(self, base: Personality, turned: Sequence[str], server: str = "") -> None:
         self.base, self.turned = base, [base.knobs[knob] for knob in turned]
-        self.name = "+".join([base.name, *turned])
-        self.title = ", ".join([base.title, *(knob.title for knob in self.turned)])
+        self.name = "+".join([f"{base.name}:{server}" if server else base.name, *turned])
+        self.title = ", ".join([base.title, *([server] if server else []), *(knob.title for knob in self.turned)])
+        self.server = server or base.server
         self.kind, self.folder = base.kind, base.folder
         self.ready_line, self.boot_limit_ps, self.code_is_early = base.ready_line, base.boot_limit_ps, base.code_is_early
 
@@ -175,15 +177,20 @@ def personality_names() -> list[str]:
 
 
 def get_personality(name: str) -> Personality:
-    """A personality by name, or NAME+KNOB+KNOB. Raises ConfigError when there is none, or its package is broken."""
+    """A personality by name, or NAME:SERVER+KNOB+KNOB. Raises ConfigError when there is none, or its package is broken."""
     name, *turned = name.split("+")
-    if turned:
+    name, colon, server = name.partition(":")
+    if turned or colon:
         base = get_personality(name)
+        if colon and not base.arguments_for(server, 1, 1):
+            raise ConfigError(f"--personality: {name} is not known to serve with {server!r}; give {name} or {name}:{base.server}.")
         for number, knob in enumerate(turned):
+            if server not in ("", base.server) and knob in base.knobs and base.knobs[knob].words:
+                raise ConfigError(f"--personality: {server} does not know the knob {knob!r}; {base.server} does.")
             if knob not in base.knobs or knob in turned[:number]:
                 there = f"there are: {', '.join(base.knobs)}" if base.knobs else "it has none"
                 raise ConfigError(f"--personality: {name} has no knob {knob!r}, or it is given twice; {there}.")
-        return Tuned(base, turned)
+        return Tuned(base, turned, server)
     if name in BUILT_IN:
         point = EntryPoint(name, f"personalities.{name}.personality:PERSONALITY", GROUP)
     else:

@@ -12,6 +12,7 @@ from cyclescope.cli.linux import add_to as add_linux
 from cyclescope.cli.personalities import add_to as add_personalities
 from cyclescope.cli.replay import add_to as add_replay
 from cyclescope.cli.run import add_to as add_run
+from cyclescope.cli.scale import add_to as add_scale
 from cyclescope.cli.sensitivity import add_to as add_sensitivity
 from cyclescope.cli.snapshot import add_to as add_snapshot
 from cyclescope.cli.sweep import add_to as add_sweep
@@ -26,7 +27,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 COMMANDS = (
-    add_compare, add_sweep, add_sensitivity, add_replay, add_snapshot,
+    add_compare, add_sweep, add_scale, add_sensitivity, add_replay, add_snapshot,
     add_run, add_linux, add_asm, add_personalities, add_doctor, add_validate,
 )  # fmt: skip
 for add in COMMANDS:

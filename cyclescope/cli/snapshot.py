@@ -46,7 +46,9 @@ def command(
     if locks is not None and program:
         raise ConfigError("--locks is for kvd: leave it out, or the program")
     words = ["--locks", locks_of(locks)] if locks is not None else []
-    name, *arguments = program or [PROGRAM, *server_arguments(chosen, hardware), *words]
+    if locks is not None and chosen.server != PROGRAM:
+        raise ConfigError(f"--locks is kvd's; {chosen.name} serves with {chosen.server}")
+    name, *arguments = program or [chosen.server, *server_arguments(chosen, hardware), *words]
     take(chosen, hardware, chosen.prepare(name, arguments), name, arguments, file, quiet=quiet)
 
 

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import typer
 
+from cyclescope.config import DEFAULT_LOCKS
 from cyclescope.experiments.saved import Start, open_saved
 from emu.errors import ConfigError
 
 SHAPE = {
     "personality": "--personality", "cpus": "--cpus", "mem": "--mem", "uarch": "--uarch", "set_rows": "--set", "net": "--net",
 }  # fmt: skip
-DEFAULT_LOCKS = "striped"  # kvd's own
 
 
 def given(context: typer.Context, options: Mapping[str, str]) -> str | None:

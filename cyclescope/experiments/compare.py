@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from cyclescope.config import DEFAULT_TIMING, Hardware, Load, config_hash
+from cyclescope.config import DEFAULT_LOCKS, DEFAULT_TIMING, Hardware, Load, config_hash
 from cyclescope.experiments.meter import Meter
 from cyclescope.experiments.saved import Start
 from cyclescope.experiments.testbed import Phase, Progress, TcpLoad, Testbed, no_progress
@@ -31,7 +31,7 @@ from personalities.base import Personality
 CAPACITY_REQUESTS = 2_000
 OUTSTANDING_PER_CPU = 8
 PRELOAD_OUTSTANDING = 4
-PROGRAM = "kvd"
+PROGRAM = "kvd"  # ours, whose locks an experiment may choose
 TCP_PROGRAM = "memcached"  # kvd speaks UDP alone
 
 
@@ -48,16 +48,23 @@ class Wire:
 
 
 def server_arguments(personality: Personality, hardware: Hardware) -> list[str]:
-    """kvd's words: as many workers as vCPUs; a quarter of the memory for items, 64 MiB at most, as memcached has by default."""
+    """Its server's words: a worker a vCPU; a quarter of the memory for items, 64 MiB at most, as memcached has by default."""
     megabytes = min(64, hardware.memory_mib // 4)
-    return [*personality.arguments_for(PROGRAM, hardware.cpus, DEFAULT_PORT), "-m", str(megabytes)]
+    return [*personality.arguments_for(personality.server, hardware.cpus, DEFAULT_PORT), "-m", str(megabytes)]
 
 
 def server(personality: Personality, hardware: Hardware, load: Load) -> BootSpec:
-    """What serves the load: kvd over UDP, memcached over TCP. Raises ConfigError where a personality has no TCP."""
+    """What serves the load: the personality's server over UDP, memcached over TCP.
+
+    Raises ConfigError where a personality has no TCP, or locks are asked of a program that is not kvd.
+    """
     if not load.connections:
-        words = [*server_arguments(personality, hardware), "--locks", load.locks]
-        return personality.prepare(PROGRAM, words)
+        words = server_arguments(personality, hardware)
+        if personality.server == PROGRAM:
+            words += ["--locks", load.locks]
+        elif load.locks != DEFAULT_LOCKS:
+            raise ConfigError(f"--locks is kvd's; {personality.name} serves with {personality.server}")
+        return personality.prepare(personality.server, words)
     words = personality.arguments_for(TCP_PROGRAM, hardware.cpus, DEFAULT_PORT)
     if not words:
         raise ConfigError(f"--tcp: {personality.name} has no TCP; --personality linux has")

@@ -57,6 +57,7 @@ class Meter:
             cycles=accounts.cycles(),
             vcpu_cycles=accounts.vcpu_cycles,
             vcpu_components=accounts.vcpu_components(),
+            component_instructions=accounts.component_instructions(),
             instructions=accounts.instructions,
             busy_instructions=busy,
             sent=phase.count,

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from cyclescope.config import DEFAULT_TIMING, Hardware
-from cyclescope.experiments.compare import PROGRAM, server_arguments
+from cyclescope.experiments.compare import server_arguments
 from cyclescope.experiments.meter import Meter
 from cyclescope.experiments.recording import Recording
 from cyclescope.experiments.testbed import Phase, Progress, Testbed, no_progress
@@ -67,7 +67,7 @@ def replay(
     progress: Progress = no_progress,
     started: Callable[[], None] = lambda: None,
 ) -> Replayed:
-    """Boots the personality's `spec`, or kvd for memcached's requests, and sends them: one at a time when `check`ing, else as
+    """Boots the personality's `spec`, or its server for memcached's requests, and sends them: one at a time when `check`ing, else as
     captured or with `closed` outstanding. With `saved`, a snapshot of just that booted machine, nothing is booted.
 
     Raises:
@@ -80,9 +80,9 @@ def replay(
     if spec is None:
         if application is not MEMCACHED:
             raise ConfigError(
-                f"{PROGRAM} speaks memcached's protocol, not {application.name}: `cyclescope linux --replay` serves others"
+                f"{personality.server} speaks memcached's protocol, not {application.name}: `cyclescope linux --replay` serves others"
             )
-        spec = personality.prepare(PROGRAM, server_arguments(personality, hardware))
+        spec = personality.prepare(personality.server, server_arguments(personality, hardware))
     answers: dict[int, bytes] = {}
 
     def keep(index: int, answer: bytes, time_ps: int) -> None:

@@ -40,6 +40,7 @@ def run_document(run: Run) -> dict[str, Any]:
         "request_cycles": {
             cause: float(run.request_cycles[:, i].mean()) for i, cause in enumerate(CAUSES) if run.request_cycles[:, i].any()
         },
+        "component_instructions": dict(run.component_instructions),
         "cycles_total": run.cycles_total,
         "instructions": run.instructions,
         "events": events_document(run.events),

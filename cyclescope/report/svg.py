@@ -26,23 +26,36 @@ class Line:
 
 
 def line_chart(
-    title: str, x_label: str, y_label: str, lines: Sequence[Line], x_ticks: Sequence[tuple[float, str]] = ()
+    title: str,
+    x_label: str,
+    y_label: str,
+    lines: Sequence[Line],
+    x_ticks: Sequence[tuple[float, str]] = (),
+    *,
+    linear: bool = False,
 ) -> str:
-    """x from 0 or, with ticks of one's own, logarithmic from the first to the last; y logarithmic between powers of ten.
+    """x from 0 or, with ticks of one's own, logarithmic from the first to the last; y logarithmic between powers of ten, or
+    `linear` from 0.
 
-    Values are above 0. A line without a name is not in the legend.
+    Values are above 0, but for y where it is linear. A line without a name is not in the legend.
     """
     most_x = _round_up(max(x for line in lines for x, _ in line.points))
     ticks = x_ticks or [(most_x * tick / 5, f"{most_x * tick / 5:g}") for tick in range(6)]
     first, last = ticks[0][0], ticks[-1][0]
     ys = [y for line in lines for _, y in line.points]
-    low, high = math.floor(math.log10(min(ys))), math.ceil(math.log10(max(ys)))
-    high = max(high, low + 1)
     wide, tall = WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM
+    if linear:
+        most_y = _round_up(max(*ys, 1e-9) * 1.2)  # room for the legend
+        marks = [most_y * step / 5 for step in range(6)]
+    else:
+        low, high = math.floor(math.log10(min(ys))), math.ceil(math.log10(max(ys)))
+        high = max(high, low + 1)
+        marks = [digit * 10.0**power for power in range(low, high) for digit in (1, 2, 5)] + [10.0**high]
 
     def place(x: float, y: float) -> tuple[float, float]:
-        share = math.log(x / first) / math.log(last / first) if x_ticks else x / most_x
-        return LEFT + wide * share, TOP + tall * (high - math.log10(y)) / (high - low)
+        share = (math.log(x / first) / math.log(last / first) if last > first else 0.0) if x_ticks else x / most_x
+        down = 1 - y / most_y if linear else (high - math.log10(y)) / (high - low)
+        return LEFT + wide * share, TOP + tall * down
 
     out = [
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{HEIGHT}" viewBox="0 0 {WIDTH} {HEIGHT}" '
@@ -50,15 +63,12 @@ def line_chart(
         f'<rect width="{WIDTH}" height="{HEIGHT}" fill="#ffffff"/>',
         f'<text x="{LEFT}" y="22" font-size="14">{escape(title)}</text>',
     ]
-    for power in range(low, high + 1):
-        for digit in (1, 2, 5):
-            if power == high and digit > 1:
-                continue
-            y = place(first, digit * 10.0**power)[1]
-            out.append(f'<path d="M{LEFT} {y:.1f}h{wide}" stroke="{GRID}"/>')
-            out.append(f'<text x="{LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{digit * 10.0**power:g}</text>')
+    for mark in marks:
+        y = place(first, mark)[1]
+        out.append(f'<path d="M{LEFT} {y:.1f}h{wide}" stroke="{GRID}"/>')
+        out.append(f'<text x="{LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{mark:g}</text>')
     for value, text in ticks:
-        x = place(value, 10.0**low)[0]
+        x = place(value, marks[-1])[0]
         out.append(f'<path d="M{x:.1f} {TOP}v{tall}" stroke="{GRID}"/>')
         out.append(f'<text x="{x:.1f}" y="{TOP + tall + 18}" text-anchor="middle">{escape(text)}</text>')
     out.append(f'<path d="M{LEFT} {TOP}v{tall}h{wide}" fill="none" stroke="{INK}"/>')
@@ -68,11 +78,25 @@ def line_chart(
     out.append(f'<text x="16" y="{middle:.1f}" text-anchor="middle" {turned}>{escape(y_label)}</text>')
     for line in lines:
         out += _curve(line, [place(x, y) for x, y in line.points], [place(x, y) for x, y in line.ringed])
-    for number, line in enumerate(line for line in lines if line.name):
-        x = LEFT + 10 + 150 * (number % 4)
-        y = TOP + 16 + 18 * (number // 4)
+    named = [line for line in lines if line.name]
+    step = max(150, 38 + 7 * max((len(line.name) for line in named), default=0))
+    beside = max(1, wide // step)
+    for number, line in enumerate(named):
+        x = LEFT + 10 + step * (number % beside)
+        y = TOP + 16 + 18 * (number // beside)
         out.append(f'<path d="M{x} {y - 4}h22" {_stroke(line)}/>')
         out.append(f'<text x="{x + 28}" y="{y}">{escape(line.name)}</text>')
+    return "\n".join((*out, "</svg>")) + "\n"
+
+
+def panels(charts: Sequence[str], columns: int) -> str:
+    """Charts of line_chart side by side, as one picture."""
+    rows = -(-len(charts) // columns)
+    size = f'width="{WIDTH * columns}" height="{HEIGHT * rows}"'
+    out = [f'<svg xmlns="http://www.w3.org/2000/svg" {size} viewBox="0 0 {WIDTH * columns} {HEIGHT * rows}">']
+    for number, chart in enumerate(charts):
+        where = f'x="{WIDTH * (number % columns)}" y="{HEIGHT * (number // columns)}"'
+        out.append(chart.replace("<svg ", f"<svg {where} ", 1).rstrip())
     return "\n".join((*out, "</svg>")) + "\n"
 
 

@@ -64,7 +64,12 @@ class Linux(Personality):
     title = "Linux (unmodified)"
     kind = "symmetric"
     folder = Path(__file__).resolve().parent
-    knobs = MappingProxyType({"unmitigated": Knob("no mitigations", {"mitigations": "off"})})
+    knobs = MappingProxyType(
+        {
+            "unmitigated": Knob("no mitigations", {"mitigations": "off"}),
+            "pin": Knob("pinned threads", words=("--pin", "on")),
+        }
+    )
     ready_line = READY_LINE
     boot_limit_ps = 60 * 10**12
     is_shipped = False

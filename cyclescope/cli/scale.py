@@ -11,18 +11,17 @@ import msgspec
 import typer
 from rich.console import Console
 
+from cyclescope.cli.expand import expanded
 from cyclescope.cli.options import (
     DEFAULT_NAMES,
     Flows,
     Jobs,
-    Json,
     Keys,
     KvdLocks,
     Memory,
     Names,
     Net,
-    Out,
-    Quiet,
+    Output,
     Requests,
     Seed,
     Set,
@@ -43,7 +42,7 @@ from cyclescope.cli.options import (
 from cyclescope.cli.progress import shown
 from cyclescope.config import DEFAULT_TIMING, Hardware, Load
 from cyclescope.experiments.scale import CPUS, scale
-from cyclescope.report.rundir import check_output, write_experiment_directory
+from cyclescope.report.rundir import write_experiment_directory
 from cyclescope.report.scales import print_scale, scale_document, scale_picture
 from emu.errors import ConfigError
 
@@ -54,6 +53,7 @@ def add_to(app: typer.Typer) -> None:
     app.command("scale", help="Capacity, latency, cycles by component and locks' share, as vCPUs grow.")(command)
 
 
+@expanded
 def command(
     personality: Names = DEFAULT_NAMES,
     cpus: Annotated[str, typer.Option("--cpus", help="Rising numbers of vCPUs, joined by commas.")] = "1,2,4,8",
@@ -71,9 +71,7 @@ def command(
     locks: KvdLocks = "striped",
     svg: Annotated[Path | None, typer.Option("--svg", help="Write the picture to this file.")] = None,
     jobs: Jobs = 0,
-    json: Json = None,
-    out: Out = None,
-    quiet: Quiet = False,
+    output: Output = Output(),
 ) -> None:
     """Checks every option before the first guest boots."""
     hardware = Hardware(
@@ -82,23 +80,21 @@ def command(
     offered = Load(requests=requests, warmup=warmup, seed=seed, load=load, keys=keys, flows=flows, locks=locks_of(locks))
     counts = _counts(cpus)
     chosen = personalities_of(personality)
-    check_json_option(json)
+    output.check()
     check_json_option(None if svg is None else str(svg), "--svg")
-    if out is not None:
-        check_output(out)
-    with shown(quiet) as progress:
+    with shown(output.quiet) as progress:
         digest, found = scale(chosen, hardware, offered, counts, timing=timing, jobs=job_count(jobs), progress=progress)
     shape = {name: value for name, value in msgspec.to_builtins(hardware).items() if name != "cpus"}
     config = {"hardware": shape, "cpus": list(counts), "load": msgspec.to_builtins(offered), "timing": timing}
     picture = scale_picture(found, f"{uarch}, {timing}, {locks} locks", load)
-    document = scale_document(config, digest, found) if out is not None or json is not None else {}
-    if out is not None:
-        write_experiment_directory(out, document, {PICTURE: picture})
+    document = scale_document(config, digest, found) if output.out is not None or output.json is not None else {}
+    if output.out is not None:
+        write_experiment_directory(output.out, document, {PICTURE: picture})
     if svg is not None:
         write_option("--svg", str(svg), picture.encode())
-    if json is not None:
-        write_json_option(json, document)
-    if json == "-":
+    if output.json is not None:
+        write_json_option(output.json, document)
+    if output.json == "-":
         return
     heading = (
         f"As vCPUs grow ({uarch}, {timing}): {requests:,} requests one at a time (one), at capacity (full) and at "
@@ -108,8 +104,8 @@ def command(
     print_scale(console, found, heading, load)
     if hardware.rows:
         console.print(f"Rows changed: {row_changes(uarch, hardware.rows)}", highlight=False)
-    if out is not None:
-        console.print(f"Written to {out}", highlight=False)
+    if output.out is not None:
+        console.print(f"Written to {output.out}", highlight=False)
 
 
 def _counts(text: str) -> tuple[int, ...]:

@@ -67,8 +67,8 @@ def replay(
     progress: Progress = no_progress,
     started: Callable[[], None] = lambda: None,
 ) -> Replayed:
-    """Boots the personality's `spec`, or its server for memcached's requests, and sends them: one at a time when `check`ing, else as
-    captured or with `closed` outstanding. With `saved`, a snapshot of just that booted machine, nothing is booted.
+    """Boots the personality's `spec`, or its server for memcached's requests, and sends them: one at a time when `check`ing, else
+    as captured or with `closed` outstanding. With `saved`, a snapshot of just that booted machine, nothing is booted.
 
     Raises:
         ConfigError: a value out of range, a missing image, nothing to check against.
@@ -80,7 +80,8 @@ def replay(
     if spec is None:
         if application is not MEMCACHED:
             raise ConfigError(
-                f"{personality.server} speaks memcached's protocol, not {application.name}: `cyclescope linux --replay` serves others"
+                f"{personality.server} speaks memcached's protocol, not {application.name}: "
+                "`cyclescope linux --replay` serves others"
             )
         spec = personality.prepare(personality.server, server_arguments(personality, hardware))
     answers: dict[int, bytes] = {}

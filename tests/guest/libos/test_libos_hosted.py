@@ -31,8 +31,9 @@ def test_on_this_host(images: Path, name: str, cpus: int) -> None:
         assert (done.stdout.rstrip()[-7:], done.returncode) == ("SUCCESS", 0)
 
 
-@pytest.mark.parametrize("name", ["ebb", "events", "futures", "timers", "strings"])  # the others take the emulator ten seconds each
+@pytest.mark.parametrize("name", ["ebb", "events", "futures", "timers", "strings"])
 def test_on_linux_like(images: Path, name: str) -> None:
+    """The others take the emulator ten seconds each."""
     console = bytearray()
     spec = get_personality("linux_like").prepare(images / f"hosted_test_{name}", words(name))
     result = run_guest(spec, Hardware(cpus=3), limit_s=60, console=lambda data, time_ps: console.extend(data))

@@ -9,12 +9,14 @@ carry the same hash.
 from __future__ import annotations
 
 import hashlib
+import re
 from typing import Literal
 
 import msgspec
 
 from emu.errors import ConfigError
 
+_RATE = re.compile(r"(\d+(?:\.\d+)?)([MG])(?:bit)?(?:/s)?", re.IGNORECASE)
 Locks = Literal["striped", "global"]
 DEFAULT_LOCKS: Locks = "striped"  # kvd's own
 DEFAULT_TIMING = "detailed"  # the level whose errors are known (docs/validation.md); `fast` is for a quick look
@@ -107,6 +109,14 @@ class Load(msgspec.Struct, frozen=True, kw_only=True):
             _within("--closed", self.closed, 1, 10_000, "requests outstanding")
         if self.rate is not None and self.closed is not None:
             raise ConfigError("--rate and --closed exclude each other: give one of them")
+
+
+def parse_rate(text: str) -> int:
+    """`10G` or `2.5G` -> bit/s. Raises ConfigError."""
+    match = _RATE.fullmatch(text)
+    if not match:
+        raise ConfigError(f"{text!r}: give a link rate such as 1G, 10G or 100G")
+    return int(float(match[1]) * (1e9 if match[2].upper() == "G" else 1e6))
 
 
 def config_hash(*parts: msgspec.Struct | str) -> str:

@@ -162,6 +162,10 @@ class Machine:
         self.entry = entry
         return entry
 
+    def off(self) -> None:
+        """Take the power away, from within an event's handler or between runs: nothing of it runs or wakes any more."""
+        self._core.machine_off(self.index)
+
     # ---- snapshots
 
     def save(self) -> Data:

@@ -72,15 +72,19 @@ class Neighbours:
         self._sender.send(Frame(arp_frame(Arp(True, self._mac, self._ip, _NO_MAC, self._neighbour_ip))), time_ps)
         self._clock.schedule(time_ps + _RETRY_PS, self._name, "ask", ())
 
-    def receive(self, data: bytes, time_ps: int) -> bool:
-        """A frame that may be ARP; False if it is not."""
+    def receive(self, data: bytes, time_ps: int) -> Arp | None:
+        """A frame that may be ARP; None if it is not."""
         arp = parse_arp(data)
         if arp is None:
-            return False
+            return None
         if arp.request and arp.target_ip == self._ip:
             self._counters["arp_answered"] += 1
             self._sender.send(Frame(arp_frame(Arp(False, self._mac, self._ip, arp.sender_mac, arp.sender_ip))), time_ps)
+        self.learn(arp, time_ps)
+        return arp
+
+    def learn(self, arp: Arp, time_ps: int) -> None:
+        """Take the neighbour's address, if this has it."""
         if arp.sender_ip == self._neighbour_ip and not self.mac:
             self.mac = arp.sender_mac
             self._found(time_ps)
-        return True

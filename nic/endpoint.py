@@ -18,6 +18,7 @@ from __future__ import annotations
 from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from itertools import islice
 
 from emu.errors import ConfigError
@@ -33,7 +34,7 @@ from nic.ports import Clock, Frame, Payload, Requests, Sender, shaped
 class EndpointState(State):
     """Requests sent and answered, and where in its load the client is; the load's frames and times are its owner's."""
 
-    neighbours: Data
+    neighbours: list[Data]
     parked: list[tuple[FrameBytes, Token]]
     starts_ps: list[Time]
     ends_ps: list[Time]
@@ -78,6 +79,12 @@ class Endpoint:
         self._neighbours = Neighbours(
             name, self._mac, self._ip, guest_ip, guest_mac, clock, sender, self._found, self.counters
         )
+        self._others: dict[bytes, Neighbours] = {}
+        for address in config.other_ips:
+            each = f"{name}.{address}"
+            other = Neighbours(each, self._mac, self._ip, parse_ip(address), b"", clock, sender, self._found, self.counters)
+            self._others[parse_ip(address)] = other
+            clock.register(each, partial(_ask, other), lambda tag, payload: tag == "ask" and payload == ())
         self._parked: list[tuple[bytes, int]] = []
         #: Scheduled start and end of each request sent, by index; an end of 0 means not answered (yet).
         self.starts_ps = array("q")
@@ -127,7 +134,8 @@ class Endpoint:
     def save(self) -> Data:
         """Requests so far. A load that is not at its end goes on by `resume`."""
         state = EndpointState(
-            self._neighbours.save(), self._parked, list(self.starts_ps), list(self.ends_ps),
+            [each.save() for each in (self._neighbours, *self._others.values())],
+            self._parked, list(self.starts_ps), list(self.ends_ps),
             list(self._outstanding.items()), self._exhausted, self._times is not None, self._first, self._phase,
             self._think_ps, self._watching, self.lost, self.answered, self.done, dict(sorted(self.counters.items())),
             self._matcher.save() if self.starts_ps else None,
@@ -141,7 +149,9 @@ class Endpoint:
         need(len(state.ends_ps) == sent and state.first <= sent, self.name, f"{len(state.ends_ps)} answers to {sent} requests")
         need(all(index < sent for _, index in state.outstanding), self.name, "a request that was never sent")
         need(len({key for key, _ in state.outstanding}) == len(state.outstanding), self.name, "two requests of one key")
-        self._neighbours.restore(state.neighbours)
+        need(len(state.neighbours) == 1 + len(self._others), self.name, f"{len(state.neighbours)} guests")
+        for each, saved in zip((self._neighbours, *self._others.values()), state.neighbours, strict=True):
+            each.restore(saved)
         self._parked = state.parked
         self.starts_ps, self.ends_ps = array("q", state.starts_ps), array("q", state.ends_ps)
         self._outstanding = dict(state.outstanding)
@@ -228,12 +238,13 @@ class Endpoint:
             self._clock.schedule(time_ps + self.config.timeout_ps, self.name, "watch", ())
 
     def _transmit(self, frame: bytes, token: int, time_ps: int) -> None:
-        guest_mac = self._neighbours.mac
+        neighbours = self._others.get(frame[30:34], self._neighbours) if self._others else self._neighbours
+        guest_mac = neighbours.mac
         if guest_mac:
             self._sender.send(Frame(guest_mac + self._mac + frame[12:], token), time_ps)
             return
         self._parked.append((frame, token))
-        self._neighbours.start(time_ps)
+        neighbours.start(time_ps)
 
     # receiving
 
@@ -242,8 +253,11 @@ class Endpoint:
         data, token = frame
         udp = parse_udp(data)
         if udp is None:
-            if not self._neighbours.receive(data, time_ps):
+            arp = self._neighbours.receive(data, time_ps)
+            if arp is None:
                 self.counters["ignored"] += 1
+            elif arp.sender_ip in self._others:
+                self._others[arp.sender_ip].learn(arp, time_ps)
             return
         if udp.dst_ip != self._ip or data[:6] != self._mac:
             self.counters["not_for_us"] += 1
@@ -315,7 +329,11 @@ class Endpoint:
         self._maybe_done(time_ps)
 
     def _found(self, time_ps: int) -> None:
-        for frame, token in self._parked:
+        parked, self._parked = self._parked, []  # those for others wait on
+        for frame, token in parked:
             self._requests.mark(token, "wait.link", time_ps)
             self._transmit(frame, token, time_ps)
-        self._parked.clear()
+
+
+def _ask(neighbours: Neighbours, time_ps: int, tag: str, payload: Payload) -> None:
+    neighbours.ask(time_ps)

@@ -6,7 +6,7 @@ inter-frame gap 12 (IEEE 802.3, published). The last bit, gap included, leaves a
 `propagation_ps` later; the receiver is told of whole frames only (store and forward).
 
 Every direction is worked out when a frame is sent: one event a frame, its arrival; or none, where the receiver is `early`: it can
-be told at once what will arrive when. Charged to the frame's request: the wait
+be told at once what will arrive when. A direction may have `fates` (nic/faults.py). Charged to the frame's request: the wait
 for the wire (`wait.link`, or what the sender says), `run.serialization`, `run.wire`.
 """
 
@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from emu.errors import ConfigError
 from emu.state import Count, Data, State, Time, checked, plain
 from emu.units import PS_PER_S
+from nic.faults import Fates
 from nic.ports import Clock, Frame, Payload, Receiver, Requests, shaped
 
 MIN_FRAME_BYTES = 60
@@ -67,6 +68,7 @@ class Port:
             False  # whether the receiver here wants to be told of a frame when it is sent, with the time it will arrive
         )
         self.busy_until_ps = 0  # when the last bit queued so far will have left
+        self.fates: Fates | None = None  # of what is sent here
         self.receiver: Receiver | None = None
         self.frames = 0
         self.bytes = 0
@@ -101,11 +103,21 @@ class Port:
             mark(token, "run.serialization", end)
             mark(token, "run.wire", arrival)
         far = self.far
-        if far.early and far.receiver is not None:
+        if self.fates is not None:
+            self._deliver_by_fate(self.fates, frame, arrival)
+        elif far.early and far.receiver is not None:
             far.receiver.receive(frame, arrival)
         else:
             link.clock.schedule(arrival, link.name, "arrive", (1 - self._side, token, data))
         return end
+
+
+    def _deliver_by_fate(self, fates: Fates, frame: Frame, arrival: int) -> None:
+        link = self.link
+        for time_ps in fates.arrivals(arrival):
+            if frame.token and time_ps > arrival:
+                link.requests.mark(frame.token, "wait.link", time_ps)
+            link.clock.schedule(time_ps, link.name, "arrive", (1 - self._side, frame.token, frame.data))
 
 
 class Link:
@@ -124,7 +136,9 @@ class Link:
         clock.register(name, self._arrive, self._event_fits)
 
     def save(self) -> Data:
-        """What is on the wires; frames under way are events."""
+        """What is on the wires; frames under way are events. Raises ConfigError where there are faults."""
+        if any(end.fates is not None for end in self._ends):
+            raise ConfigError("a link with faults cannot be in a snapshot: take it without them")
         a, b = (PortState(end.busy_until_ps, end.frames, end.bytes) for end in self._ends)
         return plain(LinkState((a, b)))
 

@@ -53,7 +53,10 @@ class PortMatcher:
 
 @dataclass(frozen=True, slots=True)
 class EndpointConfig:
-    """Addresses as text; `guest_mac` None: ask by ARP. `timeout_ps`: when an unanswered request counts as lost."""
+    """Addresses as text; `guest_mac` None: ask by ARP. `timeout_ps`: when an unanswered request counts as lost.
+
+    `other_ips`: further guests that frames may be for.
+    """
 
     mac: str = "52:54:00:00:00:02"
     ip: str = "10.0.2.2"
@@ -61,10 +64,12 @@ class EndpointConfig:
     guest_ip: str = "10.0.2.15"
     timeout_ps: int = PS_PER_S // 5
     first_token: int = 1
+    other_ips: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         try:
             parse_mac(self.mac), parse_mac(self.guest_mac or self.mac), parse_ip(self.ip), parse_ip(self.guest_ip)
+            [parse_ip(address) for address in self.other_ips]
         except ValueError as error:
             raise ConfigError(f"the client's or guest's address is wrong: {error}") from None
         if self.timeout_ps <= 0 or self.first_token <= 0:

@@ -12,6 +12,7 @@ needs to know about them, from a seeded generator of the port's own, so they cos
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -23,6 +24,9 @@ from emu.state import Count, Data, State, Time, checked, need, plain
 from emu.units import PS_PER_S
 from nic.link import Port, wire_bytes
 from nic.ports import Frame, Requests
+
+#: (time of the last bit [ps], "rx": the switch takes it in, or "tx", frame)
+Mirror = Callable[[int, str, Frame], None]
 
 _CHUNK = 1024
 _Word = Annotated[bytes, Meta(min_length=16, max_length=16)]  # 128 bits of PCG64's
@@ -142,10 +146,13 @@ class SwitchPort:
         self.cross_frames = 0
         self.cross_drops = 0
         self.deepest_bytes = 0
+        self.mirror: Mirror | None = None  # is shown every frame that comes or goes here
         port.attach(self)
 
     def receive(self, frame: Frame, time_ps: int) -> None:
         """A frame came in here."""
+        if self.mirror is not None:
+            self.mirror(time_ps, "rx", frame)
         self._switch.forward(self.index, frame, time_ps)
 
     def state(self) -> SwitchPortState:
@@ -187,13 +194,19 @@ class SwitchPort:
         if self._crossing is not None:
             self._cross_until(self._crossing, time_ps)
         elif not self._queued and self.link_end.busy_until_ps <= time_ps:
-            self.link_end.send(frame, time_ps, "wait.switch")
+            self._send(frame, time_ps)
             return
         size = len(frame.data)
         if not self._room(size, time_ps):
             self.drops += 1
             return
-        self._entered(size, time_ps, self.link_end.send(frame, time_ps, "wait.switch"))
+        self._entered(size, time_ps, self._send(frame, time_ps))
+
+    def _send(self, frame: Frame, time_ps: int) -> int:
+        end_ps = self.link_end.send(frame, time_ps, "wait.switch")
+        if self.mirror is not None:
+            self.mirror(end_ps, "tx", frame)
+        return end_ps
 
     def _cross_until(self, crossing: _Crossing, time_ps: int) -> None:
         size = crossing.traffic.frame_bytes
@@ -261,6 +274,8 @@ class Switch:
                 out.output(frame, ready)
             return
         self.flooded += 1
+        if token and len(self.ports) > 2:
+            frame = Frame(data)  # what goes to everybody is nobody's request
         for port in self.ports:
             if port.index != came_in:
                 port.output(frame, ready)

@@ -12,7 +12,7 @@ import pytest
 from rich.console import Console
 
 from cyclescope.cli import run_cli
-from cyclescope.experiments.testbed import Progress
+from cyclescope.experiments.phases import Progress
 from cyclescope.experiments.workers import run_all
 from cyclescope.report.causes import CauseStack, print_causes
 from emu.errors import ConfigError, EmuBug

@@ -11,10 +11,10 @@ from rich.console import Console
 
 from cyclescope.cli import run_cli
 from cyclescope.config import Hardware, Load
+from cyclescope.experiments.phases import no_progress
 from cyclescope.experiments.seeds import Comparison, run_comparison
 from cyclescope.experiments.sensitivity import Found, Sensitivity, Variation, sensitivity
 from cyclescope.experiments.statements import FIGURES, SCENARIOS, STATEMENTS, Figure, Scenario, Statement
-from cyclescope.experiments.testbed import no_progress
 from cyclescope.report.sensitivities import print_sensitivity
 from emu.uarch.table import load as load_table
 from personalities.base import get_personality

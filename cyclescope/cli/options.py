@@ -13,7 +13,7 @@ from typing import Annotated, Any, cast
 import msgspec
 import typer
 
-from cyclescope.config import Hardware, Load, Locks
+from cyclescope.config import Hardware, Load, Locks, parse_rate
 from cyclescope.experiments.workers import host_processors
 from cyclescope.report.rundir import check_output
 from emu.errors import ConfigError
@@ -59,7 +59,6 @@ Out = Annotated[Path | None, typer.Option("--out", help="Write a run directory h
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress on standard error.")]
 
 _SIZE = re.compile(r"(\d+)([KMG])(?:i?B)?")
-_RATE = re.compile(r"(\d+(?:\.\d+)?)([MG])(?:bit)?(?:/s)?", re.IGNORECASE)
 
 
 def memory_mib(text: str) -> int:
@@ -72,10 +71,10 @@ def memory_mib(text: str) -> int:
 
 def rate_bps(text: str) -> int:
     """`10G` or `2.5G` -> bit/s."""
-    match = _RATE.fullmatch(text)
-    if not match:
-        raise ConfigError(f"--net is {text!r}: give a link rate such as 1G, 10G or 100G")
-    return int(float(match[1]) * (1e9 if match[2].upper() == "G" else 1e6))
+    try:
+        return parse_rate(text)
+    except ConfigError as error:
+        raise ConfigError(f"--net is {error}") from None
 
 
 def locks_of(text: str) -> Locks:

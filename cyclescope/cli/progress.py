@@ -10,14 +10,15 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from cyclescope.experiments import testbed
+from cyclescope.experiments.phases import Progress as Report
+from cyclescope.experiments.phases import no_progress
 
 
 @contextmanager
-def shown(quiet: bool) -> Iterator[testbed.Progress]:
+def shown(quiet: bool) -> Iterator[Report]:
     """Yields what an experiment reports to."""
     if quiet or not sys.stderr.isatty():
-        yield testbed.no_progress
+        yield no_progress
         return
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:

@@ -12,9 +12,9 @@ from dataclasses import replace
 import msgspec
 
 from cyclescope.config import DEFAULT_TIMING, Hardware, Load, config_hash
+from cyclescope.experiments.phases import Progress, no_progress
 from cyclescope.experiments.seeds import Comparison, run_comparison
 from cyclescope.experiments.sweep import capacity
-from cyclescope.experiments.testbed import Progress, no_progress
 from cyclescope.experiments.workers import run_all
 from cyclescope.result import Outcome
 from personalities.base import Personality, get_personality

@@ -14,8 +14,9 @@ from pathlib import Path
 
 from cyclescope.config import DEFAULT_LOCKS, DEFAULT_TIMING, Hardware, Load, config_hash
 from cyclescope.experiments.meter import Meter
+from cyclescope.experiments.phases import Phase, Progress, no_progress
 from cyclescope.experiments.saved import Start
-from cyclescope.experiments.testbed import Phase, Progress, TcpLoad, Testbed, no_progress
+from cyclescope.experiments.testbed import TcpLoad, Testbed
 from cyclescope.experiments.workload import frames
 from cyclescope.result import Outcome
 from emu.errors import ConfigError, GuestError

@@ -8,7 +8,8 @@ import time
 from collections.abc import Mapping, Sequence
 
 from cyclescope.experiments.machines import processor_table
-from cyclescope.experiments.testbed import Phase, Testbed
+from cyclescope.experiments.phases import Phase
+from cyclescope.experiments.testbed import Testbed
 from cyclescope.result import Host, Run
 from emu.ledger.accounts import notes
 from emu.ledger.events import event_costs

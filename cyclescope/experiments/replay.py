@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from cyclescope.config import DEFAULT_TIMING, Hardware
 from cyclescope.experiments.compare import server_arguments
 from cyclescope.experiments.meter import Meter
+from cyclescope.experiments.phases import Phase, Progress, no_progress
 from cyclescope.experiments.recording import Recording
-from cyclescope.experiments.testbed import Phase, Progress, Testbed, no_progress
+from cyclescope.experiments.testbed import Testbed
 from cyclescope.result import Run
 from emu.errors import ConfigError, GuestError
 from emu.loader.boot import BootSpec

@@ -15,7 +15,8 @@ from pathlib import Path
 import msgspec
 
 from cyclescope.config import Hardware
-from cyclescope.experiments.testbed import Progress, Testbed, no_progress
+from cyclescope.experiments.phases import Progress, no_progress
+from cyclescope.experiments.testbed import Testbed
 from emu.errors import BadSnapshot, ConfigError
 from emu.loader.boot import BootSpec
 from emu.snapshot import SavedWorld, about_as

@@ -20,7 +20,7 @@ import msgspec
 
 from cyclescope.config import DEFAULT_TIMING, Hardware, Load, config_hash
 from cyclescope.experiments.compare import OUTSTANDING_PER_CPU, Contender
-from cyclescope.experiments.testbed import Progress, no_progress
+from cyclescope.experiments.phases import Progress, no_progress
 from cyclescope.experiments.workers import run_all
 from cyclescope.result import Run
 from emu.errors import ConfigError

@@ -10,7 +10,7 @@ import msgspec
 
 from cyclescope.config import DEFAULT_TIMING, Hardware, Load
 from cyclescope.experiments.compare import compare
-from cyclescope.experiments.testbed import Progress, no_progress
+from cyclescope.experiments.phases import Progress, no_progress
 from cyclescope.experiments.workers import run_all
 from cyclescope.result import Outcome
 from emu.errors import ConfigError

@@ -15,9 +15,9 @@ from fractions import Fraction
 import msgspec
 
 from cyclescope.config import DEFAULT_TIMING, Hardware, Load
+from cyclescope.experiments.phases import Progress, no_progress
 from cyclescope.experiments.seeds import Comparison, run_comparison
 from cyclescope.experiments.statements import FIGURES, SCENARIOS, STATEMENTS, Figure, Scenario, Statement
-from cyclescope.experiments.testbed import Progress, no_progress
 from cyclescope.experiments.workers import run_all
 from cyclescope.report.document import run_document
 from emu.uarch.changes import scale

@@ -16,8 +16,8 @@ import msgspec
 
 from cyclescope.config import DEFAULT_TIMING, Hardware, Load
 from cyclescope.experiments.compare import Contender
+from cyclescope.experiments.phases import Progress, no_progress
 from cyclescope.experiments.seeds import Comparison, run_comparison
-from cyclescope.experiments.testbed import Progress, no_progress
 from cyclescope.experiments.workers import run_all
 from cyclescope.report.chronos import percentile_ns
 from cyclescope.result import Run

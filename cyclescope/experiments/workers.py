@@ -15,7 +15,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any, TypeVar
 
-from cyclescope.experiments.testbed import Progress, no_progress
+from cyclescope.experiments.phases import Progress, no_progress
 from emu.errors import ConfigError, EmuBug
 
 A = TypeVar("A")

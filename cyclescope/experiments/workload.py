@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from nic.frames import parse_ip, udp_frame
 from nic.matching import EndpointConfig
@@ -13,10 +13,13 @@ FIRST_CLIENT_PORT = 20_000
 _NO_MAC = bytes(6)  # the client's own and the guest's are filled in when a frame is sent
 
 
-def frames(payloads: Iterable[bytes], flows: int, server_port: int = DEFAULT_PORT) -> Iterator[bytes]:
-    """One frame a payload, request i from client port FIRST_CLIENT_PORT + i mod `flows`."""
+def frames(
+    payloads: Iterable[bytes], flows: int, server_port: int = DEFAULT_PORT, guest_of: Callable[[bytes], bytes] | None = None
+) -> Iterator[bytes]:
+    """One frame a payload, request i from client port FIRST_CLIENT_PORT + i mod `flows`; `guest_of` gives an address."""
     addresses = EndpointConfig()
     client, guest = parse_ip(addresses.ip), parse_ip(addresses.guest_ip)
     for index, payload in enumerate(payloads):
         source = FIRST_CLIENT_PORT + index % flows
-        yield udp_frame(_NO_MAC, _NO_MAC, client, guest, source, server_port, payload, index & 0xFFFF)
+        to = guest if guest_of is None else guest_of(payload)
+        yield udp_frame(_NO_MAC, _NO_MAC, client, to, source, server_port, payload, index & 0xFFFF)

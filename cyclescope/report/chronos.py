@@ -7,6 +7,7 @@ the kernel into running, lock contention and waiting, and print the true end-to-
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -59,13 +60,16 @@ def row_of(part: str) -> tuple[str, str]:
 
 def chronos_rows(run: Run) -> list[Row]:
     """The rows in the table's order."""
-    mean_latency = float(run.latency_ps.mean()) if run.latency_ps.size else 0.0
+    return rows_of(run.part_names, run.parts_ps, float(run.latency_ps.mean()) if run.latency_ps.size else 0.0)
+
+
+def rows_of(part_names: Sequence[str], parts_ps: Int64, mean_latency_ps: float) -> list[Row]:
+    """The rows of these parts [requests, parts], in the table's order."""
     columns: dict[tuple[str, str], list[int]] = {}
-    for index, part in enumerate(run.part_names):
+    for index, part in enumerate(part_names):
         columns.setdefault(row_of(part), []).append(index)
     return [
-        _row(group, name, run.parts_ps[:, columns.get((group, name), [])].sum(axis=1), mean_latency)
-        for group, name, _ in ROWS
+        _row(group, name, parts_ps[:, columns.get((group, name), [])].sum(axis=1), mean_latency_ps) for group, name, _ in ROWS
     ]
 
 

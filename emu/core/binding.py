@@ -181,6 +181,7 @@ _SIGNATURES: dict[str, tuple[Any, ...]] = {
     "cs_mmio_del": (_I, _P, _I, _U64, _U64),
     "cs_quantum": (_I, _P, _U32, _U32),
     "cs_set_level": (_I, _P, _I, _I),
+    "cs_machine_off": (_I, _P, _I),
     "cs_start_pvh": (_I, _P, _I, _U32, _U32, _U32),
     "cs_pull_horizon": (None, _P, _I64),
     "cs_interrupt": (None, _P),
@@ -387,6 +388,10 @@ class Core:
     def set_level(self, machine: int, level: Level) -> None:
         """Timing level, between runs."""
         self._need("cs_set_level", machine, int(level))
+
+    def machine_off(self, machine: int) -> None:
+        """Between runs, for good: its vCPUs run no more."""
+        self._need("cs_machine_off", machine)
 
     def start_pvh(self, machine: int, entry: int, ebx: int, eax: int = 0) -> None:
         """Point the first vCPU at a kernel: 32-bit protected mode, flat, paging off."""

@@ -60,6 +60,7 @@ CS_API int cs_mmio_del(cs_world *, int machine, uint64_t gpa, uint64_t size);
 CS_API int cs_quantum(cs_world *, uint32_t cycles_functional, uint32_t cycles_timed);
 CS_API int cs_set_level(cs_world *, int machine, int level);              /* may be called between runs */
 CS_API int cs_start_pvh(cs_world *, int machine, uint32_t entry, uint32_t ebx, uint32_t eax); /* BSP in 32-bit protected mode, flat segments; EAX is for Multiboot */
+CS_API int cs_machine_off(cs_world *, int machine);                       /* between runs, for good: its vCPUs run no more, and nothing wakes them */
 CS_API int cs_run(cs_world *, int64_t until_ps, cs_stop_info *);          /* until_ps: INT64_MAX = no event pending */
 CS_API void cs_pull_horizon(cs_world *, int64_t ps);                      /* from within a callback: an earlier event was scheduled */
 CS_API void cs_interrupt(cs_world *);

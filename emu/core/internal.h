@@ -129,7 +129,7 @@ struct engine {           /* a machine's Unicorn: one set of translations, a pro
 };
 struct machine {
     cs_world *world; int index; int ncpus; struct engine engine; struct vcpu *vcpu[CS_MAX_VCPUS];
-    uint64_t hz, ram_bytes, cycle_limit; uint8_t *ram; int level;
+    uint64_t hz, ram_bytes, cycle_limit; uint8_t *ram; int level; bool off;
     struct uarch *uarch; struct llc *llc; struct symbols *symbols[2]; struct probes *probes; struct memory *memory; struct serial *serial; struct uop_table *uops;
     uint64_t ps_num, ps_den;                     /* ps = cycles * num / den, lowest terms */
 };

@@ -139,6 +139,7 @@ static int send(struct vcpu *v, int row, uint64_t at, uint32_t mode, uint32_t ve
 {
     struct lapic *l = v->lapic;
     cs_world *w = v->machine->world;
+    if (v->machine->off) return 0;
     if (l->narrivals == MAX_ARRIVALS) return world_fail(w, "%d interrupts are on their way to vCPU %d, and it takes none.", MAX_ARRIVALS, v->index);
     if (l->narrivals == l->room) {
         int room = l->room ? 2 * l->room : 16;

@@ -12,7 +12,7 @@ static void machine_state(struct state *s, struct machine *m)
     uint64_t shape[3] = { m->hz, m->ram_bytes, m->cycle_limit };
     const uint64_t mine[3] = { m->hz, m->ram_bytes, m->cycle_limit };
     state_begin(s, "MACH");
-    STATE(s, shape); STATE(s, ncpus); STATE(s, level);
+    STATE(s, shape); STATE(s, ncpus); STATE(s, level); state_bool(s, &m->off);
     state_is(s, !memcmp(shape, mine, sizeof mine) && ncpus == m->ncpus, "another machine's shape");
     if (s->loading && !s->bad && cs_set_level(s->world, m->index, level)) s->bad = true;
     memory_state(s, m);

@@ -21,6 +21,7 @@ static bool can_wake(const struct vcpu *v)
 
 static void update_next(struct vcpu *v)
 {
+    if (v->machine->off) { v->next_ps = INT64_MAX; return; }
     if (v->started && (!v->halted || can_wake(v))) { v->next_ps = vcpu_ps(v, v->clock); return; }
     uint64_t next = lapic_next(v);
     v->next_ps = next == NEVER ? INT64_MAX : vcpu_ps(v, next > v->clock ? next : v->clock);

@@ -148,6 +148,16 @@ int cs_quantum(cs_world *w, uint32_t functional, uint32_t timed)
     return 0;
 }
 
+int cs_machine_off(cs_world *w, int machine)
+{
+    struct machine *m = world_machine(w, machine);
+    if (!m) return -1;
+    if (w->running) return world_fail(w, "A machine is switched off between runs only.");
+    m->off = true;
+    for (int i = 0; i < m->ncpus; i++) m->vcpu[i]->halted = true;   /* they idle from here on */
+    return 0;
+}
+
 int cs_set_level(cs_world *w, int machine, int level)
 {
     struct machine *m = world_machine(w, machine);

@@ -31,8 +31,8 @@ class LibOS(Personality):
         return BootSpec(image=image, cmdline=boot_words(keys or {}, [word, *arguments]), manifest=self.manifest_path)
 
     def arguments_for(self, program: str, cpus: int, port: int) -> list[str]:
-        """kvd: the port; every vCPU serves."""
-        return ["-U", str(port)] if program == "kvd" else []
+        """kvd and its router: the port; every vCPU serves."""
+        return ["-U", str(port)] if program in ("kvd", "kvd_router") else []
 
 
 PERSONALITY = LibOS()

@@ -56,8 +56,8 @@ class LinuxLike(Personality):
         )
 
     def arguments_for(self, program: str, cpus: int, port: int) -> list[str]:
-        """kvd: a thread for each vCPU, all on one socket."""
-        return ["-t", str(cpus), "-U", str(port)] if Path(program).name == "kvd" else []
+        """kvd and its router: a thread for each vCPU, all on one socket."""
+        return ["-t", str(cpus), "-U", str(port)] if Path(program).name in ("kvd", "kvd_router") else []
 
 
 PERSONALITY = LinuxLike()

@@ -16,7 +16,7 @@ from capstone.x86 import X86_INS_LEA, X86_INS_NOP, X86_INS_POP, X86_INS_PUSH, X8
 
 from cyclescope.config import Hardware
 from cyclescope.experiments.machines import add_machine
-from cyclescope.experiments.testbed import Progress, no_progress
+from cyclescope.experiments.phases import Progress, no_progress
 from cyclescope.experiments.validate.blockfile import MeasuredBlock
 from cyclescope.experiments.validate.llvm_mca import HOW_TO_GET, find_llvm_mca, predict
 from cyclescope.experiments.validate.rankings import Accuracy, accuracy

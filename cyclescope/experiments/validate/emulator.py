@@ -42,7 +42,7 @@ from capstone.x86 import (
     X86_REG_RIP,
 )
 
-from cyclescope.experiments.testbed import Progress, no_progress
+from cyclescope.experiments.phases import Progress, no_progress
 from cyclescope.experiments.validate.blockguest import BlockHarness, Fault, Measured
 
 MAX_MEDIAN, MAX_P95 = 0.03, 0.10

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from cyclescope.config import Hardware
-from cyclescope.experiments.testbed import Progress, no_progress
+from cyclescope.experiments.phases import Progress, no_progress
 from cyclescope.experiments.validate.figures import Bound, Figure
 from cyclescope.experiments.validate.guest import read_figures, run_micro
 from emu.errors import ConfigError

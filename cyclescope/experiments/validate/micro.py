@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
 from cyclescope.config import Hardware
-from cyclescope.experiments.testbed import Progress, no_progress
+from cyclescope.experiments.phases import Progress, no_progress
 from cyclescope.experiments.validate import core, memory, system
 from cyclescope.experiments.validate.figures import Figure
 from cyclescope.experiments.validate.guest import GuestRun, run_micro

@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""`cyclescope cluster run`: several machines on a network, described by a file."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import typer
+from rich.console import Console
+
+from cyclescope.cli.options import Json, Out, Quiet, check_json_option, write_json_option
+from cyclescope.cli.progress import shown
+from cyclescope.cluster.experiment import run_cluster
+from cyclescope.cluster.file import read_cluster
+from cyclescope.cluster.spec import Cluster
+from cyclescope.experiments.machines import level_of
+from cyclescope.report.clusterdir import write_cluster_directory
+from cyclescope.report.clusters import cluster_document, print_clusters
+from cyclescope.report.rundir import check_output
+from emu.errors import ConfigError
+
+cluster_app = typer.Typer(help="Several machines in one World, on switches.", no_args_is_help=True, rich_markup_mode=None)
+
+
+def add_to(app: typer.Typer) -> None:
+    app.add_typer(cluster_app, name="cluster")
+
+
+@cluster_app.callback()
+def _group() -> None:
+    """Several machines in one World, on switches (docs/cluster.md)."""
+
+
+@cluster_app.command("run", help="Run clusters from files, one after the other, and print one table; exit 1 after a wrong answer.")
+def run(
+    files: Annotated[list[Path], typer.Argument(help="TOML files; several are shown side by side.", metavar="FILE...")],
+    seed: Annotated[int | None, typer.Option("--seed", help="Instead of the files'.")] = None,
+    timing: Annotated[str | None, typer.Option("--timing", help="Instead of the files': detailed, fast or functional.")] = None,
+    json: Json = None,
+    out: Out = None,
+    quiet: Quiet = False,
+) -> None:
+    """Every file is read and checked before the first guest boots."""
+    clusters = [_changed(read_cluster(path), seed, timing) for path in files]
+    for number, cluster in enumerate(clusters):
+        if cluster.name in {other.name for other in clusters[:number]}:
+            raise ConfigError(f"{cluster.where}: two of the clusters are called {cluster.name}; give each its own [cluster] name")
+    check_json_option(json)
+    if out is not None:
+        check_output(out)
+    with shown(quiet) as progress:
+        outcomes = [run_cluster(cluster, keep_wire=out is not None, progress=progress) for cluster in clusters]
+    runs = [outcome.run for outcome in outcomes]
+    if out is not None:
+        write_cluster_directory(out, outcomes)
+    if json is not None:
+        write_json_option(json, {"clusters": [cluster_document(each) for each in runs]})
+    if json != "-":
+        console = Console(width=None if sys.stdout.isatty() else 160)
+        print_clusters(console, runs)
+        for outcome in outcomes:
+            text = f"{outcome.run.cluster.name}: measured in {outcome.host.wall_s:.1f} s of host time, {outcome.host.mips:.0f} MIPS"
+            console.print(text, style="dim", highlight=False)
+        if out is not None:
+            console.print(f"Written to {out}", highlight=False)
+    if any(each.answers.get("wrong") for each in runs):
+        raise typer.Exit(1)
+
+
+def _changed(cluster: Cluster, seed: int | None, timing: str | None) -> Cluster:
+    changes = {name: value for name, value in (("seed", seed), ("timing", timing)) if value is not None}
+    cluster = msgspec.structs.replace(cluster, **changes)
+    level_of(cluster.timing)
+    cluster.check()
+    return cluster

@@ -1,0 +1,218 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A cluster's World: machines with their NICs, switches, links, and the client, booted together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+
+from cyclescope.cluster.spec import CLIENT, CLIENT_IP, ROUTER, STORE, Cluster, LinkSpec, NodeSpec
+from cyclescope.cluster.topology import links_of
+from cyclescope.config import Hardware
+from cyclescope.experiments.compare import server_arguments
+from cyclescope.experiments.machines import level_of
+from cyclescope.experiments.node import Node
+from cyclescope.experiments.phases import Phase, Progress, Served, describe, no_progress
+from emu.core.binding import Level
+from emu.errors import ConfigError, GuestError
+from emu.ledger.install import taxonomy_of
+from emu.ledger.requests import BETWEEN, RequestLog
+from emu.loader.boot import BootSpec
+from emu.units import PS_PER_US
+from emu.world import Reason, StopInfo, World
+from nic.endpoint import Endpoint
+from nic.faults import Fates, LinkFaults
+from nic.link import Link, LinkConfig, Port
+from nic.matching import EndpointConfig
+from nic.memcached_udp import DEFAULT_PORT
+from nic.ports import Frame, Payload, Sender
+from nic.switch import Switch, SwitchConfig
+from personalities.base import Personality, get_personality
+
+#: A port by the name of what hangs there, (time of the last bit [ps], "rx": the switch takes it in, or "tx", frame).
+Capture = dict[str, list[tuple[int, str, Frame]]]
+
+
+def personality_of(node: NodeSpec) -> Personality:
+    """Its personality with its knobs. Raises ConfigError."""
+    return get_personality("+".join([node.personality, *node.knobs]))
+
+
+def program_of(node: NodeSpec) -> str:
+    """Its program's name."""
+    return node.program or (ROUTER if node.role == "front" else STORE)
+
+
+def hardware_of(node: NodeSpec) -> Hardware:
+    """Its machine's shape."""
+    return Hardware(cpus=node.vcpus, memory_mib=node.memory_mib, uarch=node.uarch)
+
+
+def boot_spec(cluster: Cluster, node: NodeSpec, personality: Personality) -> BootSpec:
+    """What it boots. Raises ConfigError."""
+    program, words = program_of(node), node.arguments
+    if words is None and program == STORE:
+        words = tuple(server_arguments(personality, hardware_of(node)))
+    elif words is None and program == ROUTER:
+        backs = ",".join(cluster.ip_of(back) for back in cluster.of_role("back"))
+        words = (*personality.arguments_for(ROUTER, node.vcpus, DEFAULT_PORT), "--backends", backs)
+    keys = {"ip": f"{cluster.ip_of(node)}/24", "gw": CLIENT_IP}
+    return personality.prepare(program, words or (), keys=keys)
+
+
+class ClusterBed(Served):
+    """Everything built; `boot` it, then send phases. Use `with`.
+
+    Args:
+        capture: where every switch port's frames go while `capturing`, or None.
+    """
+
+    def __init__(
+        self, cluster: Cluster, on_answer: Callable[[int, bytes, int], None] | None = None, capture: Capture | None = None
+    ) -> None:
+        super().__init__(cluster.name, World(), on_answer)
+        self.cluster, self.capture, self.capturing = cluster, capture, False
+        self._level = level_of(cluster.timing)
+        try:
+            self._build()
+        except BaseException:
+            self.world.close()
+            raise
+
+    def _build(self) -> None:
+        cluster, world = self.cluster, self.world
+        self.nodes: list[Node] = []
+        for spec in cluster.nodes:
+            try:
+                personality = personality_of(spec)
+                self.nodes.append(Node(world, hardware_of(spec), personality, boot_spec(cluster, spec, personality)))
+            except ConfigError as error:
+                raise ConfigError(f"{cluster.where}: [[node]] {spec.name}: {error}") from None
+        self.taxonomy = taxonomy_of([node.manifest for node in self.nodes])
+        self.requests = RequestLog(self.nodes[0].calls, self.taxonomy, len(self.nodes))
+        between = self.requests.machine(BETWEEN)
+        self.switches = {
+            each.name: Switch(between, SwitchConfig(each.forwarding_ns * 1000, each.queue_kib * 1024)) for each in cluster.switches
+        }
+        self.links: list[tuple[LinkSpec, Link]] = []
+        near: dict[str, Port] = {}  # each node's and the client's end
+        for link in links_of(cluster):
+            near[link.ends[0]] = self._link(link)
+        for place, (spec, node) in enumerate(zip(cluster.nodes, self.nodes, strict=True)):
+            sender: Sender = near[spec.name]
+            node.wire(self.taxonomy, self.requests.machine(place), sender, f"{spec.name}.nic", cluster.mac_of(spec))
+        targets = [cluster.ip_of(node) for node in cluster.targets]
+        self.client = Endpoint(
+            CLIENT,
+            EndpointConfig(
+                guest_ip=targets[0], other_ips=tuple(targets[1:]), timeout_ps=round(cluster.load.timeout_us * PS_PER_US)
+            ),
+            clock=world,
+            requests=between,
+            sender=near[CLIENT],
+            on_answer=self._answered,
+            on_done=lambda _: world.stop(),
+        )
+        self.killed: dict[str, int] = {}
+        world.register("kill", self._kill)
+
+    def _link(self, spec: LinkSpec) -> Port:
+        first, second = spec.ends
+        config = LinkConfig(spec.rate_bps, spec.propagation_ns * 1000)
+        link = Link(self.world, self.requests.machine(BETWEEN), f"link.{first}-{second}", config)
+        self.links.append((spec, link))
+        for name, port, other in ((second, link.b, first), (first, link.a, second)):
+            if name in self.switches:
+                port_there = self.switches[name].connect(port)
+                if self.capture is not None:
+                    label = other if other not in self.switches else f"{name}-{other}"
+                    port_there.mirror = partial(self._captured, self.capture.setdefault(label, []))
+        return link.a
+
+    def _captured(self, frames: list[tuple[int, str, Frame]], time_ps: int, direction: str, frame: Frame) -> None:
+        if self.capturing:
+            frames.append((time_ps, direction, frame))
+
+    # ---- running
+
+    def boot(self, progress: Progress = no_progress) -> None:
+        """Boot all nodes at the functional level up to their ready lines, then switch to the timed level.
+
+        Raises GuestError when one ends, hangs, or says nothing of the kind within its personality's time.
+        """
+        progress(f"{self.name}: booting", 0, len(self.nodes))
+        self.world.set_level(Level.FUNCTIONAL)
+        waiting = len(self.nodes)
+
+        def one_more() -> None:
+            nonlocal waiting
+            waiting -= 1
+            progress(f"{self.name}: booting", len(self.nodes) - waiting, len(self.nodes))
+            if not waiting:
+                self.world.stop()
+
+        for node in self.nodes:
+            node.boot(one_more)
+        stop = self.run(max(node.personality.boot_limit_ps for node in self.nodes))
+        if stop.reason is not Reason.REQUESTED:
+            raise GuestError(self.explain(stop, "before all programs were ready"))
+        for node in self.nodes:
+            node.booted()
+        self.world.set_level(self._level)
+
+    def send(
+        self, count: int, frames: Iterable[bytes], label: str, progress: Progress, *,
+        closed: int | None = None, times_ps: Sequence[int] = (),
+    ) -> Phase:  # fmt: skip
+        """One phase of `count` requests: `closed` outstanding, or at those times."""
+        now = self.world.now_ps
+        if closed is not None:
+            return self._phase(label, count, progress, lambda: self.client.closed_loop(closed, frames, now))
+        return self._phase(label, count, progress, lambda: self.client.open_loop(times_ps, frames))
+
+    def explain(self, stop: StopInfo, when: str) -> str:
+        """As in Served."""
+        late = next((place for place, node in enumerate(self.nodes) if not node.ready), 0)
+        place = stop.machine if stop.machine >= 0 else late
+        how = f"{stop.time_ps / 1e12:g} s of simulated time went by" if stop.reason is Reason.UNTIL else describe(stop)
+        node = self.cluster.nodes[place].name
+        return f"{self.cluster.where}: node {node}: {how} {when}; its console ends: {self.nodes[place].last_lines()}"
+
+    # ---- what goes wrong
+
+    def begin_faults(self) -> None:
+        """From now on links have their faults, and nodes lose their power when they are to."""
+        now_ps, seed = self.world.now_ps, self.cluster.seed
+        for number, (spec, link) in enumerate(self.links):
+            down = tuple((now_ps + round(a * PS_PER_US), now_ps + round(b * PS_PER_US)) for a, b in spec.down_us)
+            reorder_ps, jitter_ps = round(spec.reorder_us * PS_PER_US), round(spec.jitter_us * PS_PER_US)
+            faults = LinkFaults(spec.loss, spec.duplicate, spec.reorder, reorder_ps, jitter_ps, down)
+            for side, port in enumerate((link.a, link.b)):
+                if faults.any:
+                    port.fates = Fates(faults, (seed, number, side))
+        for kill in self.cluster.kills:
+            place = next(i for i, node in enumerate(self.cluster.nodes) if node.name == kill.node)
+            self.world.schedule(now_ps + round(kill.at_us * PS_PER_US), "kill", "now", (place,))
+
+    def _kill(self, time_ps: int, tag: str, payload: Payload) -> None:
+        place = payload[0]
+        name = self.cluster.nodes[place].name
+        self.nodes[place].machine.off()
+        self.killed[name] = time_ps
+        for spec, link in self.links:
+            if spec.ends[0] == name:
+                for port in (link.a, link.b):
+                    port.fates = port.fates or Fates(LinkFaults(), (0,))
+                    port.fates.cut = True
+
+    def faults(self) -> dict[str, dict[str, int]]:
+        """By link: how many frames were lost, duplicated, reordered, or came while it was down."""
+        found: dict[str, dict[str, int]] = {}
+        for spec, link in self.links:
+            counts: dict[str, int] = {}
+            for port in (link.a, link.b):
+                for name, count in port.fates.counters.items() if port.fates is not None else ():
+                    counts[name] = counts.get(name, 0) + count
+            if counts:
+                found["-".join(spec.ends)] = dict(sorted(counts.items()))
+        return found

@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Running a cluster: boot all nodes, store the keys, warm up, measure. Faults begin with the measured requests."""
+
+from __future__ import annotations
+
+import hashlib
+import resource
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import msgspec
+
+from cyclescope.cluster.bed import Capture, ClusterBed, hardware_of
+from cyclescope.cluster.host import available_mib, check_memory
+from cyclescope.cluster.result import ClusterOutcome, ClusterRun, NodeRun
+from cyclescope.cluster.spec import Cluster, NodeSpec
+from cyclescope.cluster.topology import links_of
+from cyclescope.cluster.truth import Truth, request_of
+from cyclescope.config import config_hash
+from cyclescope.experiments.compare import PRELOAD_OUTSTANDING
+from cyclescope.experiments.node import Node
+from cyclescope.experiments.phases import Phase, Progress, no_progress
+from cyclescope.experiments.workload import frames
+from cyclescope.result import Host
+from emu.errors import GuestError
+from emu.ledger.accounts import Accounts
+from emu.ledger.flame import collapsed
+from emu.uarch.table import HERE as TABLES
+from nic.frames import parse_ip
+from nic.sharding import sharding
+from nic.sources.arrivals import poisson
+from nic.sources.etc import EtcLoad
+
+
+def run_cluster(cluster: Cluster, *, keep_wire: bool = False, progress: Progress = no_progress) -> ClusterOutcome:
+    """Runs it.
+
+    Raises:
+        ConfigError: something in it does not fit, or this computer has too little memory.
+        GuestError: a guest crashed or hung, a key could not be stored, or nothing was answered.
+    """
+    cluster.check()
+    links_of(cluster)
+    for node in cluster.nodes:
+        hardware_of(node).check()
+    check_memory(cluster, available_mib())
+    capture: Capture | None = {} if keep_wire else None
+    truth = Truth()
+    with ClusterBed(cluster, truth.answer, capture) as bed:
+        bed.boot(progress)
+        return _Load(bed, truth).measured(progress)
+
+
+class _Load:
+    """The client's requests, through the phases of a run."""
+
+    def __init__(self, bed: ClusterBed, truth: Truth) -> None:
+        self.bed, self.truth, self.cluster = bed, truth, bed.cluster
+        self.traffic = EtcLoad(self.cluster.seed, self.cluster.load.keys)
+        targets = self.cluster.targets
+        self.addresses = [parse_ip(self.cluster.ip_of(node)) for node in targets]
+        self.server_of = sharding(self.cluster.load.spread, [node.name for node in targets])
+
+    def _frames(self, datagrams: Iterable[bytes]) -> Iterator[bytes]:
+        def guest_of(datagram: bytes) -> bytes:
+            request = request_of(datagram)
+            self.truth.ask(request)
+            return self.addresses[self.server_of(request.key)]
+
+        return frames(datagrams, self.cluster.load.flows, guest_of=guest_of)
+
+    def _send(self, count: int, seed: int, label: str, progress: Progress) -> Phase:
+        load, bed = self.cluster.load, self.bed
+        sent = self._frames(self.traffic.requests(count))
+        if load.rate is None:
+            return bed.send(count, sent, label, progress, closed=load.closed or 1)
+        times = poisson(count, load.rate, seed, bed.world.now_ps)
+        return bed.send(count, sent, label, progress, times_ps=times.tolist())
+
+    def measured(self, progress: Progress) -> ClusterOutcome:
+        """All phases; the last is what is reported."""
+        bed, cluster, load = self.bed, self.cluster, self.cluster.load
+        stored = self._frames(self.traffic.preload())
+        phase = bed.send(load.keys, stored, "storing the keys", progress, closed=PRELOAD_OUTSTANDING)
+        if phase.lost:
+            raise GuestError(f"{cluster.where}: {phase.lost} of {phase.count} keys could not be stored")
+        if load.warmup:
+            self._send(load.warmup, cluster.seed + 1, "warming up", progress)
+        before = [node.snapshot() for node in bed.nodes]
+        self.truth.counts.clear()
+        bed.capturing = True
+        begun, cpu, host_s, events = time.perf_counter(), time.process_time(), bed.host_s, bed.world.events
+        start_ps = bed.world.now_ps
+        bed.begin_faults()
+        phase = self._send(load.requests, cluster.seed, "measuring", progress)
+        wall_s, cpu_s, in_guest_s = time.perf_counter() - begun, time.process_time() - cpu, bed.host_s - host_s
+        bed.capturing = False
+        if not phase.answered:
+            raise GuestError(f"{cluster.where}: none of {phase.count} requests was answered")
+        accounts = [node.accounts(earlier, node.snapshot()) for node, earlier in zip(bed.nodes, before, strict=True)]
+        run = self._run(phase, accounts, start_ps)
+        run.check()
+        instructions = sum(each.instructions for each in accounts)
+        host = Host(
+            wall_s=wall_s, cpu_s=cpu_s, mips=instructions / max(in_guest_s, 1e-9) / 1e6, events=bed.world.events - events,
+            peak_mib=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        )  # fmt: skip
+        return ClusterOutcome(run, host, bed.capture or {})
+
+    def _run(self, phase: Phase, accounts: list[Accounts], start_ps: int) -> ClusterRun:
+        bed, cluster = self.bed, self.cluster
+        table = bed.requests.table()
+        first = bed.client.config.first_token + phase.first
+        mine = (table.token >= first) & (table.token < first + phase.count)
+        columns = [i for i in range(len(table.part_names)) if table.parts_ps[mine, i].any()]
+        return ClusterRun(
+            cluster=cluster,
+            config_hash=config_hash(msgspec.structs.replace(cluster, name="", where="")),
+            tokens=table.token[mine],
+            latency_ps=(table.end_ps - table.start_ps)[mine],
+            start_ps=table.start_ps[mine],
+            part_names=tuple(table.part_names[i] for i in columns),
+            places=tuple(table.places[i] for i in columns),
+            parts_ps=table.parts_ps[mine][:, columns],
+            nodes=tuple(_node_run(*each) for each in zip(cluster.nodes, bed.nodes, accounts, strict=True)),
+            sent=phase.count,
+            lost=phase.lost,
+            rate_rps=cluster.load.rate or phase.rate_rps,
+            answers=dict(sorted(self.truth.counts.items())),
+            first_wrong=self.truth.first_wrong,
+            faults=bed.faults(),
+            drops=sum(switch.drops for switch in bed.switches.values()),
+            killed={name: when - start_ps for name, when in bed.killed.items()},
+            inputs=_inputs(bed.nodes),
+        )
+
+
+def _node_run(spec: NodeSpec, node: Node, accounts: Accounts) -> NodeRun:
+    return NodeRun(
+        name=spec.name,
+        role=spec.role,
+        personality=node.personality.name,
+        vcpu_cycles=accounts.vcpu_cycles,
+        cycles=accounts.cycles(),
+        instructions=accounts.instructions,
+        unmapped=accounts.unmapped(),
+        flame=collapsed(spec.name, accounts),
+    )
+
+
+def _inputs(nodes: Iterable[Node]) -> dict[str, str]:
+    """SHA-256 of every file that the nodes are made of."""
+    paths: dict[str, Path] = {}
+    for node in nodes:
+        files = {Path(node.spec.image), *(module.path for module in node.spec.modules)}
+        paths |= {path.name: path for path in files}
+        paths[f"{node.personality.folder.name}/{node.manifest.path.name}"] = node.manifest.path
+        paths |= {path.name: path for path in TABLES.glob(f"{node.hardware.uarch}.*")}
+    return {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in sorted(paths.items())}

@@ -1,0 +1,209 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What a cluster is: nodes, links, switches, what goes wrong, the load. Frozen; `Cluster.check` says what does not fit together.
+
+docs/cluster.md explains the fields; file.py reads them from TOML. Messages name the table they stand in, as the file does.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from cyclescope.config import DEFAULT_TIMING
+from emu.errors import ConfigError
+from nic.frames import parse_ip, parse_mac
+from nic.matching import EndpointConfig
+
+CLIENT = "client"
+"""The load's source, as links and captures name it."""
+CLIENT_IP = EndpointConfig().ip
+MAX_NODES = 64
+ROUTER, STORE = "kvd_router", "kvd"
+Spread = Literal["modulo", "consistent"]
+
+
+class NodeSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One machine.
+
+    Attributes:
+        role: `front`, `back`, or any word; nodes of a role share a column of the table.
+        program: None: kvd_router for the role front, else kvd.
+        arguments: the program's words; None: those for its role.
+        ip, mac: None: 10.0.2.15 and up, 52:54:00:12:34:56 and up, in the order of nodes.
+    """
+
+    name: str
+    personality: str = "linux_like"
+    knobs: tuple[str, ...] = ()
+    program: str | None = None
+    arguments: tuple[str, ...] | None = None
+    role: str = "server"
+    vcpus: int = 2
+    memory_mib: int = 128
+    uarch: str = "skylake_sp"
+    ip: str | None = None
+    mac: str | None = None
+
+
+class LinkSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A link between a node (or `client`, or a switch) and a switch; `down_us`: intervals since measuring began.
+
+    Faults begin with the measured requests. Shares are of the frames, each way.
+    """
+
+    ends: tuple[str, str]
+    rate_bps: int = 10_000_000_000
+    propagation_ns: int = 50
+    loss: float = 0.0
+    duplicate: float = 0.0
+    reorder: float = 0.0
+    reorder_us: float = 20.0
+    jitter_us: float = 0.0
+    down_us: tuple[tuple[float, float], ...] = ()
+
+
+class SwitchSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A learning switch."""
+
+    name: str = "switch"
+    forwarding_ns: int = 1_000
+    queue_kib: int = 512
+
+
+class KillSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A node loses its power, so many microseconds after measuring began."""
+
+    node: str
+    at_us: float
+
+
+class ClusterLoad(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """memcached requests of the ETC distributions, from one client.
+
+    Attributes:
+        to: nodes that the keys are spread over; empty: those of role front, or else all.
+        rate: requests/s of the open loop, Poisson; or
+        closed: requests kept outstanding.
+        timeout_us: when an unanswered request counts as lost.
+    """
+
+    requests: int = 2_000
+    warmup: int = 200
+    keys: int = 1_000
+    flows: int = 64
+    rate: float | None = None
+    closed: int | None = None
+    to: tuple[str, ...] = ()
+    spread: Spread = "modulo"
+    timeout_us: float = 20_000.0
+
+
+class Cluster(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """All of it; `where` begins messages: the file it comes from."""
+
+    nodes: tuple[NodeSpec, ...]
+    links: tuple[LinkSpec, ...] = ()
+    switches: tuple[SwitchSpec, ...] = (SwitchSpec(),)
+    kills: tuple[KillSpec, ...] = ()
+    load: ClusterLoad = ClusterLoad(closed=16)
+    name: str = "cluster"
+    seed: int = 1
+    timing: str = DEFAULT_TIMING
+    where: str = "the cluster"
+
+    def of_role(self, role: str) -> tuple[NodeSpec, ...]:
+        """Nodes in the order given."""
+        return tuple(node for node in self.nodes if node.role == role)
+
+    @property
+    def targets(self) -> tuple[NodeSpec, ...]:
+        """Nodes that the client sends to."""
+        if self.load.to:
+            return tuple(node for name in self.load.to for node in self.nodes if node.name == name)
+        return self.of_role("front") or self.nodes
+
+    def ip_of(self, node: NodeSpec) -> str:
+        """As given, or by its place."""
+        return node.ip or f"10.0.2.{15 + self.nodes.index(node)}"
+
+    def mac_of(self, node: NodeSpec) -> str:
+        """As given, or by its place."""
+        return node.mac or f"52:54:00:12:34:{(0x56 + self.nodes.index(node)) & 0xFF:02x}"
+
+    def check(self) -> None:
+        """Raises ConfigError for the first thing that does not fit."""
+        try:
+            self._check()
+        except ConfigError as error:
+            raise ConfigError(f"{self.where}: {error}") from None
+
+    def _check(self) -> None:
+        if not 1 <= len(self.nodes) <= MAX_NODES:
+            raise ConfigError(f"{len(self.nodes)} nodes: give 1 to {MAX_NODES} [[node]] tables")
+        _within("[cluster] seed", self.seed, 0, 2**63 - 1)
+        names: set[str] = {CLIENT}
+        for kind, things in (("node", self.nodes), ("switch", self.switches)):
+            for thing in things:
+                if not thing.name or not all(c.isascii() and (c.isalnum() or c in "-_.") for c in thing.name):
+                    raise ConfigError(f"[[{kind}]] name {thing.name!r}: letters, digits, - _ and . make a name")
+                if thing.name in names:
+                    raise ConfigError(f"[[{kind}]] {thing.name}: that name is taken; give each node and switch its own")
+                names.add(thing.name)
+        self._check_addresses()
+        for node in self.nodes:
+            self._check_node(node)
+        for switch in self.switches:
+            _within(f"[[switch]] {switch.name}: forwarding_ns", switch.forwarding_ns, 0, 1_000_000_000)
+            _within(f"[[switch]] {switch.name}: queue_kib", switch.queue_kib, 2, 1 << 20)
+        for kill in self.kills:
+            if kill.node not in {node.name for node in self.nodes}:
+                raise ConfigError(f"[[kill]] node {kill.node!r}: there is no such node")
+            _within(f"[[kill]] {kill.node}: at_us", kill.at_us, 0, 1e9)
+        self._check_load()
+
+    def _check_addresses(self) -> None:
+        ips, macs = {parse_ip(CLIENT_IP): "the client"}, {parse_mac(EndpointConfig().mac): "the client"}
+        for node in self.nodes:
+            place = f"[[node]] {node.name}"
+            try:
+                ip, mac = parse_ip(self.ip_of(node)), parse_mac(self.mac_of(node))
+            except ValueError as error:
+                raise ConfigError(f"{place}: {error}; write 10.0.2.15 or 52:54:00:12:34:56") from None
+            if ip[:3] != parse_ip(CLIENT_IP)[:3] or ip[3] in (0, 255):
+                raise ConfigError(f"{place}: ip {self.ip_of(node)} is not in 10.0.2.0/24, the only network; give one of those")
+            if mac[0] & 1 or not any(mac):
+                raise ConfigError(f"{place}: mac {self.mac_of(node)} is no address of one machine; give one like 52:54:00:12:34:56")
+            if ip in ips:
+                raise ConfigError(f"{place}: ip {self.ip_of(node)} is {ips[ip]}'s already; give each node its own")
+            if mac in macs:
+                raise ConfigError(f"{place}: mac {self.mac_of(node)} is {macs[mac]}'s already; give each node its own")
+            ips[ip] = macs[mac] = node.name
+
+    def _check_node(self, node: NodeSpec) -> None:
+        _within(f"[[node]] {node.name}: vcpus", node.vcpus, 1, 16)
+        _within(f"[[node]] {node.name}: mem", node.memory_mib, 64, 8192, " MiB")
+        if node.role == "front" and node.program is None and not self.of_role("back"):
+            raise ConfigError(f"[[node]] {node.name}: a front end needs back ends; give some node the role \"back\"")
+
+    def _check_load(self) -> None:
+        load = self.load
+        for name in load.to:
+            if name not in {node.name for node in self.nodes}:
+                raise ConfigError(f"[load] to: there is no node {name!r}")
+        if len(set(load.to)) != len(load.to):
+            raise ConfigError("[load] to: name each node once")
+        if (load.rate is None) == (load.closed is None):
+            raise ConfigError("[load]: give either rate (requests/s) or closed (requests outstanding)")
+        if load.rate is not None:
+            _within("[load] rate", load.rate, 1, 1e8)
+        if load.closed is not None:
+            _within("[load] closed", load.closed, 1, 10_000)
+        for key, low, high in (("requests", 1, 10**7), ("warmup", 0, 10**7), ("keys", 1, 10**6), ("flows", 1, 10**4)):
+            _within(f"[load] {key}", getattr(load, key), low, high)
+        _within("[load] timeout_us", load.timeout_us, 1, 1e8)
+
+
+def _within(what: str, value: float, low: float, high: float, unit: str = "") -> None:
+    if not low <= value <= high:
+        raise ConfigError(f"{what} is {value}: give {low:g} to {high:g}{unit}")

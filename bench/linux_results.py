@@ -14,6 +14,7 @@ import argparse
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -36,6 +37,7 @@ CPUS = (1, 2, 4, 8)
 SHARE = 0.9
 SEEDS = (1, 2, 3)
 TOP = 20
+PLAIN, NEAR = Hardware(), Load(load=SHARE, warmup=200, keys=200, flows=256)
 PUBLISHED = {  # Kapoor et al., Chronos, SoCC 2012: mean us, 99 %ile us, share
     "Propagation delay": ("< 1", "-", "-"),
     "Switch, forwarding": ("1-4", "40-60", "1 %"),
@@ -50,8 +52,13 @@ PUBLISHED = {  # Kapoor et al., Chronos, SoCC 2012: mean us, 99 %ile us, share
 
 def scale_tables(jobs: int, requests: int) -> tuple[dict[str, str], str]:
     """The tables by name, and the picture."""
-    hardware, load = Hardware(link_bps=100_000_000_000), Load(requests=requests, warmup=300, load=SHARE, flows=256)
+    hardware, load = Hardware(link_bps=100_000_000_000), msgspec.structs.replace(NEAR, requests=requests)
     _, found = scale([get_personality(name) for name in NAMES], hardware, load, CPUS, jobs=jobs)
+    return scale_texts(found)
+
+
+def scale_texts(found: Sequence[Scaled]) -> tuple[dict[str, str], str]:
+    """Those of what was found."""
     four = {each.personality: each for each in found if each.cpus == 4}
     tables = {
         "scale": _scaling(found),
@@ -163,7 +170,7 @@ def _functions(machine: Scaled) -> str:
 
 def chronos_tables(jobs: int, requests: int) -> dict[str, str]:
     """memcached on four vCPUs beside the published rows, means and 99th percentiles over seeds."""
-    memcached, base = get_personality(MEMCACHED), Load(requests=requests, warmup=300, load=SHARE, flows=256)
+    memcached, base = get_personality(MEMCACHED), msgspec.structs.replace(NEAR, requests=requests)
     light, near = (
         [each.outcomes[0].run for each in compare_seeds([memcached], Hardware(), load, SEEDS, jobs=jobs)]
         for load in (msgspec.structs.replace(base, closed=1), base)
@@ -207,9 +214,6 @@ def _seeded(runs: Sequence[Run], names: Sequence[str]) -> list[str]:
 # ---- what might explain the difference
 
 
-PLAIN, NEAR = Hardware(), Load(load=SHARE, flows=256)
-
-
 @dataclass(frozen=True)
 class Variant:
     """A run of its own beside the plain one."""
@@ -220,17 +224,21 @@ class Variant:
     load: Load = NEAR
 
 
+def _near(**changes: Any) -> Load:
+    return msgspec.structs.replace(NEAR, **changes)
+
+
 VARIANTS = (
     Variant("as above, at 90 % of capacity"),
-    Variant("at 50 %", load=Load(load=0.5, flows=256)),
-    Variant("at 99 %", load=Load(load=0.99, flows=256)),
-    Variant("at 120 %: overload", load=Load(load=1.2, flows=256)),
+    Variant("at 50 %", load=_near(load=0.5)),
+    Variant("at 99 %", load=_near(load=0.99)),
+    Variant("at 120 %: overload", load=_near(load=1.2)),
     Variant("interrupt moderation of 50 us", hardware=Hardware(moderation_us=50)),
     Variant("other hosts' traffic, half of the port's rate", hardware=Hardware(cross_traffic=0.5)),
-    Variant("2,000 clients' ports", load=Load(load=SHARE, flows=2_000)),
-    Variant("over TCP, 200 connections", name="linux", load=Load(load=SHARE, connections=200)),
+    Variant("2,000 clients' ports", load=_near(flows=2_000)),
+    Variant("over TCP, 200 connections", name="linux", load=_near(connections=200)),
     Variant("kvd, its locks striped", name="linux"),
-    Variant("kvd, one global lock", name="linux", load=Load(load=SHARE, flows=256, locks="global")),
+    Variant("kvd, one global lock", name="linux", load=_near(locks="global")),
     Variant("kvd, a socket and a vCPU a thread", name="linux+pin"),
     Variant("no mitigations", name=f"{MEMCACHED}+unmitigated"),
     Variant("Haswell", hardware=Hardware(uarch="haswell")),
@@ -242,7 +250,7 @@ def variant_tables(jobs: int, requests: int) -> dict[str, str]:
     wanted = [
         Comparison(
             (get_personality(each.name),), each.hardware,
-            msgspec.structs.replace(each.load, requests=requests, warmup=300), DEFAULT_TIMING,
+            msgspec.structs.replace(each.load, requests=requests), DEFAULT_TIMING,
         )
         for each in VARIANTS
     ]  # fmt: skip

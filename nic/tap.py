@@ -42,15 +42,11 @@ class Tap:
 
 
 class Tracer(Tap):
-    """Shows each frame to a sink: sent ones when handed to the link, received ones after the device has dealt with them.
+    """Shows each frame to a sink, in the order of the wire: before the link, or the device, has it."""
 
-    `as_seen`: received ones before that, so that what answers them comes after them, as on the wire.
-    """
-
-    def __init__(self, inner: Sender, sink: TraceSink, as_seen: bool = False) -> None:
+    def __init__(self, inner: Sender, sink: TraceSink) -> None:
         super().__init__(inner)
         self._sink = sink
-        self._as_seen = as_seen
 
     def send(self, frame: Frame, time_ps: int, wait: str = "wait.link") -> int:
         """Trace, then send."""
@@ -58,12 +54,9 @@ class Tracer(Tap):
         return super().send(frame, time_ps, wait)
 
     def receive(self, frame: Frame, time_ps: int) -> None:
-        """Pass on, then trace, so that the sink knows what became of the request; or the other way round."""
-        if self._as_seen:
-            self._sink(time_ps, "rx", frame)
+        """Trace, then pass on: what it is answered with comes after it."""
+        self._sink(time_ps, "rx", frame)
         super().receive(frame, time_ps)
-        if not self._as_seen:
-            self._sink(time_ps, "rx", frame)
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,7 +69,7 @@ class Pair:
         for place, fault in enumerate(faults or ()):
             self.faults.append(FaultInjector(ends[place], fault, self.clock, f"faults{place}"))
             ends[place] = self.faults[-1]
-        ends[0] = Tracer(ends[0], lambda *what: self.frames.append(what), as_seen=True)
+        ends[0] = Tracer(ends[0], lambda *what: self.frames.append(what))
         common = {"clock": self.clock}
         self.a = TcpHost("a", A_MAC, A_IP, B_IP, None, service=self.user, sender=ends[0], config=a, **common)
         self.b = TcpHost("b", B_MAC, B_IP, A_IP, None, service=self.server, sender=ends[1], config=b, **common)

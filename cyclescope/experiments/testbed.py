@@ -94,7 +94,7 @@ class Testbed(Served):
         node.wire(self.taxonomy, requests, guest_port, "nic0")
         self.nic = node.nic
         if sink is not None:
-            port = Tracer(port, sink, as_seen=tcp is not None)
+            port = Tracer(port, sink)
         if tcp is not None:
             self.client: Endpoint = TcpClient(
                 "client",

@@ -14,6 +14,9 @@ from cyclescope.report.chronos import KERNEL, Row, chronos_rows, part_rows, perc
 from cyclescope.report.tables import compact_table
 from cyclescope.result import Run
 
+LISTED = 5
+"""Functions without a component that are named."""
+
 
 def print_comparison(console: Console, runs: Sequence[Run], heading: str) -> None:
     """The Chronos-shaped table of the runs, the kernels' own components, the causes; side by side as far as the console is wide."""
@@ -108,8 +111,15 @@ def _footnotes(console: Console, run: Run) -> None:
         highlight=False,
         soft_wrap=not console.is_terminal,
     )
-    for symbol, cycles in run.unmapped:
-        console.print(f"  no component: {symbol} {cycles:,} cycles", highlight=False)
+    if run.unmapped:
+        listed = ", ".join(f"{symbol} {cycles:,}" for symbol, cycles in run.unmapped[:LISTED])
+        further = f", {len(run.unmapped) - LISTED} more (--json lists them)" if len(run.unmapped) > LISTED else ""
+        share = 100 * sum(cycles for _, cycles in run.unmapped) / max(1, run.busy_cycles)
+        console.print(
+            f"  no component: {share:.2f} % of the busy cycles: {listed}{further}",
+            highlight=False,
+            soft_wrap=not console.is_terminal,
+        )
     for probe, values in run.notes.items():
         listed = ", ".join(f"{value} ({count:,} times)" for value, count in sorted(values.items()))
         console.print(f"  {probe}: {listed}", highlight=False)

@@ -76,7 +76,7 @@ class Guest:
         )
         machine.add_pci(nic.function)
         self.user, self.frames = User(), list[tuple[int, str, Frame]]()
-        tracer = Tracer(ends[1], lambda *what: self.frames.append(what), as_seen=True)
+        tracer = Tracer(ends[1], lambda *what: self.frames.append(what))
         self.host = TcpHost(
             "host", A_MAC, A_IP, B_IP, None, service=self.user, clock=world, sender=tracer, config=config
         )

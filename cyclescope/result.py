@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from emu.errors import EmuBug
 from emu.ledger.events import EventCost
+from emu.ledger.profile import Profile
 from nic.ports import Frame
 
 Int64 = NDArray[np.int64]
@@ -33,6 +34,7 @@ class Run:
         vcpu_cycles: each vCPU's time over the same interval.
         symbols: (component, symbol, cycles, instructions), largest first.
         flame: collapsed stacks, `personality;vcpuN;component;symbol cycles`.
+        profile: what each call stack cost, if call stacks were followed.
     """
 
     personality: str
@@ -59,6 +61,7 @@ class Run:
     unmapped: tuple[tuple[str, int], ...]
     flame: str
     component_instructions: dict[str, int] = field(default_factory=dict)
+    profile: Profile | None = None
     events: tuple[EventCost, ...] = ()
     notes: dict[str, dict[int, int]] = field(default_factory=dict)
     inputs: dict[str, str] = field(default_factory=dict)
@@ -88,6 +91,8 @@ class Run:
             raise EmuBug(f"{self.personality}: a part of a request is negative")
         if int(self.request_cycles.sum()) > self.busy_cycles:
             raise EmuBug(f"{self.personality}: more cycles ran for requests than were busy")
+        if self.profile is not None:
+            self.profile.check(self.busy_cycles)
         for number, (components, cycles) in enumerate(zip(self.vcpu_components, self.vcpu_cycles, strict=True)):
             if sum(components.values()) != cycles:
                 raise EmuBug(f"{self.personality}: the ledger of vCPU {number} does not sum to its time")

@@ -2,6 +2,7 @@
 /* A world without an emulator: the ledger's C files driven step by step. What engine.c, block.c and memory.c would do is here in a
  * few lines: a block is (address, cycles), guest memory is one page of 8-byte words, page walks are the identity below LIMIT. */
 #include "follow.h"
+#include "machine.h"
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -48,6 +49,8 @@ bool vcpu_read(struct vcpu *v, uint64_t gva, void *to, uint32_t n)
 }
 
 uint64_t vcpu_reg(const struct vcpu *v, int n) { return guests[v->machine->index].reg[v->index][n]; }
+
+struct machine *world_machine(cs_world *w, int machine) { return w->machine[machine]; }
 
 CS_API cs_world *h_new(int nmachines, int ncpus, uint64_t hz)
 {

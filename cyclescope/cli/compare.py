@@ -107,6 +107,8 @@ def command(
     contenders = [each.personality for each in starts] or personalities_of(personality)
     output.check()
     check_functions(functions)
+    if functions is not None and (seeds is not None or ablated):
+        raise ConfigError("--functions lists one comparison's: give it without --seeds and --ablate")
     config = {"hardware": msgspec.to_builtins(hardware), "load": msgspec.to_builtins(offered), "timing": timing}
     if ablated:
         if seeds is not None:
@@ -133,8 +135,9 @@ def command(
         return
     with shown(output.quiet) as progress:
         digest, outcomes = compare(
-            contenders, hardware, offered, timing=timing, keep_wire=output.out is not None, progress=progress, starts=starts
-        )
+            contenders, hardware, offered, timing=timing, keep_wire=output.out is not None, profiled=functions is not None,
+            progress=progress, starts=starts,
+        )  # fmt: skip
     write_outcomes(config, digest, outcomes, output)
     if output.json != "-":
         print_outcomes(digest, hardware, offered, timing, outcomes, output.out)

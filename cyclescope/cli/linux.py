@@ -174,8 +174,9 @@ def _measure(
     output.check()
     with shown(output.quiet) as progress:
         digest, outcomes = compare(
-            [personality], hardware, load, timing=timing, keep_wire=output.out is not None, progress=progress
-        )
+            [personality], hardware, load, timing=timing, keep_wire=output.out is not None, profiled=functions is not None,
+            progress=progress,
+        )  # fmt: skip
     config = {"hardware": msgspec.to_builtins(hardware), "load": msgspec.to_builtins(load), "timing": timing}
     write_outcomes(config, digest, outcomes, output)
     if output.json != "-":

@@ -46,7 +46,8 @@ Jobs = Annotated[
 ]
 Events = Annotated[bool, typer.Option("--events", help="List events: how often, at what each, charged to what.")]
 Functions = Annotated[
-    int | None, typer.Option("--functions", metavar="N", help="List the N functions that spent most cycles themselves.")
+    int | None,
+    typer.Option("--functions", metavar="N", help="Follow call stacks; list the N dearest functions, exclusive and inclusive."),
 ]
 Protocol = Annotated[
     str | None,

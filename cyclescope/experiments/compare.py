@@ -76,9 +76,10 @@ class Contender:
     """One personality on its testbed, through the phases of a comparison."""
 
     def __init__(
-        self, personality: Personality, hardware: Hardware, load: Load, timing: str, keep_wire: bool, start: Start | None = None
-    ) -> None:
-        self.start = start
+        self, personality: Personality, hardware: Hardware, load: Load, timing: str, keep_wire: bool, start: Start | None = None,
+        profiled: bool = False,
+    ) -> None:  # fmt: skip
+        self.start, self.profiled = start, profiled
         spec = start.spec if start is not None else server(personality, hardware, load)
         tcp = TcpLoad(load.connections, load.loss, load.seed) if load.connections else None
         self.personality, self.hardware, self.load = personality, hardware, load
@@ -90,6 +91,8 @@ class Contender:
     def prepare(self, progress: Progress) -> None:
         """Boot, or go on from a snapshot, and store the keys."""
         self.bed.begin(self.start.saved if self.start is not None else None, progress)
+        if self.profiled:
+            self.bed.follow_calls()  # from here, so that most stacks are whole when it counts
         preload = list(self._framed(self.traffic.preload()))
         phase = self.bed.closed_loop(PRELOAD_OUTSTANDING, preload, "storing the keys", progress)
         if phase.lost:
@@ -153,11 +156,13 @@ def compare(
     *,
     timing: str = DEFAULT_TIMING,
     keep_wire: bool = False,
+    profiled: bool = False,
     progress: Progress = no_progress,
     starts: Sequence[Start] = (),
 ) -> tuple[str, list[Outcome]]:
     """Runs the comparison; the configuration's hash and an outcome a personality, in the order given.
 
+    `profiled`: with call stacks followed, which changes no figure.
     With `starts`, a snapshot of each personality on that hardware, nothing is booted.
 
     Raises:
@@ -173,7 +178,7 @@ def compare(
     try:
         for number, personality in enumerate(personalities):
             start = starts[number] if starts else None
-            contenders.append(Contender(personality, hardware, load, timing, keep_wire, start))
+            contenders.append(Contender(personality, hardware, load, timing, keep_wire, start, profiled))
         for contender in contenders:
             contender.prepare(progress)
         if load.closed is None and load.rate is None:

@@ -14,6 +14,7 @@ from cyclescope.result import Host, Run
 from emu.ledger.accounts import notes
 from emu.ledger.events import event_costs
 from emu.ledger.flame import collapsed
+from emu.ledger.profile import profile_between
 
 
 class Meter:
@@ -22,6 +23,7 @@ class Meter:
     def __init__(self, bed: Testbed) -> None:
         self._bed = bed
         self._before, self._counted, self._happened = bed.snapshot(), bed.counters(), bed.events()
+        self._paths = bed.paths()
         self._begun, self._cpu, self._host_s, self._events = (
             time.perf_counter(), time.process_time(), bed.host_s, bed.world.events,
         )  # fmt: skip
@@ -38,7 +40,7 @@ class Meter:
         """What happened since; the requests are the phase's. The run's sums are checked: EmuBug when one does not come out."""
         wall_s, cpu_s = time.perf_counter() - self._begun, time.process_time() - self._cpu
         bed = self._bed
-        accounts = bed.accounts(self._before, bed.snapshot())
+        accounts, paths = bed.accounts(self._before, bed.snapshot()), bed.paths()
         table = bed.requests.table()
         first_token = bed.client.config.first_token + phase.first
         mine = (table.token >= first_token) & (table.token < first_token + phase.count)
@@ -72,6 +74,7 @@ class Meter:
                 {row: count - self._happened[row] for row, count in bed.events().items()}, processor_table(bed.hardware)
             ),
             flame=collapsed(bed.personality.name, accounts),
+            profile=profile_between(self._paths, paths, accounts) if self._paths and paths else None,
             notes=notes(bed.calls, bed.machine.index, bed.manifest),
             inputs=dict(inputs or {}),
         )

@@ -13,6 +13,7 @@ from cyclescope.experiments.phases import Progress, Served, describe, no_progres
 from emu.core.binding import Level
 from emu.errors import BadSnapshot, ConfigError, GuestError
 from emu.ledger.accounts import Accounts, Snapshot
+from emu.ledger.calls import Paths
 from emu.ledger.install import taxonomy_of
 from emu.ledger.requests import RequestLog
 from emu.ledger.tables import Tables
@@ -67,6 +68,7 @@ class Testbed(Served):
     ) -> None:
         self.hardware, self.personality, self.spec = hardware, personality, spec
         self._level = level_of(timing)
+        self._profiled = False
         self._lossy = tcp is not None and tcp.loss > 0
         super().__init__(personality.name, world or World(), on_answer)
         try:
@@ -197,6 +199,15 @@ class Testbed(Served):
     def accounts(self, earlier: Snapshot | None, later: Snapshot) -> Accounts:
         """What happened between two snapshots."""
         return self.node.accounts(earlier, later)
+
+    def follow_calls(self) -> None:
+        """Follow call stacks from now on, for `paths`. The guest is none the wiser."""
+        self.calls.profile(self.machine.index, on=True)
+        self._profiled = True
+
+    def paths(self) -> Paths | None:
+        """What call stacks cost since `follow_calls`; None if they are not followed."""
+        return self.calls.profile_read(self.machine.index) if self._profiled else None
 
     def counters(self) -> tuple[dict[str, int], ...]:
         """Each vCPU's counters since power-on."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from cyclescope.report.chronos import percentile_ns
 from cyclescope.report.events import events_document
-from cyclescope.report.functions import functions_document
+from cyclescope.report.functions import functions_document, roots_document
 from cyclescope.result import Host, Run
 from emu.ledger.components import CAUSES
 
@@ -51,6 +51,7 @@ def run_document(run: Run) -> dict[str, Any]:
             for cycles, components, counters in zip(run.vcpu_cycles, run.vcpu_components, run.counters, strict=True)
         ],
         "functions": functions_document(run),
+        **({"call_roots": roots_document(run), "call_stacks_lost": run.profile.lost} if run.profile is not None else {}),
         "unmapped": [{"symbol": symbol, "cycles": cycles} for symbol, cycles in run.unmapped],
         "notes": {probe: {str(value): count for value, count in values.items()} for probe, values in run.notes.items()},
         "inputs": run.inputs,

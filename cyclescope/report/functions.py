@@ -1,52 +1,97 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The profile by function: what each spent itself (exclusive), kernels' and programs' alike, as a document and as a table."""
+"""The profile by function, kernels' and programs' alike, as a document and as tables: what each spent itself (exclusive)
+and, where call stacks were followed, what it spent with all that it called (inclusive)."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from rich.console import Console
 
 from cyclescope.report.tables import compact_table
 from cyclescope.result import Run
+from emu.ledger.profile import ROOTS, FunctionCost
 
 DOCUMENTED = 100
 
 
-def busy_functions(run: Run) -> list[tuple[str, str, int, int]]:
-    """(function, component, cycles, instructions) over all vCPUs, dearest first; a row a name and component, none for idling."""
+def busy_functions(run: Run) -> list[FunctionCost]:
+    """Over all vCPUs, dearest by their own cycles first; a row a name and component, none for idling.
+
+    Without a profile, inclusive figures and calls are 0.
+    """
+    if run.profile is not None:
+        return [row for row in run.profile.functions() if row.component != "idle"]
     sums: dict[tuple[str, str], tuple[int, int]] = {}
     for component, name, cycles, instructions in run.symbols:
         if component != "idle":
             had = sums.get((name, component), (0, 0))
             sums[name, component] = had[0] + cycles, had[1] + instructions
-    rows = [(name, component, *both) for (name, component), both in sums.items()]
-    return sorted(rows, key=lambda row: (-row[2], row[0], row[1]))
+    rows = [FunctionCost(*name, cycles, 0, instructions, 0, 0) for name, (cycles, instructions) in sums.items()]
+    return sorted(rows, key=lambda row: (-row.cycles, row.function, row.component))
 
 
 def functions_document(run: Run) -> list[dict[str, Any]]:
-    """One object a function, DOCUMENTED at most, dearest first; cycles and instructions are totals of the measured interval."""
-    return [
-        {"function": name, "component": component, "cycles": cycles, "instructions": instructions}
-        for name, component, cycles, instructions in busy_functions(run)[:DOCUMENTED]
-    ]
+    """One object a function, DOCUMENTED at most, dearest by their own cycles first; figures are totals of the measured interval."""
+    rows = [row._asdict() for row in busy_functions(run)[:DOCUMENTED]]
+    if run.profile is None:
+        rows = [{name: row[name] for name in ("function", "component", "cycles", "instructions")} for row in rows]
+    return rows
+
+
+def roots_document(run: Run) -> dict[str, int]:
+    """Where call stacks begin -> busy cycles of those that begin there."""
+    if run.profile is None:
+        return {}
+    return {
+        name: int(cycles)
+        for name, cycles in zip(ROOTS, run.profile.inclusive(run.profile.cycles), strict=False)
+        if cycles
+    }
 
 
 def print_functions(console: Console, run: Run, limit: int) -> None:
-    """The dearest `limit` functions, a request's share of each."""
-    served = max(1, int(run.latency_ps.size))
+    """The dearest `limit` functions, a request's share of each: themselves and, with a profile, with what they called."""
     rows = busy_functions(run)
-    busy = max(1, sum(row[2] for row in rows))
-    table = compact_table(f"{run.personality}: the {min(limit, len(rows))} dearest of {len(rows)} functions, a request")
+    of = f"dearest of {len(rows)} functions"
+    _print(console, run, f"{run.personality}: the {min(limit, len(rows))} {of} themselves, a request", rows[:limit])
+    if run.profile is None:
+        return
+    rows.sort(key=lambda row: (-row.inclusive_cycles, -row.cycles, row.function, row.component))
+    _print(
+        console,
+        run,
+        f"{run.personality}: the {min(limit, len(rows))} {of} with what they call, a request",
+        rows[:limit],
+    )
+    total = max(1, run.busy_cycles)
+    parts = ", ".join(f"{name} {100 * cycles / total:.1f} %" for name, cycles in roots_document(run).items())
+    console.print(f"Call stacks begin at: {parts}", highlight=False, markup=False)
+    if run.profile.lost:
+        lost = ", ".join(f"{count:,} {name}" for name, count in run.profile.lost.items())
+        console.print(f"No room for: {lost}; their callers are not known", highlight=False)
+
+
+def _print(console: Console, run: Run, title: str, rows: Sequence[FunctionCost]) -> None:
+    served, busy = max(1, int(run.latency_ps.size)), max(1, run.busy_cycles)
+    inclusive = run.profile is not None
+    table = compact_table(title)
     table.add_column("Function", no_wrap=True)
     table.add_column("component", no_wrap=True)
-    for name in ("cycles", "instructions", "share", "sum"):
+    shown = ("cycles", "with callees", "instructions", "with callees", "calls", "share", "with callees")
+    for name in shown if inclusive else ("cycles", "instructions", "share", "sum"):
         table.add_column(name, justify="right", no_wrap=True)
     total = 0
-    for name, component, cycles, instructions in rows[:limit]:
-        total += cycles
+    for row in rows:
+        total += row.cycles
+        own = f"{row.cycles / served:,.0f}", f"{row.instructions / served:,.0f}", f"{100 * row.cycles / busy:.1f} %"
+        if not inclusive:
+            table.add_row(row.function, row.component, *own, f"{100 * total / busy:.1f} %")
+            continue
         table.add_row(
-            name, component, f"{cycles / served:,.0f}", f"{instructions / served:,.0f}", f"{100 * cycles / busy:.1f} %",
-            f"{100 * total / busy:.1f} %",
+            row.function, row.component, own[0], f"{row.inclusive_cycles / served:,.0f}", own[1],
+            f"{row.inclusive_instructions / served:,.0f}", f"{row.calls / served:,.2f}", own[2],
+            f"{100 * row.inclusive_cycles / busy:.1f} %",
         )  # fmt: skip
     console.print(table, markup=False)

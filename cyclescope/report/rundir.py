@@ -16,6 +16,7 @@ import msgspec
 import numpy as np
 
 from cyclescope.experiments.seeds import Repetition
+from cyclescope.report.flame import flame_graph
 from cyclescope.result import Host, Outcome, Run
 from emu.errors import ConfigError
 from emu.ledger.components import CAUSES
@@ -114,6 +115,10 @@ def _write_outcomes(place: Path, outcomes: Sequence[Outcome]) -> None:
         folder.mkdir()
         write_requests(folder / "requests.npz", outcome.run)
         (folder / "flame.collapsed").write_text(outcome.run.flame)
+        if outcome.run.profile is not None:
+            (folder / "stacks.folded").write_text(outcome.run.profile.folded())
+            title = f"{outcome.run.personality}: busy cycles by call stack"
+            (folder / "stacks.svg").write_text(flame_graph(outcome.run.profile, title, outcome.run.latency_ps.size))
         write_wire(folder / "wire.pcapng", outcome)
 
 

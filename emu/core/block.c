@@ -8,6 +8,7 @@
 #include "detail.h"
 #include "follow.h"
 #include "machine.h"
+#include "profile.h"
 #include "state.h"
 #include "uarch.h"
 #include <stdlib.h>
@@ -176,6 +177,7 @@ void block_close_before(struct vcpu *v, uint64_t rip)
     charge_to(v, b, n);
     b->runs++;
     event_block_cut(v, b, n);
+    if (v->shadow) v->shadow->instructions -= b->ninsn - n;
     v->cur = NULL;
     v->cur_insns = v->cur_done16 = 0;
 }

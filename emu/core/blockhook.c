@@ -4,6 +4,7 @@
 #include "detail.h"
 #include "follow.h"
 #include "hooks.h"
+#include "profile.h"
 #include <stddef.h>
 #include <string.h>
 
@@ -80,9 +81,10 @@ static __attribute__((noinline)) void start_block(struct vcpu *v, struct cell *c
     v->cell = cell;
     v->ran = true;
     *v->skip_sync = !b->port_io;
+    if (UNLIKELY(v->shadow != NULL)) profile_block(v, b);
     if (UNLIKELY(b->flags & (BLK_PROBE | BLK_RETURN_SITE))) probe_fire(v, b);
     if (v->timed) cache_fetch(v, b);
-    v->slow = b->port_io || world(v)->trace;
+    v->slow = b->port_io || world(v)->trace || v->shadow;
 }
 
 /* The block that ran, charged: whatever may come with it. */

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_BITS = 28, LEAST_BYTES = 64, BLK_ALL = (BLK_TRANSLATION << 1) - 1, BLK_RESOLVED = BLK_PROBE | BLK_RETURN_SITE | BLK_SPIN | BLK_IDLE | BLK_POLL };
+enum { MAX_BITS = 28, LEAST_BYTES = 64, BLK_ALL = (BLK_STACK << 1) - 1, BLK_RESOLVED = BLK_PROBE | BLK_RETURN_SITE | BLK_SPIN | BLK_IDLE | BLK_POLL | BLK_ENTRY };
 
 static void cycles_state(struct state *s, struct block *b)
 {

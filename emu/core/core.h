@@ -129,6 +129,17 @@ CS_API int cs_counters(cs_world *, int machine, int vcpu, uint64_t out[CS_N_COUN
 CS_API const char *cs_event_row(int index);                               /* the processor table's row that an event costs; NULL past the last */
 CS_API int cs_events(cs_world *, int machine, int vcpu, uint64_t *out, int n);   /* how often each happened, in that order; between runs */
 
+/* ---- the inclusive profile: what each call stack cost ---- */
+/* A node's path goes by its parents up to a root, which is its own parent and has no symbol; nodes keep their numbers, a parent's is below its
+ * children's. Costs are the node's own: those of the function that its path ends in, as it was called along that path, since the profile began. */
+enum cs_call_root { CS_R_THREAD /* a thread's first function */, CS_R_RESUMED /* a stack older than the profile, or whose callers were lost */,
+       CS_R_INTERRUPT /* a handler: nobody called it */, CS_R_LOST /* no room for its path */, CS_R_COUNT };
+typedef struct { uint32_t parent, symbol; uint64_t cycles16 /* sixteenths of a cycle */, instructions, calls /* entries at its first instruction */; } cs_call_path;
+enum cs_profile_lost { CS_L_PATHS /* blocks that found no room for a path */, CS_L_FRAMES /* calls deeper than the stacks kept */, CS_L_STACKS /* suspended stacks forgotten */, CS_L_COUNT = 4 };
+CS_API int cs_profile(cs_world *, int machine, int on);                  /* from now on, empty; or no more. Between runs; costs the guest nothing */
+CS_API int cs_profile_read(cs_world *, int machine, cs_call_path *out, uint32_t max, uint64_t *total16 /* all vCPUs' time but halted, since power-on */,
+                           uint64_t lost[CS_L_COUNT]);                    /* how many nodes there are */
+
 /* ---- probes and requests ---- */
 /* Fixed indices; emu/ledger/components.py holds the whole lists, in this order, and manifests add names behind them. */
 enum { CS_C_IDLE = 16, CS_C_IRQ_DELIVERY = 26, CS_C_UNKNOWN = 27 };

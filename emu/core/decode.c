@@ -40,7 +40,7 @@ static const uint8_t reg_of[X86_REG_ENDING] = {
     GPR(2, RDX, EDX, DX, DL), [X86_REG_DH] = DREG_GPR + 2, GPR(3, RBX, EBX, BX, BL), [X86_REG_BH] = DREG_GPR + 3,
     GPR(4, RSP, ESP, SP, SPL), GPR(5, RBP, EBP, BP, BPL), GPR(6, RSI, ESI, SI, SIL), GPR(7, RDI, EDI, DI, DIL),
     GPRN(8), GPRN(9), GPRN(10), GPRN(11), GPRN(12), GPRN(13), GPRN(14), GPRN(15), [X86_REG_EFLAGS] = DREG_FLAGS };
-enum { DREG_RSP = DREG_GPR + 4 };
+enum { DREG_RSP = DREG_GPR + 4, DREG_RBP };
 
 static uint8_t reg_number(unsigned r) {
     if (r == X86_REG_INVALID || r == X86_REG_RIP || r == X86_REG_EIP || r == X86_REG_EIZ || r == X86_REG_RIZ) return DREG_NONE;
@@ -313,6 +313,20 @@ static uint32_t how_it_ends(const cs_insn *in) {
     return has_group(in, X86_GRP_JUMP) ? BLK_COND : 0;
 }
 
+/* Moves RSP somewhere else: a switch to another stack, perhaps. */
+static bool sets_stack(const cs_insn *in) {
+    const cs_x86 *x = &in->detail->x86;
+    if (!x->op_count) return false;
+    const cs_x86_op *to = &x->operands[0], *from = &x->operands[x->op_count - 1];
+    bool into = to->type == X86_OP_REG && reg_number(to->reg) == DREG_RSP, out = from->type == X86_OP_REG && reg_number(from->reg) == DREG_RSP;
+    switch (in->id) {
+    case X86_INS_XCHG: return into || out;
+    case X86_INS_PUSH: case X86_INS_CMP: case X86_INS_TEST: case X86_INS_ADD: case X86_INS_SUB: case X86_INS_AND: case X86_INS_INC: case X86_INS_DEC: return false;
+    case X86_INS_LEA: return into && reg_number(from->mem.base) != DREG_RSP && reg_number(from->mem.base) != DREG_RBP;
+    }
+    return into && (to->access & CS_AC_WRITE || in->id == X86_INS_POP);
+}
+
 static bool high_byte(unsigned r) { return r == X86_REG_AH || r == X86_REG_BH || r == X86_REG_CH || r == X86_REG_DH; }
 
 static uint8_t effect_of(const cs_insn *in) {
@@ -382,6 +396,7 @@ static void decode_one(const struct uarch *u, csh h, const cs_insn *in, struct d
     effect(in, d);
     d->opcode = x->encoding.modrm_offset ? (uint8_t)(x->encoding.modrm_offset - 1) : 0;
     d->branch = how_it_ends(in) != 0;
+    if (sets_stack(in)) out->flags |= BLK_STACK;
     d->drains = row >= 0 && drains(row);
     d->lcp = x->prefix[2] && x->encoding.imm_size == 2;
     bool mem0 = x->op_count && x->operands[0].type == X86_OP_MEM;

@@ -2,6 +2,7 @@
 /* What Unicorn leaves undone: exceptions through the IDT, SYSCALL, clock reads, CPUID, port I/O. */
 #include "detail.h"
 #include "hooks.h"
+#include "profile.h"
 #include "uarch.h"
 
 enum { PENDING_UD = 6 };
@@ -27,6 +28,7 @@ static void deliver_exception(struct vcpu *v, int vector)
     v->asked = NEVER;                                 /* the access that faults does not return */
     rewind_software_interrupt(v, rip);
     if (v->timed) cache_diverted(v, !v->cur || rip - v->cur->va >= v->cur->size, rip);
+    profile_event(v, EVENT_EXCEPTION, !v->cur || rip - v->cur->va >= v->cur->size);
     block_close_before(v, rip);
     if (UNLIKELY(v->iret_pending)) {                  /* an IRET that did return, to a page whose fetch faults */
         v->iret_pending = false;

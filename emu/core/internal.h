@@ -13,6 +13,7 @@
  *   decode.c   Capstone: a block's static cost, instruction marks, flags          uarch.c  processor table rows
  *   cache.h    the memory system: cache.c, fetch.c, prefetch.c, tlb.c a vCPU's; llc.c, dram.c the machine's; geometry.c sizes     branch.c  branch predictors
  *   save.c     snapshots; state.h, state.c: the reader and writer; vcpustate.c, blockstate.c, cachestate.c, windowstate.c, followstate.c: what they hold
+ *   profile.c  call stacks' tree and costs   shadow.c, profile.h: the stacks, followed while a profile is wanted
  *   event.c    how often everything that has a row of its own happened
  *   ledger.c   symbols, accounts      request.c  requests, tokens      follow.c, follow.h  threads, levels      probe.c  probes     trace.c  raw events
  */
@@ -37,7 +38,9 @@ enum block_flags {
     BLK_COND = 1024, BLK_INDIRECT = 2048, BLK_CALL = 4096, BLK_RET = 8192,   /* how it ends: for branch.c */
     BLK_CODE16 = 16384, BLK_CODE32 = 32768 /* set by the caller of decode_block; neither: 64-bit code */,
     BLK_JUMP = 1 << 16,   /* ends in a direct JMP */
-    BLK_TRANSLATION = 1 << 17 /* ends in INVLPG, or in a write to CR0 or CR4 */ };
+    BLK_TRANSLATION = 1 << 17 /* ends in INVLPG, or in a write to CR0 or CR4 */,
+    BLK_ENTRY = 1 << 18,  /* where its symbol starts */
+    BLK_STACK = 1 << 19 /* gives RSP another value than one reckoned from its own, or RBP's */ };
 
 enum { EVENTS_MAX = 48 };        /* see uarch.h */
 struct own_row { uint16_t insn; uint8_t row; };   /* an instruction with a row of its own: its number in the block, its row less EVENT_FIRST */
@@ -117,6 +120,7 @@ struct vcpu {
     uint64_t counters[CS_N_COUNTERS], events[EVENTS_MAX];        /* events: what happened outside blocks, less what blocks that faulted did not get to (event.c) */
     uint64_t shared_lines, shared_clock;         /* lines exchanged with other vCPUs when last looked, and when that was (slice.c) */
     struct lapic *lapic; struct caches *caches; struct tlb *tlb; struct follow *follow;   /* owned by lapic.c, cache.c, tlb.c, request.c */
+    struct shadow *shadow;                       /* NULL: no profile (profile.h) */
     struct block **table; uint32_t table_bits, nblocks;
     int64_t ps_frontier;  /* ps at clock: cached conversion, request.c */
 };
@@ -130,7 +134,7 @@ struct engine {           /* a machine's Unicorn: one set of translations, a pro
 struct machine {
     cs_world *world; int index; int ncpus; struct engine engine; struct vcpu *vcpu[CS_MAX_VCPUS];
     uint64_t hz, ram_bytes, cycle_limit; uint8_t *ram; int level; bool off;
-    struct uarch *uarch; struct llc *llc; struct symbols *symbols[2]; struct probes *probes; struct memory *memory; struct serial *serial; struct uop_table *uops;
+    struct uarch *uarch; struct llc *llc; struct symbols *symbols[2]; struct probes *probes; struct memory *memory; struct serial *serial; struct uop_table *uops; struct profile *profile;
     uint64_t ps_num, ps_den;                     /* ps = cycles * num / den, lowest terms */
 };
 struct cs_world { cs_callbacks cb; int nmachines; struct machine *machine[64]; struct requests *requests; struct trace *trace;
@@ -180,7 +184,7 @@ void follow_exception(struct vcpu *);                             /* opens a lev
 void follow_iret(struct vcpu *, bool to_user);                    /* closes one; to user mode closes all */
 void follow_idle(struct vcpu *, uint64_t from_cycle, uint64_t to_cycle);
 int follow_new(struct vcpu *); void follow_free(struct vcpu *);
-void requests_free(cs_world *); void trace_free(cs_world *); void symbols_free(struct machine *); void probes_free(struct machine *);   /* NULL is fine */
+void requests_free(cs_world *); void trace_free(cs_world *); void symbols_free(struct machine *); void probes_free(struct machine *); void profile_free(struct machine *);   /* NULL is fine */
 
 bool vcpu_walk(struct vcpu *, uint64_t gva, uint64_t *gpa);       /* page walk by CR3, no side effects (memory.c) */
 struct walk { uint64_t gpa, entry[4] /* GPAs of the entries read, top first */; uint32_t n /* 0: no paging */, shift /* of the page's size */; bool writable, global, four_levels; };

@@ -52,7 +52,7 @@ void symbols_free(struct machine *m)
 void symbols_resolve(struct machine *m, struct block *b, bool user)
 {
     const struct symbols *s = m->symbols[user];
-    b->flags &= (uint32_t)~(BLK_SPIN | BLK_IDLE | BLK_POLL);
+    b->flags &= (uint32_t)~(BLK_SPIN | BLK_IDLE | BLK_POLL | BLK_ENTRY);
     b->component = s ? s->unknown_component : CS_C_UNKNOWN;
     b->symbol = s ? s->unknown_symbol : 0;
     if (!s) return;
@@ -66,6 +66,7 @@ void symbols_resolve(struct machine *m, struct block *b, bool user)
     const cs_symbol *row = &s->row[low];
     b->component = row->component;
     b->symbol = row->symbol;
+    if (row->start == b->va) b->flags |= BLK_ENTRY;
     if (row->flags & CS_SYM_SPIN) b->flags |= BLK_SPIN;
     if (row->flags & CS_SYM_IDLE) b->flags |= BLK_IDLE;
     if (row->flags & CS_SYM_POLL) b->flags |= BLK_POLL;

@@ -2,6 +2,7 @@
 /* A vCPU's life: reset and start, interrupts taken, a run until the block hook stops it, HLT. */
 #include "detail.h"
 #include "hooks.h"
+#include "profile.h"
 #include "uarch.h"
 #include <string.h>
 
@@ -68,6 +69,7 @@ bool vcpu_deliver(struct vcpu *v, int vector, bool nmi, uint64_t token)
         int64_t now = vcpu_ps(v, v->clock);
         trace_event(world(v), CS_T_INTERRUPT, v, (uint32_t)vector, now, now, env_rip(v), token);
     }
+    profile_event(v, EVENT_INTERRUPT, true);
     unicorn.do_interrupt_x86_hardirq_x86_64(e, vector, 1);
     if (v->window) detail_event(v);
     follow_interrupt(v, token);

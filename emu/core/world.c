@@ -75,6 +75,7 @@ cs_world *cs_world_new(const cs_callbacks *callbacks)
 static void machine_free(struct machine *m)
 {
     if (!m) return;
+    profile_free(m);
     caches_free(m);
     engine_free(m);
     detail_tables_free(m);

@@ -26,6 +26,8 @@ EVENT = np.dtype(
     ]
 )  # fmt: skip
 NOTE = np.dtype([("probe", "<u4"), ("pad", "<u4"), ("value", "<u8"), ("count", "<u8")])
+PATH = np.dtype([("parent", "<u4"), ("symbol", "<u4"), ("cycles16", "<u8"), ("instructions", "<u8"), ("calls", "<u8")])
+LOST = ("paths", "frames", "stacks")
 _ARG = np.dtype([("load", "u1"), ("source", "u1"), ("pad", "<i2"), ("offset", "<i4")])
 PROBE = np.dtype(
     [
@@ -44,6 +46,8 @@ _SIGNATURES: dict[str, tuple[type | None, tuple[type, ...]]] = {
     "cs_symbols": (_I, (_W, _I, _I, _P, _I, _U32, ctypes.c_uint16)),
     "cs_ledger_components": (_I, (_W, _I, _I, _P)),
     "cs_ledger_symbols": (_I, (_W, _I, _I, _P, _U32)),
+    "cs_profile": (_I, (_W, _I, _I)),
+    "cs_profile_read": (_I, (_W, _I, _P, _U32, _P, _P)),
     "cs_probes": (_I, (_W, _I, _P, _I)),
     "cs_notes": (_I, (_W, _I, _P, _I)),
     "cs_request_open": (_I, (_W, _U64, _I64)),
@@ -63,6 +67,14 @@ class Trace(NamedTuple):
 
     events: Array
     dropped: int
+
+
+class Paths(NamedTuple):
+    """A machine's call tree: PATH rows, all vCPUs' time that was not halted [1/16 cycle], and what found no room, by LOST."""
+
+    rows: Array
+    total16: int
+    lost: dict[str, int]
 
 
 class LedgerCalls:
@@ -141,6 +153,25 @@ class LedgerCalls:
         self._need(self._f["cs_notes"](self._world, machine, out.ctypes.data, n))
         return out
 
+    # ---- the inclusive profile
+
+    def profile(self, machine: int, *, on: bool) -> None:
+        """Follow call stacks from now on, beginning with an empty tree; or no more."""
+        self._need(self._f["cs_profile"](self._world, machine, on))
+
+    def profile_read(self, machine: int) -> Paths:
+        """The tree since then; between runs."""
+        total16, lost, n = ctypes.c_uint64(), np.zeros(4, np.uint64), 0
+        while True:
+            out = np.zeros(n, PATH)
+            n = self._need(
+                self._f["cs_profile_read"](
+                    self._world, machine, out.ctypes.data, len(out), ctypes.addressof(total16), lost.ctypes.data
+                )
+            )
+            if n == len(out):
+                return Paths(out, total16.value, {name: int(count) for name, count in zip(LOST, lost, strict=False) if count})
+
     # ---- the raw trace
 
     def trace(self, capacity: int) -> None:
@@ -161,4 +192,5 @@ def empty_rows(dtype: np.dtype[np.void], rows: Sequence[object]) -> Array:
 
 
 assert SYMBOL.itemsize == 24 and EVENT.itemsize == 40 and NOTE.itemsize == 24 and PROBE.itemsize == 32  # noqa: PT018
+assert PATH.itemsize == 32
 assert ACCOUNT.itemsize == 144 and MAX_PARTS == 96  # noqa: PT018

@@ -83,8 +83,8 @@ def anonymous_mib() -> float:
     raise OSError("/proc/self/smaps_rollup has no Pss_Anon: Linux 5.13 or newer is needed")
 
 
-def served(personality_name: str, cpus: int, timing: str, requests: int) -> dict[str, float]:
-    """One booted guest under a closed loop."""
+def served(personality_name: str, cpus: int, timing: str, requests: int, *, profiled: bool = False) -> dict[str, float]:
+    """One booted guest under a closed loop; with call stacks followed, perhaps."""
     personality = get_personality(personality_name)
     spec = personality.prepare("kvd", personality.arguments_for("kvd", cpus, DEFAULT_PORT))
     load = EtcLoad(1)
@@ -93,6 +93,8 @@ def served(personality_name: str, cpus: int, timing: str, requests: int) -> dict
         bed.boot()
         bed.closed_loop(4, list(frames(load.preload(), FLOWS)), "keys")
         bed.closed_loop(OUTSTANDING * cpus, list(frames(load.requests(500), FLOWS)), "warm-up")
+        if profiled:
+            bed.follow_calls()
         sent = list(frames(load.requests(requests), FLOWS))
         before, counted = bed.snapshot(), bed.counters()
         world.watch()

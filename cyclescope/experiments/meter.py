@@ -74,7 +74,7 @@ class Meter:
                 {row: count - self._happened[row] for row, count in bed.events().items()}, processor_table(bed.hardware)
             ),
             flame=collapsed(bed.personality.name, accounts),
-            profile=profile_between(self._paths, paths, accounts) if self._paths and paths else None,
+            profile=None if self._paths is None or paths is None else profile_between(self._paths, paths, accounts),
             notes=notes(bed.calls, bed.machine.index, bed.manifest),
             inputs=dict(inputs or {}),
         )

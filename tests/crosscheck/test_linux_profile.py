@@ -104,6 +104,7 @@ class Looks:
             bed.closed_loop(2 * CPUS, sent[WARMUP:], "serving")
             if before is not None and paths is not None:
                 later, accounts = bed.paths(), bed.accounts(before, bed.snapshot())
+                assert later is not None
                 served.profile = profile_between(paths, later, accounts)
                 self._program(served, bed, paths.rows, later.rows)
             shown = outcome(bed)

@@ -123,7 +123,7 @@ def test_a_load_is_measured_function_by_function(tmp_path: Path, capsys: pytest.
     printed = capsys.readouterr().out
     for function in ("receive_buf", "ip_local_deliver", "try_to_wake_up", "udp_recvmsg", "event_base_loop", "[memcached]"):
         assert f"\n{function} " in printed, function
-    assert printed.rstrip().endswith("100.0 %")
+    assert "Call stacks begin at: " in printed
 
 
 def test_kallsyms_are_what_the_running_kernel_says() -> None:

@@ -116,7 +116,7 @@ class Looks:
 
     def _program(self, served: Served, bed: Testbed, before: np.ndarray[Any, Any], after: np.ndarray[Any, Any]) -> None:
         """Of the paths through work, what the program's own functions executed."""
-        names = bed.names
+        names = bed.node.names
         instructions, calls = (after[name].astype(np.int64) for name in ("instructions", "calls"))
         instructions[: len(before)] -= before["instructions"].astype(np.int64)
         calls[: len(before)] -= before["calls"].astype(np.int64)

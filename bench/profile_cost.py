@@ -3,7 +3,8 @@
 
     python -m bench.profile_cost [--json -] [--rounds 3] [--personality linux_like]
 
-`mips` and `profiled_mips` are busy instructions a second of the thread's time in the core, `ratio` the second over the first: medians of the rounds.
+`mips` and `profiled_mips` are busy instructions a second of the thread's time in the core, `ratio` the second over the first:
+medians of the rounds.
 """
 
 from __future__ import annotations
@@ -50,7 +51,8 @@ def main() -> None:
                 file.write(text)
         return
     for timing, figures in result.items():
-        print(f"{timing}: {figures['mips']:.1f} MIPS, {figures['profiled_mips']:.1f} with call stacks followed ({figures['ratio']:.2f})")
+        with_stacks = f"{figures['profiled_mips']:.1f} with call stacks followed ({figures['ratio']:.2f})"
+        print(f"{timing}: {figures['mips']:.1f} MIPS, {with_stacks}")
 
 
 if __name__ == "__main__":

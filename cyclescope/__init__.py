@@ -8,6 +8,9 @@ The nouns, each usable on its own:
     print(outcomes[0].run.component_cycles())
 """
 
+from cyclescope.cluster.experiment import run_cluster
+from cyclescope.cluster.file import read_cluster
+from cyclescope.cluster.spec import Cluster, ClusterLoad, KillSpec, LinkSpec, NodeSpec, SwitchSpec
 from cyclescope.config import Hardware, Load, config_hash
 from cyclescope.experiments.compare import compare
 from cyclescope.experiments.recording import load_recording
@@ -23,7 +26,8 @@ from nic.virtio_net import VirtioNet
 from personalities.base import Personality, all_personalities, get_personality
 
 __all__ = [
-    "ConfigError", "CyclescopeError", "EmuBug", "Endpoint", "GuestError", "Hardware", "Host", "Load", "Machine", "MachineConfig",
-    "NotModelled", "Outcome", "Personality", "Reason", "Run", "StopInfo", "Testbed", "VirtioNet", "World", "all_personalities",
-    "compare", "config_hash", "get_personality", "load_recording", "replay", "run_guest",
+    "Cluster", "ClusterLoad", "ConfigError", "CyclescopeError", "EmuBug", "Endpoint", "GuestError", "Hardware", "Host",
+    "KillSpec", "LinkSpec", "Load", "Machine", "MachineConfig", "NodeSpec", "NotModelled", "Outcome", "Personality",
+    "Reason", "Run", "StopInfo", "SwitchSpec", "Testbed", "VirtioNet", "World", "all_personalities", "compare",
+    "config_hash", "get_personality", "load_recording", "read_cluster", "replay", "run_cluster", "run_guest",
 ]  # fmt: skip

@@ -89,7 +89,7 @@ class ClusterBed(Served):
             except ConfigError as error:
                 raise ConfigError(f"{cluster.where}: [[node]] {spec.name}: {error}") from None
         self.taxonomy = taxonomy_of([node.manifest for node in self.nodes])
-        self.requests = RequestLog(self.nodes[0].calls, self.taxonomy, len(self.nodes))
+        self.requests = RequestLog(self.nodes[0].calls, self.taxonomy, len(self.nodes), by_place=True)
         between = self.requests.machine(BETWEEN)
         self.switches = {
             each.name: Switch(between, SwitchConfig(each.forwarding_ns * 1000, each.queue_kib * 1024)) for each in cluster.switches

@@ -30,8 +30,8 @@ BETWEEN = -1
 class RequestTable(NamedTuple):
     """Finished requests, in the order in which they ended. parts_ps[i].sum() == end_ps[i] - start_ps[i].
 
-    With one machine a part is one column; with several it is one for each place (a machine's index, or BETWEEN) where some request
-    has it, and `places` says which.
+    With one machine a part is one column; with several (or `by_place`) it is one for each place (a machine's index, or BETWEEN)
+    where some request has it, and `places` says which.
     cycles[i, cause] are those that vCPUs ran for it at the detailed level; they sum, exactly, to all that ran for it there.
     """
 
@@ -71,8 +71,11 @@ class _Chunk(NamedTuple):
 class RequestLog:
     """All requests of a World. A device on a machine uses `machine(index)`, which has the NIC's `Requests` protocol."""
 
-    def __init__(self, calls: LedgerCalls, taxonomy: Taxonomy | None = None, machines: int = 1) -> None:
+    def __init__(
+        self, calls: LedgerCalls, taxonomy: Taxonomy | None = None, machines: int = 1, *, by_place: bool | None = None
+    ) -> None:
         self.machines = machines
+        self._by_place = machines > 1 if by_place is None else by_place
         self.taxonomy = taxonomy or Taxonomy()
         self.late = 0  # marks and waits for requests that had ended, or never began
         self._calls = calls
@@ -152,7 +155,7 @@ class RequestLog:
             parts[at : at + len(chunk.token), np.searchsorted(columns, chunk.columns)] = chunk.parts_ps
             at += len(chunk.token)
         names = self.taxonomy.part_names
-        places = (tuple(column // MAX_PARTS - 1 for column in columns) if self.machines > 1 else (0,) * len(columns))
+        places = (tuple(column // MAX_PARTS - 1 for column in columns) if self._by_place else (0,) * len(columns))
         return RequestTable(
             token=_joined([c.token for c in self._done], np.dtype(np.uint64)),
             start_ps=_joined([c.start_ps for c in self._done], np.dtype(np.int64)),
@@ -206,7 +209,7 @@ class RequestLog:
         token, start_ps, end_ps, excluded = zip(*self._rows, strict=True)
         if (self._parts[:n].sum(axis=1) != np.subtract(end_ps, start_ps)).any():
             raise EmuBug("the parts of a request do not sum to its latency")
-        if self.machines == 1:  # one column a part, wherever it was had
+        if not self._by_place:  # one column a part, wherever it was had
             self._parts[:n, :MAX_PARTS] += self._parts[:n, MAX_PARTS:]
             self._parts[:n, MAX_PARTS:] = 0
         columns = np.flatnonzero(self._parts[:n].any(axis=0))

@@ -38,7 +38,7 @@ class Root:
         files: content by path in the guest, the program among them; all are executable.
         ready: `udp PORT`, `tcp PORT`, `asleep` or `never` (init/init.c).
         seed: of the kernel's random numbers.
-        network: whether there is a network device, which gets ADDRESS.
+        network: whether there is a network device, which gets `address`.
     """
 
     init: bytes
@@ -49,6 +49,8 @@ class Root:
     ready: str = "asleep"
     seed: bytes = bytes(SEED_BYTES)
     network: bool = True
+    address: str = ADDRESS
+    gateway: str = GATEWAY
     environment: Mapping[str, str] = field(default_factory=dict)
     extra: Mapping[str, Entry] = field(default_factory=dict)
 
@@ -60,7 +62,7 @@ def instructions(root: Root) -> bytes:
     records += [f"module /modules/{module.name}.ko" for module in root.modules]
     records += ["loopback up"]
     if root.network:
-        records += [f"address {ADDRESS}", f"gateway {GATEWAY}"]
+        records += [f"address {root.address}", f"gateway {root.gateway}"]
     records += [f"ready {root.ready}"]
     records += [f"env {name}={value}" for name, value in {**ENVIRONMENT, **root.environment}.items()]
     records += [f"argument {word}" for word in (root.program, *root.arguments)]

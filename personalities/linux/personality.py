@@ -19,7 +19,7 @@ from personalities.linux.btf import Btf
 from personalities.linux.cache import kept
 from personalities.linux.cpio import Entry
 from personalities.linux.guest import READY_LINE, joined, module_functions, parse_report, program_functions
-from personalities.linux.initramfs import SEED_BYTES, Root, initramfs
+from personalities.linux.initramfs import ADDRESS, GATEWAY, SEED_BYTES, Root, initramfs
 from personalities.linux.kallsyms import functions, read_kallsyms
 from personalities.linux.kernel import Kernel
 from personalities.linux.libraries import program_files
@@ -89,8 +89,12 @@ class Linux(Personality):
         *,
         keys: Mapping[str, str] | None = None,
     ) -> BootSpec:
-        """As in Personality.prepare; a `program` without a slash is one of ours, or found where programs are."""
-        options = self.options
+        """As in Personality.prepare; a `program` without a slash is one of ours, or found where programs are.
+
+        The keys `ip` and `gw` are init's, as they are other kernels'; the kernel gets the rest.
+        """
+        options, keys = self.options, dict(keys or {})
+        address, gateway = keys.pop("ip", ADDRESS), keys.pop("gw", GATEWAY)
         kernel = Kernel.found(options.kernel, options.modules)
         image = kernel.elf
         modules = kernel.modules.closure(options.load) if kernel.modules is not None else []
@@ -110,11 +114,13 @@ class Linux(Personality):
             ready=options.ready or _usual_sign(path.name, arguments),
             seed=options.seed.to_bytes(SEED_BYTES, "little"),
             network=options.network,
+            address=address,
+            gateway=gateway,
             environment=environment,
             extra=extra,
         )
         initrd = kept("initramfs", initramfs(root))
-        cmdline = " ".join(word for word in (CMDLINE, boot_words(keys or {}, []), options.cmdline) if word)
+        cmdline = " ".join(word for word in (CMDLINE, boot_words(keys, []), options.cmdline) if word)
         return BootSpec(
             image=image,
             cmdline=cmdline,

@@ -80,6 +80,10 @@ class MockRequests:
         self._settle(token, now_ps)
         self._waits[token] = reason
 
+    def join(self, token: int, lead: int, now_ps: int) -> None:
+        """It shares a segment with `lead`; what happens to that one is not followed."""
+        self.trail[token].append((f"join {lead}", now_ps))
+
     def bind(self, token: int, now_ps: int) -> None:
         """What a guest's probe does: somebody runs for the request from now on."""
         self._settle(token, now_ps)

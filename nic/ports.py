@@ -59,12 +59,14 @@ class Requests(Protocol):
     """The request log: who each interval of a request's life is charged to.
 
     `mark(token, part, until)` charges the life since the last mark to `part`. Several frames of one answer may carry the same
-    token; a mark that ends before the last one charges nothing (each moment is charged once).
+    token; a mark that ends before the last one charges nothing (each moment is charged once). `join(token, lead)`: both travel in
+    one segment, so what is charged to `lead` is charged to `token`, too, until that is marked itself.
     """
 
     def open(self, token: int, start_ps: int) -> None: ...
     def mark(self, token: int, part: str, until_ps: int) -> None: ...
     def wait(self, token: int, reason: str, now_ps: int) -> None: ...
+    def join(self, token: int, lead: int, now_ps: int) -> None: ...
     def tag(self, machine_gpa: int, token: int) -> None: ...
     def take(self, machine_gpa: int) -> int: ...
     def close(self, token: int, end_ps: int) -> None: ...
@@ -118,6 +120,9 @@ class NullRequests:
         """Ignore."""
 
     def wait(self, token: int, reason: str, now_ps: int) -> None:
+        """Ignore."""
+
+    def join(self, token: int, lead: int, now_ps: int) -> None:
         """Ignore."""
 
     def tag(self, machine_gpa: int, token: int) -> None:

@@ -9,11 +9,12 @@ import tomllib
 from bisect import bisect_right
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from itertools import count
 from pathlib import Path
 
 from elftools.elf.elffile import ELFFile
 
-BLOCK, PROBE, INTERRUPT, IRET, OPEN, MARK, WAIT, CLOSE, TAG, TAKE, IDLE, EXCEPTION = range(12)
+BLOCK, PROBE, INTERRUPT, IRET, OPEN, MARK, WAIT, CLOSE, TAG, TAKE, IDLE, EXCEPTION, JOIN = range(13)
 COMPONENTS = [
     "app", "syscall", "irq", "driver", "netdev", "ip", "udp", "tcp", "socket", "skb", "mm", "copy", "sched",
     "lock", "timer", "vfs", "idle", "boot", "event", "ebb", "client", "wire", "switch", "serialization", "nic",
@@ -21,9 +22,10 @@ COMPONENTS = [
 ]  # fmt: skip
 REASONS = [
     "link", "switch", "ring", "moderation", "nic", "socket", "runqueue", "lock", "preempted", "poll", "thread",
-    "unattributed", "irq", "idle_exit",
+    "unattributed", "irq", "idle_exit", "retransmission",
 ]  # fmt: skip
 MAX_LEVELS = 16
+EPOCHS = count(1)
 
 
 @dataclass
@@ -102,13 +104,57 @@ class Request:
     waker: "Thread | None" = None
     frames: list["Frame"] = field(default_factory=list)
     epoch: int = 0
+    lead: "Request | None" = None
+    company: list["Request"] = field(default_factory=list)
 
     def charge(self, part: str, until: int, place: int) -> None:
-        if until > self.frontier:
-            self.life.append((until, part, place))
-            self.frontier = until
+        for each in (self, *self.company):
+            if until > each.frontier:
+                each.life.append((until, part, place))
+                each.frontier = until
+
+    def join(self, lead: "Request", now: int) -> None:
+        lead = lead.lead or lead
+        if lead is self or self.lead is lead:
+            return
+        self.leave("unattributed", now)
+        self.unwake()
+        lead.company += [self, *self.company]
+        self.company = []
+        for each in lead.company:
+            each.lead = lead
+
+    def depart(self) -> None:
+        if self.lead:
+            self.waits = "unattributed" if self.lead.on else self.lead.waits
+            self.home = self.lead.home
+            self.place = self.lead.on.machine if self.lead.on else self.lead.place
+            self.lead.company.remove(self)
+            self.lead = None
+
+    def split(self) -> "Request":
+        first, *others = self.company
+        first.depart()
+        self.company, first.company = [], others
+        for each in others:
+            each.lead = first
+        return first
+
+    def bequeath(self, on: "Vcpu | None") -> "Request":
+        heir = self.split()
+        heir.waits, heir.home, heir.queue, heir.waker, heir.epoch = self.waits, self.home, self.queue, self.waker, self.epoch
+        heir.frames, heir.on, heir.place = self.frames, on, self.place
+        for frame in heir.frames:
+            frame.request = heir
+        if heir.waker:
+            heir.waker.woken_for = heir
+        if on:
+            on.current = heir
+        self.frames, self.waker = [], None
+        return heir
 
     def stop(self, now: int) -> None:
+        self.depart()
         if self.on:
             self.charge("wait.unattributed", now, self.on.machine)
         else:
@@ -130,7 +176,7 @@ class Request:
         for frame in self.frames:
             frame.request = None
         self.frames = []
-        self.epoch += 1
+        self.epoch = next(EPOCHS)
 
     def leave(self, reason: str, now: int) -> None:
         self.wait(reason, now)
@@ -156,6 +202,7 @@ class Request:
 class Frame:
     request: Request | None = None
     last: int = 0
+    sent: int = 0
 
 
 @dataclass(eq=False)
@@ -181,7 +228,7 @@ class Vcpu:
         self.own.on = self
         self.thread = self.own
         self.current: Request | None = None
-        self.released: tuple[Request, int] | None = None
+        self.released: tuple[int, int] | None = None
 
 
 class Referee:
@@ -190,12 +237,22 @@ class Referee:
     def __init__(self, rules: list[Rules]) -> None:
         self.rules = rules
         self.requests: dict[int, Request] = {}
+        self.heirs: dict[int, Request] = {}
         self.tags: dict[tuple[int, int], Request] = {}
         self.vcpus: dict[tuple[int, int], Vcpu] = {}
         self.threads: dict[tuple[int, int], Thread] = {}
         self.closed: dict[int, tuple[int, int, dict[tuple[int, str], int]]] = {}
         self.here = [0]
         self.notes: dict[tuple[int, int, int], int] = {}
+
+    def find(self, token: int) -> Request | None:
+        return self.requests.get(token) or self.heirs.get(token)
+
+    def join(self, r: Request, lead: Request, now: int) -> None:
+        """Its buffers are done with, unless the two go together already."""
+        if r is not (lead.lead or lead) and r.lead is not (lead.lead or lead):
+            self.tags = {where: tagged for where, tagged in self.tags.items() if tagged is not r}
+        r.join(lead, now)
 
     def feed(self, events) -> None:
         for event in events.tolist():
@@ -207,36 +264,42 @@ class Referee:
             v = self.vcpus[m, cpu] = Vcpu(m)
         rules = self.rules[m]
         self.here[0] = b - 1 if kind in (MARK, WAIT) else m
-        r = self.requests.get(a)
+        r = self.find(a)
         if kind == BLOCK:
             self.block(rules, v, user, start, end, a)
         elif kind == PROBE:
             self.probe(m, v, rules.probes[ident], ident, start, bool(end), a, b)
         elif kind == INTERRUPT:
-            self.interrupt(v, self.requests.get(b), start)
+            self.interrupt(v, self.find(b), start)
         elif kind == EXCEPTION:
-            self.push(v, Frame(v.thread.frames[-1].request, v.thread.frames[-1].last))
+            self.push(v, Frame(v.thread.frames[-1].request, v.thread.frames[-1].last, v.thread.frames[-1].sent))
         elif kind == IRET:
             self.iret(v, bool(a), start)
         elif kind == IDLE and v.current:
             v.current.leave("unattributed", start)
         elif kind == OPEN:
             self.requests[a] = Request(a, start, start, self.here)
+        elif kind == JOIN and r and (lead := self.find(b)):
+            self.join(r, lead, end)
         elif kind == MARK and r:
+            r.depart()
             names = rules.components
             r.charge(f"run.{names[ident]}" if ident < 64 else f"wait.{rules.reasons[ident - 64]}", end, b - 1)
         elif kind == WAIT and r:
             r.leave(rules.reasons[ident], end)
             r.unwake()
         elif kind == CLOSE and r:
+            on = r.on
             r.stop(end)
+            heir = r.bequeath(on) if r.company else None
             r.disown()
             r.unwake()
             self.closed[a] = (r.start, end, r.parts(end))
             del self.requests[a]
-            self.tags = {where: tagged for where, tagged in self.tags.items() if tagged is not r}
+            self.heirs = {token: heir if of is r else of for token, of in (*self.heirs.items(), (a, r)) if heir or of is not r}
+            self.tags = {where: heir if tagged is r else tagged for where, tagged in self.tags.items() if heir or tagged is not r}
         elif kind == TAG:
-            self.put(ident, a, self.requests.get(b))
+            self.put(ident, a, self.find(b))
         elif kind == TAKE:
             self.put(ident, a, None)
 
@@ -273,7 +336,7 @@ class Referee:
             return
         if v.current:
             v.current.wait("preempted", now)
-        if r and not r.on and r.waits in ("ring", "moderation", "irq"):
+        if r and not r.on and not r.lead and r.waits in ("ring", "moderation", "irq"):
             r.home = r.waits
             self.own(v, frame, r, now)
             frame.last = 0
@@ -340,7 +403,9 @@ class Referee:
             self.switch(m, v, key, to, now)
         elif do == "clear":
             v.thread.pending, v.released = "", None
-            if v.current and frame.last:
+            if v.current and frame.last and frame.sent:
+                v.thread.pending = "socket"
+            elif v.current and frame.last:
                 v.current.leave("unattributed", now)
             if not v.current:
                 self.empty(frame)
@@ -348,16 +413,59 @@ class Referee:
             self.enter(v, now)
         elif do == "leave":
             self.iret(v, False, now)
+        elif do == "gather" and known:
+            r = self.tags.get((m, key))
+            if r and v.current and r is not v.current and frame.last:
+                v.thread.pending = ""
+                self.join(r, v.current, now)
+            elif r:
+                self.bind(v, r, now)
+        elif do == "part":
+            r = self.tags.get((m, key)) if known else None
+            for below in v.thread.frames[:-1]:
+                if r and below.request is r and r.company:
+                    rest = r.split()
+                    self.empty(below)
+                    rest.disown()
+                    below.request, below.last, below.sent = rest, rest.token, r.token
+                    rest.frames = [below]
+            self.bind(v, r, now)
+        elif do == "sent" and known:
+            r, queued = v.current, self.tags.get((m, key))
+            if r and queued and queued.token != frame.sent:
+                rest = r.split() if r.company else None
+                if r in (queued, queued.lead):
+                    r.leave(rule["reason"], now)
+                else:
+                    self.join(r, queued, now)
+                if rest:
+                    self.own(v, frame, rest, now)
+                    frame.sent = r.token
+        elif do == "merge" and known and key != to:
+            r, lead = self.tags.get((m, key)), self.tags.get((m, to))
+            if r:
+                self.put(m, key, None)
+                if lead:
+                    self.join(r, lead, now)
+                else:
+                    self.put(m, to, r)
+        elif do == "share" and known and key != to:
+            self.put(m, to, self.tags.get((m, key)))
+        elif do == "waited" and known:
+            r = self.tags.get((m, key))
+            r = r.lead or r if r else None
+            if r and not r.on:
+                r.waits = rule["reason"]
         elif do == "note" and known:
             self.notes[m, ident, key] = self.notes.get((m, ident, key), 0) + 1
 
     def empty(self, frame: Frame) -> None:
         if frame.request:
             frame.request.frames.remove(frame)
-        frame.request, frame.last = None, 0
+        frame.request, frame.last, frame.sent = None, 0, 0
 
     def following(self, v: Vcpu) -> Request | None:
-        return v.current or self.requests.get(v.thread.frames[-1].last)
+        return v.current or self.find(v.thread.frames[-1].last)
 
     def bind(self, v: Vcpu, r: Request | None, now: int) -> None:
         t = v.thread
@@ -366,9 +474,11 @@ class Referee:
         frame.last = r.token if r else 0
         if r and r is v.current:
             return
+        frame.sent = 0
         if v.current:
             v.current.leave(v.current.home, now)
         if r:
+            r.depart()
             if r.queue:
                 r.home = r.queue
             elif not r.on and r.waits not in ("preempted", "runqueue"):
@@ -390,7 +500,7 @@ class Referee:
         r.leave("runqueue" if r.waker else reason, now)
         if r.waker:
             r.queue = reason
-        v.released = (r, r.epoch) if queue else None
+        v.released = (r.token, r.epoch) if queue else None
 
     # ---- threads
 
@@ -417,10 +527,8 @@ class Referee:
             return
         r = v.current
         if r is None:
-            if v.released is None or v.released[0].epoch != v.released[1]:
-                return
-            r = v.released[0]
-            if r.on or r.waker:
+            r = self.find(v.released[0]) if v.released else None
+            if r is None or v.released is None or r.epoch != v.released[1] or r.on or r.waker:
                 return
             r.queue = r.waits
             r.wait("runqueue", now)

@@ -23,8 +23,10 @@ PROBE_RULES = [
     {"do": "bind"}, {"do": "tag"}, {"do": "move"}, {"do": "release", "reason": "socket"}, {"do": "release", "reason": "thread"},
     {"do": "release", "reason": "lock"}, {"do": "handoff", "reason": "nic"}, {"do": "wait", "reason": "socket"},
     {"do": "wait", "reason": "lock"}, {"do": "wake"}, {"do": "switch"}, {"do": "clear"}, {"do": "note"}, {"do": "enter"},
-    {"do": "leave"},
+    {"do": "leave"}, {"do": "gather"}, {"do": "merge"},
+    {"do": "part"}, {"do": "sent", "reason": "nic"}, {"do": "share"}, {"do": "waited", "reason": "retransmission"},
 ]  # fmt: skip
+ALWAYS = (0, 7, 0, 0)
 VERB = {f"{rule['do']} {rule.get('reason', '')}".strip(): VERBS + 0x10 * i for i, rule in enumerate(PROBE_RULES)}
 
 
@@ -36,7 +38,7 @@ def prepare(world):
     rows = [(s, e, i, COMPONENTS.index(c), flags[k]) for i, (s, e, c, k) in enumerate(table)]
     arg = [(0, i, 0, 0) for i in range(2)]
     probes = [
-        (address, 0, 0, list(ACTIONS).index(rule["do"]), REASONS.index(rule.get("reason", "link")), i, arg[0], arg[1])
+        (address, 0, 0, list(ACTIONS).index(rule["do"]), REASONS.index(rule.get("reason", "link")), i, *arg, ALWAYS)
         for i, (rule, address) in enumerate(zip(PROBE_RULES, VERB.values(), strict=True))
     ]
     for machine in world.machines:
@@ -248,7 +250,10 @@ def test_a_return_probe_fires_when_its_own_frame_returns():
         prepare(world)
         m, log = world.machines[0], RequestLog(world.calls)
         rows = np.array(
-            [(0x3000, 0, 1, 0, 0, 0, (0, 1, 0, 0), (0, 0, 0, 0)), (0x3100, 0, 1, 9, 0, 1, (1, 6, 0, 8), (0, 0, 0, 0))],
+            [
+                (0x3000, 0, 1, 0, 0, 0, (0, 1, 0, 0), (0, 0, 0, 0), ALWAYS),
+                (0x3100, 0, 1, 9, 0, 1, (1, 6, 0, 8), (0, 0, 0, 0), ALWAYS),
+            ],
             PROBE,
         )
         world.calls.probes(0, rows)
@@ -368,6 +373,156 @@ def test_the_log_keeps_every_row(log):
     assert table.part_names == tuple(sorted(table.part_names, key=lambda n: Taxonomy().part_index[n]))
 
 
+# ---- requests that go together
+
+
+def together(m, log):
+    """Requests 1, 2, 3 were read in one go by vCPU 0's thread; 1 leads."""
+    for token in (1, 2, 3):
+        log.open(token, 0)
+        log.wait(token, "socket", 0)
+        log.tag(0, BUFFERS + token, token)
+    for token in (1, 2, 3):
+        do(m, 0, "gather", BUFFERS + token)
+    m.call(0, CODE, 3)
+
+
+def test_what_was_read_in_one_go_is_worked_on_together(m, log):
+    together(m, log)
+    assert m.current(0) == 1
+    for token in (1, 2, 3):
+        log.close(token, m.now(0))
+        assert parts_of(log, token) == {"run.app": 1_000}
+
+
+def test_a_lead_that_ends_while_its_vcpu_works_is_followed_by_the_first_that_joined(m, log):
+    together(m, log)
+    log.tag(0, BUFFERS, 1)
+    log.close(1, m.now(0))
+    assert m.current(0) == 2
+    m.call(0, CODE + 0x10, 3)
+    assert log.take(0, BUFFERS) == 2
+    log.mark(1, "run.nic", m.now(0) + 500)  # a frame of its is still on the way: it holds the others' answers, too
+    log.close(2, m.now(0) + 500)
+    log.close(3, m.now(0) + 500)
+    assert parts_of(log, 2) == parts_of(log, 3) == {"run.app": 1_000, "run.ip": 1_000, "run.nic": 500}
+    log.mark(1, "run.nic", m.now(0) + 900)
+    assert log.late == 1
+    with pytest.raises(EmuBug, match="not open"):
+        log.close(1, m.now(0))
+
+
+def test_a_lead_that_ends_leaves_the_thread_that_was_woken_for_it_to_its_heir(m, log):
+    log.open(1, 0)
+    log.open(2, 0)
+    log.tag(0, BUFFERS, 1)
+    do(m, 1, "switch", THREADS, THREADS + 1)
+    do(m, 0, "bind", BUFFERS)
+    log.join(2, 1, 0)
+    do(m, 0, "wake", THREADS)
+    do(m, 0, "release socket")
+    m.call(0, CODE, 3)
+    log.close(1, m.now(0))
+    m.call(1, CODE + 0x40, 6)
+    do(m, 1, "switch", THREADS + 1, THREADS)
+    assert m.current(1) == 2
+    log.close(2, m.now(1))
+    assert parts_of(log, 2) == {"wait.runqueue": 2_000}
+
+
+def test_one_that_is_charged_by_its_own_token_goes_its_own_way(m, log):
+    together(m, log)
+    log.wait(2, "ring", m.now(0))
+    m.call(0, CODE, 3)
+    for token in (1, 2, 3):
+        log.close(token, m.now(0))
+    assert parts_of(log, 1) == parts_of(log, 3) == {"run.app": 2_000}
+    assert parts_of(log, 2) == {"run.app": 1_000, "wait.ring": 1_000}
+
+
+def test_an_answer_leaves_and_the_others_stay_with_the_thread(m, log):
+    together(m, log)
+    do(m, 0, "tag", BUFFERS)
+    do(m, 0, "enter")
+    do(m, 0, "part", BUFFERS)
+    m.call(0, CODE + 0x10, 3)
+    do(m, 0, "handoff nic", BUFFERS + 9)
+    do(m, 0, "leave")
+    assert m.current(0) == 2
+    m.call(0, CODE, 3)
+    for token in (1, 2, 3):
+        log.close(token, m.now(0))
+    assert parts_of(log, 1) == {"run.app": 1_000, "run.ip": 1_000, "wait.nic": 1_000}
+    assert parts_of(log, 2) == parts_of(log, 3) == {"run.app": 2_000, "wait.preempted": 1_000}
+
+
+def test_those_that_stay_stay_when_the_thread_looks_for_more(m, log):
+    together(m, log)
+    do(m, 0, "tag", BUFFERS)
+    do(m, 0, "enter")
+    do(m, 0, "part", BUFFERS)
+    do(m, 0, "handoff nic", BUFFERS + 9)
+    do(m, 0, "leave")
+    do(m, 0, "clear")
+    assert m.current(0) == 2
+    do(m, 0, "switch", THREADS, THREADS + 1)
+    m.call(0, CODE, 3)
+    do(m, 0, "switch", THREADS + 1, THREADS)
+    m.call(0, CODE, 3)
+    for token in (1, 2, 3):
+        log.close(token, m.now(0))
+    assert parts_of(log, 1) == {"run.app": 1_000, "wait.nic": 2_000}
+    assert parts_of(log, 2) == {"run.app": 2_000, "wait.socket": 1_000}
+
+
+def test_what_lies_behind_anothers_answer_leaves_with_it(m, log):
+    together(m, log)
+    log.open(4, 0)
+    log.wait(4, "nic", 0)
+    log.tag(0, BUFFERS, 4)
+    do(m, 0, "sent nic", BUFFERS)
+    assert m.current(0) == 2
+    m.call(0, CODE, 3)
+    log.mark(4, "run.nic", m.now(0))
+    log.close(1, m.now(0))
+    assert parts_of(log, 1) == {"run.app": 1_000, "run.nic": 1_000}
+
+
+def test_a_merged_buffer_goes_with_what_it_became_part_of(m, log):
+    for token in (1, 2):
+        log.open(token, 0)
+        log.tag(0, BUFFERS + token, token)
+    do(m, 0, "merge", BUFFERS + 2, BUFFERS + 1)
+    do(m, 0, "merge", BUFFERS + 1, BUFFERS + 3)  # which carries nothing
+    assert log.take(0, BUFFERS + 1) == log.take(0, BUFFERS + 2) == 0
+    do(m, 0, "bind", BUFFERS + 3)
+    m.call(0, CODE, 3)
+    log.close(2, m.now(0))
+    assert m.current(0) == 1
+    assert parts_of(log, 2) == {"run.app": 1_000}
+
+
+def test_it_turns_out_what_was_waited_for(m, log):
+    log.open(1, 0)
+    log.wait(1, "nic", 0)
+    log.tag(0, BUFFERS, 1)
+    do(m, 0, "share", BUFFERS, BUFFERS + 1)
+    m.call(0, CODE, 3)
+    do(m, 0, "waited retransmission", BUFFERS + 1)
+    log.close(1, m.now(0))
+    assert parts_of(log, 1) == {"wait.retransmission": 1_000}
+
+
+@pytest.mark.parametrize(("value", "fires"), [(1, True), (0, False), (0x100, False), (0xFF, True)])
+def test_a_probe_with_a_condition_fires_where_its_low_byte_is_not_zero(world, m, log, value, fires):
+    rows = np.array([(0x3000, 0, 0, 0, 0, 0, (0, 0, 0, 0), (0, 0, 0, 0), (0, 2, 0, 0))], PROBE)
+    world.calls.probes(0, rows)
+    log.open(1, 0)
+    log.tag(0, BUFFERS, 1)
+    m.call(0, 0x3000, 1, BUFFERS, 0, value)
+    assert m.current(0) == int(fires)
+
+
 # ---- random histories
 
 small = st.integers(0, 5)
@@ -382,6 +537,7 @@ steps = st.one_of(
     st.tuples(st.just("mark"), small, st.sampled_from(["run.nic", "wait.link"]), st.integers(0, 20_000)),
     st.tuples(st.just("wait"), small, st.sampled_from(["ring", "nic", "irq", "socket"]), st.integers(0, 20_000)),
     st.tuples(st.just("tag"), small, small),
+    st.tuples(st.just("join"), small, small, st.integers(0, 20_000)),
     st.tuples(st.just("take"), small),
     st.tuples(st.just("close"), small, st.integers(0, 20_000)),
 )
@@ -392,8 +548,8 @@ def likely_step(random):
     """A step of a long history: mostly what moves requests about, in keys that meet often."""
     cpu, a, b, thread = random.randrange(2), random.randrange(4), random.randrange(4), random.randrange(3)
     kind = random.choices(
-        ["block", "bind", "verb", "threads", "interrupt", "exception", "iret", "close", "open", "wait", "idle", "mark"],
-        [20, 12, 15, 14, 5, 4, 8, 3, 3, 3, 1, 1],
+        ["block", "bind", "verb", "threads", "interrupt", "exception", "iret", "close", "open", "wait", "idle", "mark", "company"],
+        [20, 12, 15, 14, 5, 4, 8, 3, 3, 3, 1, 1, 6],
     )[0]
     return {
         "block": (
@@ -413,6 +569,9 @@ def likely_step(random):
         "wait": ("wait", a, random.choice(["ring", "ring", "nic"]), 0),
         "idle": ("idle", cpu, 3),
         "mark": ("mark", a, "run.nic", random.randrange(100_000)),
+        "company": random.choice(
+            [("join", a, b, 0), ("verb", cpu, random.choice(["gather", "part", "sent nic", "merge", "tag"]), a, b)]
+        ),
     }[kind]
 
 
@@ -447,6 +606,8 @@ def play(world, log, history, machines):
             log.take(0, BUFFERS + 64 * who)
         elif kind in ("mark", "wait") and who in live:
             getattr(log.machine(live[who] % (machines + 1) - 1), kind)(live[who], *rest)
+        elif kind == "join" and who in live and rest[0] in live:
+            log.join(live[who], live[rest[0]], rest[1])
         elif kind == "close" and who in live:
             log.close(live.pop(who), rest[0] + 3000)
     for token in live.values():

@@ -144,10 +144,13 @@ CS_API int cs_profile_read(cs_world *, int machine, cs_call_path *out, uint32_t 
 /* Fixed indices; emu/ledger/components.py holds the whole lists, in this order, and manifests add names behind them. */
 enum { CS_C_IDLE = 16, CS_C_IRQ_DELIVERY = 26, CS_C_UNKNOWN = 27 };
 enum cs_reason { CS_W_LINK, CS_W_SWITCH, CS_W_RING, CS_W_MODERATION, CS_W_NIC, CS_W_SOCKET, CS_W_RUNQUEUE, CS_W_LOCK, CS_W_PREEMPTED,
-    CS_W_POLL, CS_W_THREAD, CS_W_UNATTRIBUTED, CS_W_IRQ, CS_W_IDLE_EXIT };
-enum cs_probe_do { CS_BIND, CS_TAG, CS_MOVE, CS_RELEASE, CS_HANDOFF, CS_WAIT, CS_WAKE, CS_SWITCH, CS_CLEAR, CS_NOTE, CS_ENTER, CS_LEAVE };
+    CS_W_POLL, CS_W_THREAD, CS_W_UNATTRIBUTED, CS_W_IRQ, CS_W_IDLE_EXIT, CS_W_RETRANSMISSION };
+enum cs_probe_do { CS_BIND, CS_TAG, CS_MOVE, CS_RELEASE, CS_HANDOFF, CS_WAIT, CS_WAKE, CS_SWITCH, CS_CLEAR, CS_NOTE, CS_ENTER, CS_LEAVE,
+    CS_GATHER, CS_MERGE, CS_PART, CS_SENT, CS_SHARE, CS_WAITED };
 typedef struct { uint8_t load /* 0: the value; 1: 8 bytes at value + offset */, source /* 0..5 argument registers, 6 RAX */; int16_t pad; int32_t offset; } cs_arg;
-typedef struct { uint64_t address; uint8_t user, at_return, action, reason; uint32_t id; cs_arg key, to; } cs_probe;
+typedef struct { uint64_t address; uint8_t user, at_return, action, reason; uint32_t id;
+    cs_arg key, to, when /* fires where its low byte is not 0; source CS_ALWAYS: always */; } cs_probe;
+enum { CS_ALWAYS = 7 };
 CS_API int cs_probes(cs_world *, int machine, const cs_probe *, int n);
 typedef struct { uint32_t probe, pad; uint64_t value, count; } cs_note;
 CS_API int cs_notes(cs_world *, int machine, cs_note *out, int max);      /* how many there are */
@@ -157,13 +160,14 @@ CS_API int cs_request_mark(cs_world *, uint64_t token, uint32_t place, uint32_t 
 CS_API int cs_request_wait(cs_world *, uint64_t token, uint32_t place, uint32_t reason, int64_t now_ps);
 CS_API int cs_request_close(cs_world *, uint64_t token, int64_t end_ps, int64_t *start_ps, uint32_t places, int64_t *parts_ps /* [places][CS_MAX_PARTS] */,
                             uint64_t cycles[CS_NCAUSES]);  /* parts sum to end - start, exactly; cycles, of the detailed level, to what vCPUs ran for it */
+CS_API int cs_request_join(cs_world *, uint64_t token, uint64_t lead, int64_t now_ps);   /* from now on what is charged to lead is charged to token, too */
 CS_API int cs_token_tag(cs_world *, int machine, uint64_t gpa, uint64_t token);
 CS_API uint64_t cs_token_take(cs_world *, int machine, uint64_t gpa);     /* and removes it; 0 if none */
 enum cs_dropped { CS_D_THREADS, CS_D_LEVELS, CS_D_TAGS, CS_D_UNMAPPED /* keys */, CS_D_NOTES, CS_D_RETURNS, CS_D_COUNT = 8 };
 CS_API int cs_dropped(cs_world *, uint64_t out[CS_D_COUNT]);             /* what the guest made us forget, for lack of room or of a mapping */
 
 /* ---- the raw trace, for the referee: what happened, not what it means ---- */
-enum cs_trace_kind { CS_T_BLOCK, CS_T_PROBE, CS_T_INTERRUPT, CS_T_IRET, CS_T_OPEN, CS_T_MARK, CS_T_WAIT, CS_T_CLOSE, CS_T_TAG, CS_T_TAKE, CS_T_IDLE, CS_T_EXCEPTION };
+enum cs_trace_kind { CS_T_BLOCK, CS_T_PROBE, CS_T_INTERRUPT, CS_T_IRET, CS_T_OPEN, CS_T_MARK, CS_T_WAIT, CS_T_CLOSE, CS_T_TAG, CS_T_TAKE, CS_T_IDLE, CS_T_EXCEPTION, CS_T_JOIN };
 /* kind: id, a, b (machine, vcpu and user are the acting vCPU's). BLOCK (while a request is open): -, va, size. PROBE: probe id, key, to; end_ps 1 if they could be
  * read (buffers as GPA). INTERRUPT: vector, rip, token. EXCEPTION: vector, rip, CR2. IRET: -, to user, -. IDLE: halted from start to end.
  * OPEN, CLOSE: -, token, -. MARK: part, token, place (until end_ps). WAIT: reason, token, place. TAG, TAKE: machine, GPA, token. */

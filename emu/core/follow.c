@@ -84,8 +84,10 @@ void follow_bind(struct vcpu *v, uint64_t token)
     f->thread->pending = NO_REASON;
     l->last = r ? token : 0;
     if (r && r == had) return;
+    l->sent = 0;
     if (had) drop(v, had, had->home);
     if (r) {
+        company_leave(r);
         r->home = home_of(r);
         request_unwake(r);
     }
@@ -127,8 +129,68 @@ void follow_clear(struct vcpu *v)
     f->thread->pending = NO_REASON;
     f->released = 0;
     if (f->current && !top(f->thread)->last) return;   /* woken or interrupted for it, and it is still to be taken: it is the next one */
+    if (f->current && top(f->thread)->sent) {   /* read together with what was answered, and still to be answered; or more of it is to come */
+        f->thread->pending = CS_W_SOCKET;
+        return;
+    }
     if (f->current) drop(v, f->current, CS_W_UNATTRIBUTED);
     *top(f->thread) = (struct level){0};
+}
+
+/* The thread reads on, and this buffer's request with what it has. */
+void follow_gather(struct vcpu *v, uint64_t token)
+{
+    struct request *r = request_find(world(v), token), *had = v->follow->current;
+    if (!r) return;
+    if (!had || r == had || !top(v->follow->thread)->last) { follow_bind(v, token); return; }
+    v->follow->thread->pending = NO_REASON;
+    company_join(world(v), r, had, now(v));
+}
+
+/* An answer leaves: those that went along with its request stay with whoever had it. */
+void follow_part(struct vcpu *v, uint64_t token)
+{
+    struct thread *t = v->follow->thread;
+    struct request *r = request_find(world(v), token), *rest;
+    for (uint32_t i = 0; r && i + 1 < t->n; i++) {
+        struct level *l = &t->level[i];
+        if (owned(v, l) != r || !(rest = company_split(r))) continue;
+        *l = (struct level){ .token = rest->token, .claim = request_claim(world(v), rest), .last = rest->token, .sent = r->token };
+    }
+    follow_bind(v, token);
+}
+
+/* The thread has written an answer. It is still here if the first buffer that has not left carries it, or another's, which will take it along. */
+void follow_sent(struct vcpu *v, uint64_t token, uint8_t reason)
+{
+    struct level *l = top(v->follow->thread);
+    struct request *r = v->follow->current, *queued = request_find(world(v), token);
+    if (!r || !queued || queued->token == l->sent) return;
+    struct request *rest = company_split(r);
+    if (queued == r || queued->lead == r) drop(v, r, reason);
+    else company_join(world(v), r, queued, now(v));
+    if (!rest) return;
+    own(v, l, rest);
+    l->sent = r->token;
+}
+
+/* A buffer's contents are another's now. */
+void follow_merge(struct vcpu *v, uint64_t gpa, uint64_t to)
+{
+    int machine = v->machine->index;
+    struct request *r = request_find(world(v), token_at(world(v), machine, gpa)), *lead = request_find(world(v), token_at(world(v), machine, to));
+    if (!r || gpa == to) return;
+    token_put(world(v), machine, gpa, 0);
+    if (lead) company_join(world(v), r, lead, now(v));
+    else token_put(world(v), machine, to, r->token);
+}
+
+/* It turns out what a request has been waiting for. */
+void follow_waited(struct vcpu *v, uint64_t token, uint8_t reason)
+{
+    struct request *r = request_find(world(v), token);
+    if (r && r->lead) r = r->lead;
+    if (r && !r->on) r->reason = reason;
 }
 
 void follow_pending(struct vcpu *v, uint8_t reason) { v->follow->thread->pending = reason; }
@@ -263,6 +325,11 @@ static struct level *push(struct vcpu *v)
     return l;
 }
 
+static bool awaits_driver(const struct request *r)
+{
+    return r && !r->on && !r->lead && (r->reason == CS_W_RING || r->reason == CS_W_MODERATION || r->reason == CS_W_IRQ);
+}
+
 void follow_interrupt(struct vcpu *v, uint64_t token)
 {
     struct follow *f = v->follow;
@@ -271,7 +338,7 @@ void follow_interrupt(struct vcpu *v, uint64_t token)
     if (!l) return;
     if (f->current) request_wait(f->current, place_of(v), CS_W_PREEMPTED, now(v));
     struct request *r = request_find(world(v), token);
-    if (!r || r->on || (r->reason != CS_W_RING && r->reason != CS_W_MODERATION && r->reason != CS_W_IRQ)) return;
+    if (!awaits_driver(r)) return;
     r->home = r->reason;
     own(v, l, r);
     l->last = 0;   /* not taken by a driver yet */
@@ -280,7 +347,7 @@ void follow_interrupt(struct vcpu *v, uint64_t token)
 void follow_raised(struct vcpu *v, uint64_t token, uint32_t part, uint64_t cycle)
 {
     struct request *r = request_find(world(v), token);
-    if (!r || r->on || (r->reason != CS_W_RING && r->reason != CS_W_MODERATION && r->reason != CS_W_IRQ)) return;
+    if (!awaits_driver(r)) return;
     int64_t ps = vcpu_ps(v, cycle);
     request_charge(r, place_of(v), part, ps);
     if (world(v)->trace) trace_event(world(v), CS_T_MARK, NULL, part, 0, ps, token, place_of(v));

@@ -32,6 +32,9 @@ struct request {
     struct thread *woken;          /* that thread */
     struct tag *tags;              /* buffers that carry its token */
     struct request *next;          /* hash chain */
+    struct request *lead;          /* it goes along with that one, or NULL: company.c */
+    struct request *company, *next_along;   /* those that go along with it, in the order in which they joined */
+    struct request *heir, *late;   /* it has ended, and its token means that one; a list of such, of the one they mean */
     uint32_t ncharges;             /* the last HISTORY charges are history[(ncharges - 1) % HISTORY] and before */
     struct charge history[HISTORY];
     uint32_t places;               /* rows of parts_ps: those of the highest place it has come to, and below */
@@ -42,7 +45,7 @@ struct request {
 
 struct tag { uint64_t gpa; int32_t machine; struct request *request; struct tag *next /* hash chain */, *same, **same_at; };
 
-struct level { uint64_t token, claim, last; };   /* last: token last bound here, for answers in several frames */
+struct level { uint64_t token, claim, last, sent; };   /* last: token last bound here, for answers in several frames; sent: whose answer left while others stayed */
 
 struct thread {
     uint64_t key; int32_t machine; bool runnable; uint8_t pending;       /* pending: from `wait`, or NO_REASON */
@@ -82,7 +85,7 @@ static inline uint64_t follow_mix(uint64_t x)   /* guests choose the keys: sprea
 
 /* request.c */
 struct requests *requests_of(cs_world *);                                        /* made at first use; NULL: no memory */
-struct request *request_find(cs_world *, uint64_t token);                        /* NULL: not open, or token 0 */
+struct request *request_find(cs_world *, uint64_t token);                        /* or its heir; NULL: not open, or token 0 */
 void request_charge(struct request *, uint32_t place, uint32_t part, int64_t until_ps);
 bool request_places(struct request *, uint32_t places);                          /* at least so many; false: no memory */
 void request_pay(struct request *);                                              /* what it owes to the blocks that ran: before any other charge */
@@ -92,6 +95,14 @@ uint64_t request_claim(cs_world *, struct request *);                           
 void request_unwake(struct request *);                                           /* forgets which thread was woken for it */
 void token_put(cs_world *, int machine, uint64_t gpa, uint64_t token);           /* 0 wipes */
 uint64_t token_at(cs_world *, int machine, uint64_t gpa);
+void request_untag(cs_world *, struct request *);                                /* no buffer carries its token */
+void request_retag(struct request *, struct request *to);                        /* its buffers carry the other's */
+
+/* company.c */
+void company_join(cs_world *, struct request *, struct request *lead, int64_t now_ps);   /* goes along with lead, or with whom that goes along */
+void company_leave(struct request *);                                            /* goes its own way, waiting for what its lead waits for */
+struct request *company_split(struct request *);                                 /* its company, led by the first, goes its own way; NULL: it has none */
+void company_inherit(struct request *, struct vcpu *on);                         /* it ends and has company: the first goes on in its place; on: where it ran */
 
 /* follow.c: the verbs of the manifest. now is the vCPU's clock. */
 void follow_bind(struct vcpu *, uint64_t token);
@@ -102,6 +113,11 @@ void follow_pending(struct vcpu *, uint8_t reason);
 void follow_wake(struct vcpu *, uint64_t thread);
 void follow_switch(struct vcpu *, uint64_t previous, uint64_t next);
 void follow_enter(struct vcpu *); void follow_leave(struct vcpu *);             /* a nesting level that is no interrupt's: softirqs */
+void follow_gather(struct vcpu *, uint64_t token);
+void follow_part(struct vcpu *, uint64_t token);
+void follow_sent(struct vcpu *, uint64_t token, uint8_t reason);
+void follow_merge(struct vcpu *, uint64_t gpa, uint64_t to);
+void follow_waited(struct vcpu *, uint64_t token, uint8_t reason);
 uint64_t follow_token(struct vcpu *);                                            /* the current request's, or the last bound's */
 
 /* The request, if any, whose cycles by cause a block at the detailed level adds to. Idle blocks are nobody's work. */

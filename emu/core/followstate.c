@@ -41,7 +41,7 @@ static void thread_state(struct state *s, struct thread *t)
 {
     STATE(s, t->key); STATE(s, t->machine); state_bool(s, &t->runnable); STATE(s, t->pending); STATE(s, t->n); STATE(s, t->over);
     if (!state_is(s, t->n >= 1 && t->n <= MAX_LEVELS && reason_ok(t->pending) && t->machine >= 0 && t->machine < s->world->nmachines, "a thread")) { t->n = 1; return; }
-    for (uint32_t i = 0; i < t->n; i++) { STATE(s, t->level[i].token); STATE(s, t->level[i].claim); STATE(s, t->level[i].last); }
+    for (uint32_t i = 0; i < t->n; i++) { STATE(s, t->level[i].token); STATE(s, t->level[i].claim); STATE(s, t->level[i].last); STATE(s, t->level[i].sent); }
 }
 
 static void check_request(struct state *s, const struct request *r, uint64_t claims)
@@ -119,6 +119,40 @@ static void relations_state(struct state *s, struct numbers *n)
     }
 }
 
+/* who goes along with whom, and who has ended and is kept for its token */
+static void company_state(struct state *s, struct numbers *n)
+{
+    for (uint32_t i = 0; i < n->nrequests && !s->bad; i++) {
+        struct request *lead = n->request[i], **end = &lead->company;
+        uint64_t count = 0;
+        for (const struct request *r = lead->company; r; r = r->next_along) count++;
+        count = state_count(s, count, n->nrequests, 4, "how many requests go together");
+        const struct request *next = lead->company;
+        for (uint64_t k = 0; k < count && !s->bad; k++) {
+            uint32_t along = request_number(n, next);
+            STATE(s, along);
+            if (!s->loading) { next = next->next_along; continue; }
+            struct request *r = along && along <= n->nrequests ? n->request[along - 1] : NULL;
+            if (!state_is(s, r && r != lead && !r->lead && !r->on && !r->woken, "a request that goes along")) return;
+            r->lead = lead;
+            *end = r;
+            end = &r->next_along;
+        }
+    }
+    for (uint32_t i = 0; i < n->nrequests && !s->bad; i++) {
+        struct request *r = n->request[i];
+        uint32_t heir = request_number(n, r->heir);
+        STATE(s, heir);
+        state_is(s, !r->lead || !r->company, "a request that goes along and leads");
+        if (!s->loading || !heir || s->bad) continue;
+        if (!state_is(s, heir <= n->nrequests && n->request[heir - 1] != r && !r->lead && !r->company && !r->on && !r->woken && !r->tags, "a request that has ended")) return;
+        r->heir = n->request[heir - 1];
+        r->late = r->heir->late;
+        r->heir->late = r;
+    }
+    for (uint32_t i = 0; i < n->nrequests && !s->bad; i++) state_is(s, !n->request[i]->heir || !n->request[i]->heir->heir, "the heir of one that has ended");
+}
+
 static void read_all(struct state *s, struct numbers *n, uint64_t requests, uint64_t threads)
 {
     struct requests *q = s->world->requests;
@@ -161,6 +195,7 @@ void requests_state(struct state *s)
     }
     if (!s->bad) tags_state(s, &n);
     if (!s->bad) relations_state(s, &n);
+    if (!s->bad) company_state(s, &n);
     free(n.request);
     free(n.thread);
 }

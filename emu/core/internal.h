@@ -15,7 +15,7 @@
  *   save.c     snapshots; state.h, state.c: the reader and writer; vcpustate.c, blockstate.c, cachestate.c, windowstate.c, followstate.c: what they hold
  *   profile.c  call stacks' tree and costs   shadow.c, profile.h: the stacks, followed while a profile is wanted
  *   event.c    how often everything that has a row of its own happened
- *   ledger.c   symbols, accounts      request.c  requests, tokens      follow.c, follow.h  threads, levels      probe.c  probes     trace.c  raw events
+ *   ledger.c   symbols, accounts      request.c  requests, tokens      company.c  those that go together      follow.c, follow.h  threads, levels      probe.c  probes     trace.c  raw events
  */
 #ifndef CS_INTERNAL_H
 #define CS_INTERNAL_H

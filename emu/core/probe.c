@@ -45,7 +45,7 @@ int cs_probes(cs_world *w, int machine, const cs_probe *rows, int n)
     if (machine < 0 || machine >= w->nmachines) return world_fail(w, "There is no machine %d to probe.", machine);
     if (n < 0 || n > MAX_PROBES) return world_fail(w, "A machine takes 0 to %d probes, not %d.", MAX_PROBES, n);
     for (int i = 0; i < n; i++)
-        if (rows[i].user > 1 || rows[i].action > CS_LEAVE || rows[i].reason >= CS_MAX_REASONS || rows[i].key.source > NARGS || rows[i].to.source > NARGS)
+        if (rows[i].user > 1 || rows[i].action > CS_WAITED || rows[i].reason >= CS_MAX_REASONS || rows[i].key.source > NARGS || rows[i].to.source > NARGS || rows[i].when.source > CS_ALWAYS)
             return world_fail(w, "Probe %u has a field out of range.", rows[i].id);
     struct machine *m = w->machine[machine];
     struct probes *p = calloc(1, sizeof *p + (size_t)n * sizeof *p->probe);
@@ -155,9 +155,11 @@ static void act(struct vcpu *v, struct probes *p, const cs_probe *probe, const u
     int machine = v->machine->index;
     uint64_t key = 0, to = 0;
     bool known = true, keyed = false;
+    if (probe->when.source != CS_ALWAYS && !(value_of(v, &probe->when, args, &key) && (uint8_t)key)) return;
+    key = 0;
     switch (probe->action) {   /* what the guest says */
-    case CS_BIND: case CS_TAG: case CS_HANDOFF: known = buffer_of(v, &probe->key, args, &key); break;
-    case CS_MOVE: known = buffer_of(v, &probe->key, args, &key); keyed = buffer_of(v, &probe->to, args, &to); known &= keyed; break;
+    case CS_BIND: case CS_TAG: case CS_HANDOFF: case CS_GATHER: case CS_PART: case CS_SENT: case CS_WAITED: known = buffer_of(v, &probe->key, args, &key); break;
+    case CS_MOVE: case CS_MERGE: case CS_SHARE: known = buffer_of(v, &probe->key, args, &key); keyed = buffer_of(v, &probe->to, args, &to); known &= keyed; break;
     case CS_SWITCH: known = value_of(v, &probe->key, args, &key); keyed = value_of(v, &probe->to, args, &to); known &= keyed; break;
     case CS_WAKE: case CS_NOTE: known = value_of(v, &probe->key, args, &key); break;
     default: break;
@@ -180,6 +182,12 @@ static void act(struct vcpu *v, struct probes *p, const cs_probe *probe, const u
     case CS_NOTE: if (known) note(v, p, probe->id, key); break;
     case CS_ENTER: follow_enter(v); break;
     case CS_LEAVE: follow_leave(v); break;
+    case CS_GATHER: if (known) follow_gather(v, token_at(w, machine, key)); break;
+    case CS_PART: follow_part(v, known ? token_at(w, machine, key) : 0); break;
+    case CS_SENT: if (known) follow_sent(v, token_at(w, machine, key), probe->reason); break;
+    case CS_MERGE: if (known) follow_merge(v, key, to); break;
+    case CS_SHARE: if (known && key != to) token_put(w, machine, to, token_at(w, machine, key)); break;
+    case CS_WAITED: if (known) follow_waited(v, token_at(w, machine, key), probe->reason); break;
     }
 }
 

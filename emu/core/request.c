@@ -15,7 +15,7 @@ struct request *request_find(cs_world *w, uint64_t token)
     if (!token || !w->requests) return NULL;
     struct request *r = *BUCKET(w->requests->request, token);
     while (r && r->token != token) r = r->next;
-    return r;
+    return r && r->heir ? r->heir : r;
 }
 
 bool request_places(struct request *r, uint32_t places)
@@ -29,7 +29,7 @@ bool request_places(struct request *r, uint32_t places)
     return true;
 }
 
-void request_charge(struct request *r, uint32_t place, uint32_t part, int64_t until_ps)
+static void charge(struct request *r, uint32_t place, uint32_t part, int64_t until_ps)
 {
     if (until_ps <= r->frontier_ps) return;
     if (UNLIKELY(place >= r->places) && !request_places(r, place + 1)) place = 0;   /* no memory: the sum must come out all the same */
@@ -39,6 +39,12 @@ void request_charge(struct request *r, uint32_t place, uint32_t part, int64_t un
     struct charge *last = &r->history[(r->ncharges - 1) % HISTORY];
     if (!r->ncharges || last->part != part) { last = &r->history[r->ncharges++ % HISTORY]; last->part = part; }
     last->until_ps = until_ps;
+}
+
+void request_charge(struct request *r, uint32_t place, uint32_t part, int64_t until_ps)
+{
+    charge(r, place, part, until_ps);
+    for (struct request *q = r->company; q; q = q->next_along) charge(q, place, part, until_ps);
 }
 
 void request_pay(struct request *r)
@@ -51,6 +57,7 @@ void request_pay(struct request *r)
 
 static void settle(struct request *r, int64_t now_ps)   /* the gap up to now: blocks that ran have charged theirs already */
 {
+    company_leave(r);
     request_pay(r);
     request_charge(r, r->on ? place_of(r->on) : r->place, CS_MAX_COMPONENTS + (r->on ? CS_W_UNATTRIBUTED : r->reason), now_ps);
     if (r->on) { r->on->follow->current = NULL; r->on = NULL; }
@@ -111,6 +118,16 @@ static void tag_drop(cs_world *w, struct tag **slot)
     t->next = w->requests->free_tag;
     w->requests->free_tag = t;
     w->requests->ntags--;
+}
+
+void request_untag(cs_world *w, struct request *r)
+{
+    while (r->tags) tag_drop(w, tag_slot(w, r->tags->machine, r->tags->gpa));
+}
+
+void request_retag(struct request *r, struct request *to)
+{
+    for (struct tag *t; (t = r->tags);) { tag_disown(t); tag_own(t, to); }
 }
 
 void token_put(cs_world *w, int machine, uint64_t gpa, uint64_t token)
@@ -202,6 +219,7 @@ int cs_request_mark(cs_world *w, uint64_t token, uint32_t place, uint32_t part, 
     struct request *r = need(w, token);
     if (!r || !place_ok(w, place)) return -1;
     if (part >= CS_MAX_PARTS) return world_fail(w, "There is no part %u.", part);
+    company_leave(r);
     request_pay(r);
     request_charge(r, place, part, until_ps);
     if (w->trace) trace_event(w, CS_T_MARK, NULL, part, 0, until_ps, token, place);
@@ -218,6 +236,25 @@ int cs_request_wait(cs_world *w, uint64_t token, uint32_t place, uint32_t reason
     request_unwake(r);
     if (w->trace) trace_event(w, CS_T_WAIT, NULL, reason, now_ps, now_ps, token, place);
     return 0;
+}
+
+int cs_request_join(cs_world *w, uint64_t token, uint64_t lead, int64_t now_ps)
+{
+    struct request *r = need(w, token), *a = need(w, lead);
+    if (!r || !a) return -1;
+    company_join(w, r, a, now_ps);
+    if (w->trace) trace_event(w, CS_T_JOIN, NULL, 0, now_ps, now_ps, token, lead);
+    return 0;
+}
+
+static void forget(cs_world *w, struct request *r)   /* its record is for others */
+{
+    struct request **slot = BUCKET(w->requests->request, r->token);
+    while (*slot != r) slot = &(*slot)->next;
+    *slot = r->next;
+    r->next = w->requests->free_request;
+    w->requests->free_request = r;
+    w->requests->nrequests--;
 }
 
 /* A vCPU may have run past the end (the answer left while its sender was still at work): take the newest charges back. */
@@ -245,8 +282,12 @@ int cs_request_close(cs_world *w, uint64_t token, int64_t end_ps, int64_t *start
 {
     struct request *r = need(w, token);
     if (!r) return -1;
+    if (r->token != token) return world_fail(w, "Request %llu is not open.", (unsigned long long)token);
     if (end_ps < r->start_ps) return world_fail(w, "Request %llu ends before it starts.", (unsigned long long)token);
+    struct vcpu *on = r->on;
     settle(r, end_ps);
+    bool followed = r->company;
+    if (followed) company_inherit(r, on);
     trim(r, end_ps);
     for (uint32_t i = places * CS_MAX_PARTS; i < r->places * CS_MAX_PARTS; i++)
         if (r->parts_ps[i]) return world_fail(w, "Request %llu was at place %u, and %u are asked for.", (unsigned long long)token, i / CS_MAX_PARTS, places);
@@ -263,14 +304,10 @@ int cs_request_close(cs_world *w, uint64_t token, int64_t end_ps, int64_t *start
     memcpy(cycles, r->cycles, sizeof r->cycles);
     *start_ps = r->start_ps;
     for (uint32_t i = 0; i < n; i++) parts_ps[i] = i < held ? r->parts_ps[i] : 0;
-    while (r->tags) tag_drop(w, tag_slot(w, r->tags->machine, r->tags->gpa));
+    request_untag(w, r);
     request_unwake(r);
-    struct request **slot = BUCKET(w->requests->request, token);
-    while (*slot != r) slot = &(*slot)->next;
-    *slot = r->next;
-    r->next = w->requests->free_request;
-    w->requests->free_request = r;
-    w->requests->nrequests--;
+    for (struct request *late = r->late, *next; late && !followed; late = next) { next = late->late; forget(w, late); }
+    if (!followed) forget(w, r);
     if (w->trace) trace_event(w, CS_T_CLOSE, NULL, 0, end_ps, end_ps, token, 0);
     return 0;
 }

@@ -32,7 +32,7 @@ _ARG = np.dtype([("load", "u1"), ("source", "u1"), ("pad", "<i2"), ("offset", "<
 PROBE = np.dtype(
     [
         ("address", "<u8"), ("user", "u1"), ("at_return", "u1"), ("action", "u1"), ("reason", "u1"), ("id", "<u4"),
-        ("key", _ARG), ("to", _ARG),
+        ("key", _ARG), ("to", _ARG), ("when", _ARG),
     ]
 )  # fmt: skip
 
@@ -53,6 +53,7 @@ _SIGNATURES: dict[str, tuple[type | None, tuple[type, ...]]] = {
     "cs_request_open": (_I, (_W, _U64, _I64)),
     "cs_request_mark": (_I, (_W, _U64, _U32, _U32, _I64)),
     "cs_request_wait": (_I, (_W, _U64, _U32, _U32, _I64)),
+    "cs_request_join": (_I, (_W, _U64, _U64, _I64)),
     "cs_request_close": (_I, (_W, _U64, _I64, _P, _U32, _P, _P)),
     "cs_token_tag": (_I, (_W, _I, _U64, _U64)),
     "cs_token_take": (_U64, (_W, _I, _U64)),
@@ -91,6 +92,7 @@ class LedgerCalls:
         # called several times a packet, so bound as they are: -1 for a request that is not open
         self.request_mark: Callable[[int, int, int, int], int] = partial(functions["cs_request_mark"], world)
         self.request_wait: Callable[[int, int, int, int], int] = partial(functions["cs_request_wait"], world)
+        self.request_join: Callable[[int, int, int], int] = partial(functions["cs_request_join"], world)
         self.token_take: Callable[[int, int], int] = partial(functions["cs_token_take"], world)
         self._start = ctypes.c_int64()
         self._start_at = ctypes.addressof(self._start)
@@ -191,6 +193,6 @@ def empty_rows(dtype: np.dtype[np.void], rows: Sequence[object]) -> Array:
     return np.array(list(rows), dtype) if rows else np.zeros(0, dtype)
 
 
-assert SYMBOL.itemsize == 24 and EVENT.itemsize == 40 and NOTE.itemsize == 24 and PROBE.itemsize == 32  # noqa: PT018
+assert SYMBOL.itemsize == 24 and EVENT.itemsize == 40 and NOTE.itemsize == 24 and PROBE.itemsize == 40  # noqa: PT018
 assert PATH.itemsize == 32
 assert ACCOUNT.itemsize == 144 and MAX_PARTS == 96  # noqa: PT018

@@ -25,7 +25,7 @@ COMPONENTS = (
 )  # fmt: skip
 REASONS = (
     "link", "switch", "ring", "moderation", "nic", "socket", "runqueue", "lock", "preempted", "poll", "thread", "unattributed",
-    "irq", "idle_exit",
+    "irq", "idle_exit", "retransmission",
 )  # fmt: skip
 CAUSES = (
     "retiring", "frontend", "badspec", "core", "dependency", "l1", "l2", "llc", "dram", "coherence", "tlb", "serialising", "event",

@@ -17,6 +17,7 @@ from emu.ledger.tables import SymbolNames, SymbolTable, Tables
 
 _SPIN, _IDLE, _POLL = 1, 2, 4  # CS_SYM_*
 _NOWHERE = Argument(0, False, 0)
+_ALWAYS = Argument(7, False, 0)  # CS_ALWAYS
 
 
 @dataclass(frozen=True)
@@ -147,6 +148,6 @@ def _row(
             offset = code.offset_of(a.member)
         return a.load, a.source, 0, offset
 
-    key, to = value(probe.key or _NOWHERE), value(probe.to or _NOWHERE)
+    key, to, when = value(probe.key or _NOWHERE), value(probe.to or _NOWHERE), value(probe.when or _ALWAYS)
     reason = taxonomy.reason_index[probe.reason] if probe.reason else 0
-    return address, user, probe.at_return, list(ACTIONS).index(probe.do), reason, probe.id, key, to
+    return address, user, probe.at_return, list(ACTIONS).index(probe.do), reason, probe.id, key, to, when

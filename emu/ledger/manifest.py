@@ -34,6 +34,12 @@ ACTIONS: dict[str, tuple[str, ...]] = {
     "note": ("key",),
     "enter": (),
     "leave": (),
+    "gather": ("key",),
+    "merge": ("key", "to"),
+    "part": ("key",),
+    "sent": ("key", "reason"),
+    "share": ("key", "to"),
+    "waited": ("key", "reason"),
 }
 RETURN_VALUE = 6
 _ARGUMENT = re.compile(r"arg([0-5])|ret|\[\s*(arg([0-5])|ret)\s*(([+-])\s*(0x[0-9a-fA-F]+|\d+|[A-Za-z_]\w*\.[A-Za-z_]\w*)\s*)?\]")
@@ -67,6 +73,7 @@ class Probe:
     to: Argument | None = None
     reason: str | None = None
     name: str = ""
+    when: Argument | None = None
 
 
 @dataclass(frozen=True)
@@ -197,7 +204,7 @@ class _Reader:
         do = entry.get("do")
         if not isinstance(do, str) or do not in ACTIONS:
             raise self.fail(place, f"do = {do!r} is none of {', '.join(ACTIONS)}")
-        self.known(entry, place, ("symbol", "at", "do", "space", "optional", "name", *ACTIONS[do]))
+        self.known(entry, place, ("symbol", "at", "do", "space", "optional", "name", "when", *ACTIONS[do]))
         at, space = entry.get("at", "entry"), entry.get("space", "kernel")
         if at not in ("entry", "return"):
             raise self.fail(place, f"at = {at!r} is neither 'entry' nor 'return'")
@@ -213,6 +220,8 @@ class _Reader:
         reason = needed.pop("reason", None)
         if reason is not None and (not isinstance(reason, str) or reason not in self.reasons):
             raise self.fail(place, f"{reason!r} is no reason to wait; new ones are listed in [taxonomy] reasons")
+        if "when" in entry:
+            needed["when"] = entry["when"]
         arguments = {key: self.argument(value, at == "return", f"{place} {key}") for key, value in needed.items()}
         return Probe(
             id=number,
@@ -225,6 +234,7 @@ class _Reader:
             to=arguments.get("to"),
             reason=reason,
             name=name,
+            when=arguments.get("when"),
         )
 
     def argument(self, text: object, at_return: bool, place: str) -> Argument:

@@ -79,7 +79,7 @@ class RequestLog:
         self.taxonomy = taxonomy or Taxonomy()
         self.late = 0  # marks and waits for requests that had ended, or never began
         self._calls = calls
-        self._mark, self._wait = calls.request_mark, calls.request_wait
+        self._mark, self._wait, self._join = calls.request_mark, calls.request_wait, calls.request_join
         self._part = dict(self.taxonomy.part_index)
         self._reason = dict(self.taxonomy.reason_index)
         self._reason |= {f"wait.{name}": index for name, index in self._reason.items()}
@@ -114,6 +114,14 @@ class RequestLog:
             raise EmuBug(f"there is no reason {reason!r} for a request to wait")
         if self._wait(token, place + 1, index, now_ps):
             self.late += token != 0
+
+    def join(self, token: int, lead: int, now_ps: int) -> None:
+        """From now on it goes along with `lead`: they share a segment, so what is charged to that is charged to it, too.
+
+        Until something is charged to it by its own token. A lead that ends leaves the first that joined in its place.
+        """
+        if self._join(token, lead, now_ps):
+            self.late += 1
 
     def tag(self, machine: int, gpa: int, token: int) -> None:
         """Lay a token on a buffer; 0 wipes it."""
@@ -241,6 +249,7 @@ class MachineRequests:
         self._machine, self._tag, self._take = machine, log.tag, log.take
         self.open, self.close, self.abandon = log.open, log.close, log.abandon
         self.mark, self.wait = partial(log.mark, place=machine), partial(log.wait, place=machine)
+        self.join = log.join
 
     def tag(self, machine_gpa: int, token: int) -> None:
         """Lay a token on a buffer of this machine; 0 wipes it."""

@@ -124,12 +124,21 @@ class Connection:
             return NEVER_PS
         return min(self._sender.deadline_ps, self._receiver.ack_deadline_ps, self._time_wait_ps)
 
-    def token_of(self, segment: Segment) -> int:
-        """The request that a segment just sent belongs to; 0: none."""
-        if segment.payload:
-            position = unwrap(segment.seq, self._sender.una)
-            return next((token for end, token in self._tokens if end > position), 0)
-        return 0
+    def tokens_of(self, segment: Segment) -> list[int]:
+        """The requests whose bytes are in a segment just sent, in order."""
+        if not segment.payload:
+            return []
+        start = begin = unwrap(segment.seq, self._sender.una)
+        found = []
+        for end, token in self._tokens:
+            if end > start and begin < start + len(segment.payload):
+                found.append(token)
+            begin = end
+        return [token for token in found if token]
+
+    def sent_before(self, segment: Segment) -> bool:
+        """Whether a segment just sent was one sent again."""
+        return self._sender.sent_before(unwrap(segment.seq, self._sender.una))
 
     # what happens
 

@@ -223,7 +223,13 @@ class TcpHost:
             entry.half_closed = True
             self._service.half_closed(number, time_ps)
         for segment in connection.flush(time_ps):
-            self._send(segment, connection.token_of(segment), time_ps)
+            tokens = connection.tokens_of(segment)
+            why = "wait.retransmission" if tokens and connection.sent_before(segment) else "wait.link"
+            for token in tokens:  # they have waited for this: for a window, or to be said again
+                self._requests.mark(token, why, time_ps)
+            for token in tokens[1:]:
+                self._requests.join(token, tokens[0], time_ps)
+            self._send(segment, tokens[0] if tokens else 0, time_ps)
         if connection.state is State.CLOSED:
             if self._entries.pop(number, None) is not None:
                 del self._by_key[entry.key]
@@ -237,8 +243,6 @@ class TcpHost:
     def _send(self, segment: Segment, token: int, time_ps: int) -> None:
         self._ident = (self._ident + 1) & 0xFFFF
         self.counters["segments_out"] += 1
-        if token:  # it has waited for this: for a window, or to be said again
-            self._requests.mark(token, "wait.link", time_ps)
         mac = self._neighbours.mac
         frame = Frame(tcp_frame(mac or bytes(6), self._mac, self._ip, self._peer_ip, segment, self._ident), token)
         if mac:

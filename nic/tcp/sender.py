@@ -122,6 +122,10 @@ class Sender:
     def outstanding(self) -> bool:
         return bool(self._records)
 
+    def sent_before(self, position: int) -> bool:
+        """Whether the segment under way that holds `position` has been sent more than once."""
+        return any(record.times > 1 for record in self._records if record.start <= position < record.end)
+
     def start(self, now_ps: int) -> None:
         """Send our SYN."""
         self._send(Sent(self.iss, self.iss + 1, now_ps), now_ps)

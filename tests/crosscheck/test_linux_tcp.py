@@ -1,27 +1,19 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Our TCP against Linux's own: an unmodified kernel on our machine, with Debian's memcached and busybox's nc.
-
-Needs what test_unmodified_linux.py needs.
-"""
+"""Our TCP against Linux's own: an unmodified kernel on our machine, with busybox's nc."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from cyclescope.config import Hardware
-from cyclescope.experiments.testbed import TcpLoad, Testbed
 from emu.machine import MachineConfig
 from emu.units import MIB, PS_PER_MS, PS_PER_S
 from emu.world import Reason, World
 from nic.costs import NicConfig
 from nic.fabric import Star
-from nic.memcached_text import commands
 from nic.ports import Frame, NullRequests
-from nic.sources.etc import EtcLoad
 from nic.tap import FaultInjector, Faults, Tracer
 from nic.tcp.config import TcpConfig
 from nic.tcp.connection import State
@@ -29,22 +21,13 @@ from nic.tcp.host import TcpHost
 from nic.tcp.segment import parse_tcp
 from nic.virtio_net import VirtioNet
 from personalities.linux.personality import Linux
+from tests.crosscheck.linux import BUSYBOX, needs_linux
 from tests.tcp_pair import A_IP, A_MAC, B_IP, User
 from tests.test_nic_tcp_pair import pattern
 from tests.test_nic_tcp_tshark import OF_LOSS, ORDINARY
 from tests.tshark import HAVE_TSHARK, judge
 
-MEMCACHED, BUSYBOX = Path("/usr/bin/memcached"), Path("/bin/busybox")
-FOLDER = os.environ.get("CYCLESCOPE_LINUX", "")
-
-pytestmark = [
-    pytest.mark.crosscheck,
-    pytest.mark.slow,
-    pytest.mark.skipif(
-        not FOLDER or not MEMCACHED.exists() or not BUSYBOX.exists() or not HAVE_TSHARK,
-        reason="needs CYCLESCOPE_LINUX (an unpacked kernel package), memcached, busybox and tshark",
-    ),
-]
+pytestmark = needs_linux(HAVE_TSHARK, "and tshark")
 
 ECHO_PORT = 7
 #: What a peer that stops reading explains.
@@ -175,33 +158,3 @@ def test_linux_refuses_a_closed_port_and_takes_our_reset(guest: Guest) -> None:
     before = len(guest.frames)
     guest.run(PS_PER_S)
     assert [frame for _, _, frame in guest.frames[before:] if parse_tcp(frame.data)] == []  # nothing is left to say
-
-
-@pytest.mark.parametrize(("connections", "loss"), [(1, 0.0), (200, 0.01)])
-def test_debian_s_memcached_answers_right_and_loses_nothing(connections: int, loss: float, tmp_path: Path) -> None:
-    linux = Linux().with_options(ready="tcp 11211")
-    spec = linux.prepare(MEMCACHED, ["-u", "root", "-p", "11211", "-U", "0", "-t", "2"])
-    load, answers = EtcLoad(1, 200, get_ratio=1.0), dict[int, bytes]()
-    frames: list[tuple[int, str, Frame]] = []
-    bed = Testbed(
-        Hardware(cpus=2), linux, spec, timing="functional",
-        on_answer=lambda index, answer, _: answers.update({index: answer}), sink=lambda *what: frames.append(what),
-        tcp=TcpLoad(connections, loss),
-    )  # fmt: skip
-    with bed:
-        bed.boot()
-        sets, gets = list(commands(load.preload())), list(commands(load.requests(1000)))
-        stored = bed.closed_loop(max(4, connections), sets, "storing")
-        served = bed.closed_loop(max(4, connections), gets, "serving")
-        assert stored.lost == served.lost == 0
-        assert not bed.client.counters
-        assert bed.requests.open_requests == 0
-    values = {each.split()[1]: each.split(b"\r\n", 1)[1][:-2] for each in sets}
-    keys = [each.split()[1] for each in gets]
-    assert [answers[i] for i in range(200)] == [b"STORED\r\n"] * 200
-    expected = [b"VALUE %b 0 %d\r\n%b\r\nEND\r\n" % (key, len(values[key]), values[key]) for key in keys]
-    assert [answers[200 + i] for i in range(1000)] == expected
-    said, wrong = judge(tmp_path, frames)
-    assert not wrong
-    allowed = ORDINARY + (OF_LOSS + OF_WINDOWS[:1] if loss else ())
-    assert [message for message in said if not message.startswith(allowed)] == []

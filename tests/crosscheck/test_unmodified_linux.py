@@ -1,14 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A distribution's own kernel with unmodified programs on our machine: it boots, serves, and is accounted for.
-
-Needs an unpacked Debian kernel package (`linux-image-*-cloud-amd64`: boot/vmlinuz-* and lib/modules) in the folder that
-CYCLESCOPE_LINUX names, and Debian's memcached and busybox (static).
-"""
+"""A distribution's own kernel with unmodified programs on our machine: it boots, serves, and is accounted for."""
 
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 import subprocess
 from dataclasses import replace
@@ -30,21 +25,12 @@ from nic.memcached_udp import datagram
 from personalities.linux.kallsyms import read_kallsyms
 from personalities.linux.kernel import Kernel
 from personalities.linux.personality import Linux, Options
+from tests.crosscheck.linux import BUSYBOX, MEMCACHED, needs_linux
 from tests.crosscheck.qemu import needs_qemu
 from tests.snapshots import outcome, requests, same
 
 CAPTURE = Path(__file__).parents[1] / "captures" / "memcached-udp-300.pcap"
-MEMCACHED, BUSYBOX = Path("/usr/bin/memcached"), Path("/bin/busybox")
-FOLDER = os.environ.get("CYCLESCOPE_LINUX", "")
-
-pytestmark = [
-    pytest.mark.crosscheck,
-    pytest.mark.slow,
-    pytest.mark.skipif(
-        not FOLDER or not MEMCACHED.exists() or not BUSYBOX.exists(),
-        reason="needs CYCLESCOPE_LINUX (an unpacked kernel package), memcached and busybox",
-    ),
-]
+pytestmark = needs_linux()
 
 
 @pytest.fixture(scope="module")

@@ -2,9 +2,10 @@
 """What a run comes to, a request: instructions and cycles by component, and what locks cost.
 
 Locks cost in three ways, which are told apart. The component `lock` is all that taking and giving back locks executes. Within it,
-`spin` is the waiting of those that come while a lock is held, and `coherence` the fetching of lock words that another vCPU had.
-Beside it, `wait.lock` is what requests lost by it, asleep (futexes) or spinning. Locks that compilers put inline into their callers
-(most of Linux's unlocking is one store) are the callers', and so are those of a program, unless its personality's manifest says.
+`spin` is the waiting of those that come while a lock is held, and `atomic` what LOCKed instructions take, with the transfer of a
+line that another vCPU had (the causes serialising, which has CLI and STI, too, and coherence). Beside it, `wait.lock` is what
+requests lost by it, asleep (futexes) or spinning. What compilers put inline is its callers', and a program's locks are the
+program's, unless its personality's manifest says otherwise.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from cyclescope.result import Run
 from emu.ledger.components import CAUSES
 
 LOCK, SPIN, COHERENCE, WAIT_LOCK = "lock", "lock_spin", "coherence", "wait.lock"
+ATOMIC = ("serialising", COHERENCE)
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,7 @@ class Locks:
 
     component: int
     spin: int
-    coherence: int
+    atomic: int
     wait_ns: float
 
 
@@ -34,7 +36,7 @@ def locks(run: Run) -> Locks:
     """What locks cost in a run."""
     causes = run.cycles.get(LOCK, {})
     waits = [float(run.parts_ps[:, i].mean()) / 1000 for i, name in enumerate(run.part_names) if name == WAIT_LOCK]
-    return Locks(sum(causes.values()), causes.get(SPIN, 0), causes.get(COHERENCE, 0), sum(waits))
+    return Locks(sum(causes.values()), causes.get(SPIN, 0), sum(causes.get(each, 0) for each in ATOMIC), sum(waits))
 
 
 def by_component(runs: Sequence[Run]) -> dict[str, tuple[float, float]]:
@@ -76,7 +78,7 @@ def figures(run: Run) -> dict[str, Any]:
         "busy": run.busy_cycles / run.cycles_total,
         "lock_share": lock.component / busy,
         "lock_spin_share": lock.spin / busy,
-        "lock_coherence_share": lock.coherence / busy,
+        "lock_atomic_share": lock.atomic / busy,
         "lock_wait_ns": lock.wait_ns,
         "coherence_share": by_cause(run).get(COHERENCE, 0.0) * served / busy,
         "syscalls": sum(vcpu["syscall"] for vcpu in run.counters) / served,

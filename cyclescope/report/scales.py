@@ -49,7 +49,7 @@ def print_scale(console: Console, found: Sequence[Scaled], heading: str, share: 
     near = f"{share * 100:.0f} %"
     for name in (
         "\nvCPUs", "capacity\nk/s", "\nper vCPU", "one\nmean us", "\np99", f"{near}\nmean us", "\np99", "full\ninstr.",
-        "\ncycles", "\nIPC", "\nbusy", "locks\nof busy", "\nspin", "\ncoher.", "\nwait us", "all\ncoher.",
+        "\ncycles", "\nIPC", "\nbusy", "locks\nof busy", "\nspin", "\natomic", "\nwait us", "all\ncoher.",
         "\nsyscalls", "\nlost",
     ):  # fmt: skip
         table.add_column(name, justify="right", no_wrap=True)
@@ -75,7 +75,7 @@ def row(each: Scaled, first: Scaled) -> list[str]:
         each.personality, str(each.cpus), f"{each.capacity_rps / 1e3:,.0f}", f"{per_vcpu * 100:.0f} %",
         *(f"{ns / 1e3:,.2f}" for ns in (one["mean_ns"], one["p99_ns"], near["mean_ns"], near["p99_ns"])),
         f"{full['instructions']:,.0f}", f"{full['cycles']:,.0f}", f"{full['ipc']:.2f}",
-        *(f"{full[key] * 100:.1f} %" for key in ("busy", "lock_share", "lock_spin_share", "lock_coherence_share")),
+        *(f"{full[key] * 100:.1f} %" for key in ("busy", "lock_share", "lock_spin_share", "lock_atomic_share")),
         f"{full['lock_wait_ns'] / 1e3:.2f}", f"{full['coherence_share'] * 100:.1f} %", f"{full['syscalls']:.2f}",
         str(sum(getattr(each, phase).lost for phase in PHASES)),
     ]  # fmt: skip
@@ -130,31 +130,29 @@ def scale_picture(found: Sequence[Scaled], title: str, share: float) -> str:
     counts = sorted({each.cpus for each in found})
     ticks = [(float(cpus), str(cpus)) for cpus in counts]
 
-    def lines(*curves: tuple[str, Callable[[Scaled], float]]) -> list[Line]:
+    def lines(*curves: Callable[[Scaled], float]) -> list[Line]:
+        """The second curve is dashed, and not in the legend: the title names it."""
         return [
             Line(
-                f"{name}{', ' if what else ''}{what}", COLOURS[number % len(COLOURS)],
+                "" if dashed else name, COLOURS[number % len(COLOURS)],
                 [(float(each.cpus), value(each)) for each in found if each.personality == name], dashed=dashed > 0,
             )
             for number, name in enumerate(names)
-            for dashed, (what, value) in enumerate(curves)
+            for dashed, value in enumerate(curves)
         ]  # fmt: skip
 
-    near = f"{share * 100:.0f} % load"
     charts = [
-        line_chart(f"{title}: capacity", "vCPUs", "requests/s (M)", lines(("", lambda s: s.capacity_rps / 1e6)), ticks),
+        line_chart(f"{title}: capacity", "vCPUs", "requests/s (M)", lines(lambda s: s.capacity_rps / 1e6), ticks),
         line_chart(
-            "Mean latency, one request at a time and near capacity", "vCPUs", "us",
-            lines(("alone", lambda s: _mean_us(s.one)), (near, lambda s: _mean_us(s.near))), ticks,
+            f"Mean latency, one request at a time; dashed: at {share * 100:.0f} % of capacity", "vCPUs", "us",
+            lines(lambda s: _mean_us(s.one), lambda s: _mean_us(s.near)), ticks,
         ),
         line_chart(
             "Locks' share of busy cycles at capacity; dashed: spinning", "vCPUs", "%",
-            lines(
-                ("", lambda s: 100 * figures(s.full)["lock_share"]), ("spin", lambda s: 100 * figures(s.full)["lock_spin_share"]),
-            ),
+            lines(lambda s: 100 * figures(s.full)["lock_share"], lambda s: 100 * figures(s.full)["lock_spin_share"]),
             ticks, linear=True,
         ),
-        line_chart("Busy cycles a request at capacity", "vCPUs", "cycles", lines(("", lambda s: figures(s.full)["cycles"])), ticks),
+        line_chart("Busy cycles a request at capacity", "vCPUs", "cycles", lines(lambda s: figures(s.full)["cycles"]), ticks),
     ]  # fmt: skip
     return panels(charts, 2)
 

@@ -44,7 +44,8 @@ def _scaling(found: Sequence[Scaled]) -> str:
         "", "vCPUs", "capacity (requests/s)", "a vCPU, of one's", "alone: mean (us)", "p99", "at 90 %: mean (us)", "p99",
         "instructions", "busy cycles", "IPC", "system calls",
     )  # fmt: skip
-    rows, first = [], {}
+    rows: list[list[str]] = []
+    first: dict[str, float] = {}
     for each in found:
         one, full, near = (figures(run) for run in (each.one, each.full, each.near))
         base = first.setdefault(each.personality, each.capacity_rps / each.cpus)
@@ -120,15 +121,16 @@ def _kernel(run: Run, *names: str) -> float:
 def _functions(machine: Scaled) -> str:
     full, one = busy_functions(machine.full), busy_functions(machine.one)
     served, alone = machine.full.latency_ps.size, machine.one.latency_ps.size
-    before = {(name, component): cycles for name, component, cycles, _ in one}
+    before = {(each.function, each.component): each.cycles for each in one}
     busy, total = machine.full.busy_cycles, 0
     rows = []
-    for name, component, cycles, instructions in full[:TOP]:
-        total += cycles
+    for each in full[:TOP]:
+        total += each.cycles
         rows.append(
             [
-                f"`{name}`", component, number(before.get((name, component), 0) / alone), number(cycles / served),
-                number(instructions / served), f"{100 * cycles / busy:.1f} %", f"{100 * total / busy:.1f} %",
+                f"`{each.function}`", each.component, number(before.get((each.function, each.component), 0) / alone),
+                number(each.cycles / served), number(each.instructions / served), f"{100 * each.cycles / busy:.1f} %",
+                f"{100 * total / busy:.1f} %",
             ]
         )  # fmt: skip
     return table(("function", "component", "alone: cycles", "at capacity: cycles", "instructions", "share", "sum"), rows)

@@ -35,11 +35,8 @@ def deliver(tables: Mapping[str, str], page: Path | None) -> None:
         return
     text = page.read_text()
     for name, made in tables.items():
-        text, found = re.subn(
-            rf"(?ms)^<!-- table {re.escape(name)} -->$.*?^<!-- end -->$",
-            lambda _, name=name, made=made: f"<!-- table {name} -->\n{made}\n<!-- end -->",
-            text,
-        )  # fmt: skip
-        if found != 1:
-            raise SystemExit(f"{page}: holds {found} tables named {name}, not one")
+        before, *rest = re.split(rf"(?ms)^<!-- table {re.escape(name)} -->$.*?^<!-- end -->$", text)
+        if len(rest) != 1:
+            raise SystemExit(f"{page}: holds {len(rest)} tables named {name}, not one")
+        text = f"{before}<!-- table {name} -->\n{made}\n<!-- end -->{rest[0]}"
     page.write_text(text)

@@ -385,6 +385,9 @@ class Referee:
         frame = v.thread.frames[-1]
         if do == "bind":
             self.bind(v, self.tags.get((m, key)) if known else None, now)
+        elif do == "resume":
+            if known and (r := self.tags.get((m, key))):
+                self.bind(v, r, now)
         elif do == "tag" and known:
             self.put(m, key, self.following(v))
         elif do == "move" and known and key != to:

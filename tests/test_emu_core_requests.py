@@ -24,7 +24,7 @@ PROBE_RULES = [
     {"do": "release", "reason": "lock"}, {"do": "handoff", "reason": "nic"}, {"do": "wait", "reason": "socket"},
     {"do": "wait", "reason": "lock"}, {"do": "wake"}, {"do": "switch"}, {"do": "clear"}, {"do": "note"}, {"do": "enter"},
     {"do": "leave"}, {"do": "gather"}, {"do": "merge"},
-    {"do": "part"}, {"do": "sent", "reason": "nic"}, {"do": "share"}, {"do": "waited", "reason": "retransmission"},
+    {"do": "part"}, {"do": "sent", "reason": "nic"}, {"do": "share"}, {"do": "waited", "reason": "retransmission"}, {"do": "resume"},
 ]  # fmt: skip
 ALWAYS = (0, 7, 0, 0)
 VERB = {f"{rule['do']} {rule.get('reason', '')}".strip(): VERBS + 0x10 * i for i, rule in enumerate(PROBE_RULES)}
@@ -125,6 +125,30 @@ def test_the_work_of_a_woken_thread_is_its_requests(m, log):
     assert parts_of(log, 1) == {
         "run.ip": 2_000, "run.sched": 2_000, "wait.runqueue": 8_000, "run.app": 1_000, "wait.nic": 7_000,
     }  # fmt: skip
+
+
+def test_a_batch_s_answers_go_to_their_requests(m, log):
+    """A server takes two datagrams, finds no third, and answers both from where it took them to."""
+    for token in (1, 2):
+        log.open(token, 0)
+        log.wait(token, "socket", 0)
+        log.tag(0, BUFFERS + token, token)
+        do(m, 0, "resume", BUFFERS + token)
+        do(m, 0, "tag", BUFFERS + 16 * token, cycles=3)
+    for nothing in (0, harness.LIMIT, BUFFERS + 3):
+        do(m, 0, "resume", nothing)
+    m.call(0, CODE, 3)
+    for token in (1, 2):
+        do(m, 0, "resume", BUFFERS + 16 * token)
+        do(m, 0, "tag", BUFFERS + 64 * token, cycles=3)
+        do(m, 0, "release lock")
+    log.close(1, m.now(0))
+    do(m, 0, "resume", BUFFERS + 16)  # closed: not under way any more
+    assert m.current(0) == 0
+    assert [log.take(0, BUFFERS + 64 * token) for token in (1, 2)] == [0, 2]
+    log.close(2, m.now(0))
+    assert parts_of(log, 1) == {"run.sched": 2_000, "wait.socket": 2_000, "wait.lock": 1_000}
+    assert parts_of(log, 2) == {"run.sched": 2_000, "run.app": 1_000, "wait.socket": 2_000}
 
 
 def test_an_interrupted_request_is_preempted_and_resumes(m, log):

@@ -146,7 +146,7 @@ enum { CS_C_IDLE = 16, CS_C_IRQ_DELIVERY = 26, CS_C_UNKNOWN = 27 };
 enum cs_reason { CS_W_LINK, CS_W_SWITCH, CS_W_RING, CS_W_MODERATION, CS_W_NIC, CS_W_SOCKET, CS_W_RUNQUEUE, CS_W_LOCK, CS_W_PREEMPTED,
     CS_W_POLL, CS_W_THREAD, CS_W_UNATTRIBUTED, CS_W_IRQ, CS_W_IDLE_EXIT, CS_W_RETRANSMISSION };
 enum cs_probe_do { CS_BIND, CS_TAG, CS_MOVE, CS_RELEASE, CS_HANDOFF, CS_WAIT, CS_WAKE, CS_SWITCH, CS_CLEAR, CS_NOTE, CS_ENTER, CS_LEAVE,
-    CS_GATHER, CS_MERGE, CS_PART, CS_SENT, CS_SHARE, CS_WAITED };
+    CS_GATHER, CS_MERGE, CS_PART, CS_SENT, CS_SHARE, CS_WAITED, CS_RESUME };
 typedef struct { uint8_t load /* 0: the value; 1: 8 bytes at value + offset */, source /* 0..5 argument registers, 6 RAX */; int16_t pad; int32_t offset; } cs_arg;
 typedef struct { uint64_t address; uint8_t user, at_return, action, reason; uint32_t id;
     cs_arg key, to, when /* fires where its low byte is not 0; source CS_ALWAYS: always */; } cs_probe;

@@ -45,7 +45,7 @@ int cs_probes(cs_world *w, int machine, const cs_probe *rows, int n)
     if (machine < 0 || machine >= w->nmachines) return world_fail(w, "There is no machine %d to probe.", machine);
     if (n < 0 || n > MAX_PROBES) return world_fail(w, "A machine takes 0 to %d probes, not %d.", MAX_PROBES, n);
     for (int i = 0; i < n; i++)
-        if (rows[i].user > 1 || rows[i].action > CS_WAITED || rows[i].reason >= CS_MAX_REASONS || rows[i].key.source > NARGS || rows[i].to.source > NARGS || rows[i].when.source > CS_ALWAYS)
+        if (rows[i].user > 1 || rows[i].action > CS_RESUME || rows[i].reason >= CS_MAX_REASONS || rows[i].key.source > NARGS || rows[i].to.source > NARGS || rows[i].when.source > CS_ALWAYS)
             return world_fail(w, "Probe %u has a field out of range.", rows[i].id);
     struct machine *m = w->machine[machine];
     struct probes *p = calloc(1, sizeof *p + (size_t)n * sizeof *p->probe);
@@ -158,7 +158,7 @@ static void act(struct vcpu *v, struct probes *p, const cs_probe *probe, const u
     if (probe->when.source != CS_ALWAYS && !(value_of(v, &probe->when, args, &key) && (uint8_t)key)) return;
     key = 0;
     switch (probe->action) {   /* what the guest says */
-    case CS_BIND: case CS_TAG: case CS_HANDOFF: case CS_GATHER: case CS_PART: case CS_SENT: case CS_WAITED: known = buffer_of(v, &probe->key, args, &key); break;
+    case CS_BIND: case CS_TAG: case CS_HANDOFF: case CS_GATHER: case CS_PART: case CS_SENT: case CS_WAITED: case CS_RESUME: known = buffer_of(v, &probe->key, args, &key); break;
     case CS_MOVE: case CS_MERGE: case CS_SHARE: known = buffer_of(v, &probe->key, args, &key); keyed = buffer_of(v, &probe->to, args, &to); known &= keyed; break;
     case CS_SWITCH: known = value_of(v, &probe->key, args, &key); keyed = value_of(v, &probe->to, args, &to); known &= keyed; break;
     case CS_WAKE: case CS_NOTE: known = value_of(v, &probe->key, args, &key); break;
@@ -167,6 +167,7 @@ static void act(struct vcpu *v, struct probes *p, const cs_probe *probe, const u
     if (w->trace) trace_event(w, CS_T_PROBE, v, probe->id, vcpu_ps(v, v->clock), known, key, to);
     switch (probe->action) {   /* what it means */
     case CS_BIND: follow_bind(v, known ? token_at(w, machine, key) : 0); break;
+    case CS_RESUME: if (known && request_find(w, token_at(w, machine, key))) follow_bind(v, token_at(w, machine, key)); break;
     case CS_TAG: if (known) token_put(w, machine, key, follow_token(v)); break;
     case CS_MOVE:
         if (!known || key == to) break;

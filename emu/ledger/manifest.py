@@ -40,6 +40,7 @@ ACTIONS: dict[str, tuple[str, ...]] = {
     "sent": ("key", "reason"),
     "share": ("key", "to"),
     "waited": ("key", "reason"),
+    "resume": ("key",),
 }
 RETURN_VALUE = 6
 _ARGUMENT = re.compile(r"arg([0-5])|ret|\[\s*(arg([0-5])|ret)\s*(([+-])\s*(0x[0-9a-fA-F]+|\d+|[A-Za-z_]\w*\.[A-Za-z_]\w*)\s*)?\]")

@@ -263,6 +263,19 @@ def test_the_guest_s_report_is_read() -> None:
     ]
 
 
+def test_what_processes_have_at_one_address_is_named_after_all_of_them() -> None:
+    maps = [
+        "4000-8000 r-xp 00001000 00:02 1    /bin/one", "4000-8000 r-xp 00001000 00:02 1    /bin/one",
+        "6000-a000 r-xp 00001000 00:02 2    /bin/two", "9000-b000 r-xp 00004000 00:02 2    /bin/two",
+    ]  # fmt: skip
+    report = parse_report("".join(f"init: map {line}\n" for line in maps))
+    assert len(report.mappings) == 3
+    assert [(f.start, f.end, f.name) for f in program_functions(report.mappings, {})] == [
+        (0x4000, 0x6000, "[one]"), (0x6000, 0x8000, "[one or two]"), (0x8000, 0x9000, "[two]"), (0x9000, 0xA000, "[two]"),
+        (0xA000, 0xB000, "[two]"),
+    ]  # fmt: skip
+
+
 def test_functions_lie_where_their_file_is_mapped(tmp_path: Path) -> None:
     """The referee is the linker: nm's address of a function, moved by as much as the mapping says."""
     program = compiled(tmp_path, "moved", "int one(void) { return 1; } int main(void) { return one(); }", "-O0")

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 from elftools.common.exceptions import ELFError
@@ -36,7 +37,7 @@ class Mapped:
 
 @dataclass(frozen=True)
 class Report:
-    """Modules' sections by module and name, and the program's executable mappings."""
+    """Modules' sections by module and name, and the executable mappings of the program's processes."""
 
     sections: Mapping[str, Mapping[str, int]]
     mappings: tuple[Mapped, ...]
@@ -45,14 +46,14 @@ class Report:
 def parse_report(console: str) -> Report:
     """The last report on a console."""
     sections: dict[str, dict[str, int]] = {}
-    mappings: dict[int, Mapped] = {}
+    mappings: set[Mapped] = set()
     for line in console.replace("\r", "").splitlines():
         if match := _SECTION.fullmatch(line):
             sections.setdefault(match[1], {})[match[2]] = int(match[3], 16)
         elif match := _MAP.fullmatch(line.rstrip()):
             start, end, offset = (int(match[i], 16) for i in (1, 2, 3))
-            mappings[start] = Mapped(start, end, offset, match[4])
-    return Report(sections, tuple(mappings[start] for start in sorted(mappings)))
+            mappings.add(Mapped(start, end, offset, match[4]))
+    return Report(sections, tuple(sorted(mappings, key=lambda m: (m.start, m.end, m.name, m.offset))))
 
 
 def module_functions(data: bytes, sections: Mapping[str, int]) -> list[Function]:
@@ -75,22 +76,48 @@ def module_functions(data: bytes, sections: Mapping[str, int]) -> list[Function]
     return [Function(start, end, start, tuple(found)) for (start, end), found in sorted(names.items())]
 
 
-def program_functions(mappings: Iterable[Mapped], files: Mapping[str, Path]) -> list[Function]:
-    """Functions of the mapped files, by file name; code without a symbol is a function `[FILE]`."""
+def program_functions(mappings: Sequence[Mapped], files: Mapping[str, Path]) -> list[Function]:
+    """Functions of the mapped files, by file name; code without a symbol is a function `[FILE]`.
+
+    Where processes have different files at the same addresses, code there is a function `[FILE or FILE]`: a block's address
+    does not tell whose it is.
+    """
+    whole = {mapping: list(_functions(mapping, files)) for mapping in mappings}
     found: list[Function] = []
-    for mapping in mappings:
-        name = Path(mapping.name).name.strip("[]") or "anonymous"
-        path = files.get(name)
-        inside = _moved(path, mapping) if path is not None else []
-        at = mapping.start
-        for function in [*inside, None]:
-            start = function.start if function else mapping.end
-            if at < start:
-                found.append(Function(at, start, at, (f"[{name}]",)))
-            if function:
-                found.append(function)
-                at = function.end
+    for start, end, over in _regions(mappings):
+        if len({(mapping.name, mapping.start - mapping.offset) for mapping in over}) > 1:
+            found.append(Function(start, end, start, (f"[{' or '.join(dict.fromkeys(map(_name, over)))}]",)))
+            continue
+        inside = (f for f in whole[over[0]] if f.start < end and start < f.end)
+        found += [f._replace(start=max(start, f.start), end=min(end, f.end)) for f in inside]
     return found
+
+
+def _regions(mappings: Sequence[Mapped]) -> Iterator[tuple[int, int, list[Mapped]]]:
+    """Addresses in order, cut wherever a mapping begins or ends, with the mappings over them."""
+    cuts = sorted({edge for mapping in mappings for edge in (mapping.start, mapping.end)})
+    for start, end in pairwise(cuts):
+        over = [mapping for mapping in mappings if mapping.start <= start and end <= mapping.end]
+        if over:
+            yield start, end, over
+
+
+def _name(mapping: Mapped) -> str:
+    return Path(mapping.name).name.strip("[]") or "anonymous"
+
+
+def _functions(mapping: Mapped, files: Mapping[str, Path]) -> Iterator[Function]:
+    """All of a mapping."""
+    name = _name(mapping)
+    path = files.get(name)
+    at = mapping.start
+    for function in [*(_moved(path, mapping) if path is not None else []), None]:
+        start = function.start if function else mapping.end
+        if at < start:
+            yield Function(at, start, at, (f"[{name}]",))
+        if function:
+            yield function
+            at = function.end
 
 
 def _moved(path: Path, mapping: Mapped) -> list[Function]:

@@ -39,6 +39,12 @@ class ProgramFiles:
     folders: tuple[str, ...] = ()
 
 
+def is_program(path: Path) -> bool:
+    """Whether a file is ELF for x86-64. Raises ConfigError when it cannot be read."""
+    data = read_file(path, "file for the guest")
+    return data[:6] == b"\x7fELF\x02\x01" and int.from_bytes(data[18:20], "little") == EM_X86_64
+
+
 def program_files(path: Path) -> ProgramFiles:
     """All that has to be in the guest for the program at `path` to start. Raises ConfigError."""
     search = [*_configured(Path("/etc/ld.so.conf")), *USUAL]

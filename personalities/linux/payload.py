@@ -107,10 +107,8 @@ def decompress(data: bytes, what: str) -> bytes:
     return bytes(out)
 
 
-def vmlinux(path: Path, data: bytes) -> bytes:
-    """The kernel's ELF image. `path` is for messages. Raises ConfigError with one sentence."""
-    if data.startswith(ELF_MAGIC):
-        return data
+def payload_of(path: Path, data: bytes) -> bytes:
+    """What a bzImage carries, compressed or not. `path` is for messages. Raises ConfigError with one sentence."""
     if (
         len(data) < PAYLOAD + 8
         or data[BOOT_FLAG : BOOT_FLAG + 2] != b"\x55\xaa"
@@ -126,7 +124,19 @@ def vmlinux(path: Path, data: bytes) -> bytes:
     start = ((data[SETUP_SECTORS] or 4) + 1) * SECTOR_BYTES + offset
     if length <= 4 or start + length > len(data):
         raise ConfigError(f"{path}: is cut short: its compressed kernel ends behind the end of the file.")
-    payload = data[start : start + length]
+    return data[start : start + length]
+
+
+def compression(payload: bytes) -> str:
+    """Its name; `none` where its first bytes are no compressor's."""
+    return next((name for magic, (name, _) in DECODERS.items() if payload.startswith(magic)), "none")
+
+
+def vmlinux(path: Path, data: bytes) -> bytes:
+    """The kernel's ELF image. `path` is for messages. Raises ConfigError with one sentence."""
+    if data.startswith(ELF_MAGIC):
+        return data
+    payload = payload_of(path, data)
     if payload.startswith(ELF_MAGIC):
         return payload
     image = decompress(payload[:-4], str(path))

@@ -22,7 +22,7 @@ from personalities.linux.guest import READY_LINE, joined, module_functions, pars
 from personalities.linux.initramfs import ADDRESS, GATEWAY, SEED_BYTES, Root, initramfs
 from personalities.linux.kallsyms import functions, read_kallsyms
 from personalities.linux.kernel import Kernel
-from personalities.linux.libraries import program_files
+from personalities.linux.libraries import is_program, program_files
 
 MODULES = ("virtio_pci", "virtio_net")
 CMDLINE = "console=ttyS0 quiet panic=-1 tsc=reliable"
@@ -37,7 +37,7 @@ class Options:
         kernel: an image; None is the kernel of an unpacked package (kernel.py).
         modules: its lib/modules/VERSION.
         load: modules by name; what they need comes along.
-        files: the user's, by path in the guest.
+        files: the user's, by path in the guest; programs among them bring their libraries.
         cmdline: further words for the kernel.
         ready: when the program serves: `udp PORT`, `tcp PORT`, `asleep`; None: asleep, and for a server we know, its port is open.
         boot: `pvh`, `linux64` (the 64-bit boot protocol), or None: PVH where the kernel can.
@@ -105,6 +105,9 @@ class Linux(Personality):
         if found.folders:
             environment.setdefault("LD_LIBRARY_PATH", ":".join(found.folders))
         extra = {to: Entry.program(read_file(at, "file for the guest")) for to, at in options.files.items()}
+        for at in options.files.values():  # further programs come with their libraries, too
+            if is_program(at):
+                files |= {name: data for name, data in program_files(at).files.items() if name != str(at.absolute())}
         root = Root(
             init=self.find("init", "programs").read_bytes(),
             program=guest_path,
@@ -142,7 +145,7 @@ class Linux(Personality):
         folder = Kernel.found(self.options.kernel, self.options.modules).modules
         loaded = folder.closure(self.options.load) if folder is not None else []
         modules = [module_functions(m.data, report.sections.get(m.name, {})) for m in loaded]
-        files = {path.name: path for path in spec.programs}
+        files = {Path(to).name: at for to, at in self.options.files.items()} | {path.name: path for path in spec.programs}
         return Code(
             joined(kernel, *modules),
             joined(program_functions(report.mappings, files)),

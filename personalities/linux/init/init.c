@@ -15,11 +15,12 @@
  *     ready udp PORT | tcp PORT | asleep | never
  *
  * When the program has that port open (or "asleep" alone) and nothing in the guest runs any more (and not "never"), what runs where is told on the console
- * (report.c), and then "init: ready". When the program ends, so does the machine, with its status.
+ * (report.c), and then "init: ready". When the program ends, so does the machine, with its status; one that ends well before it serves
+ * and leaves processes behind has gone to the background: then these are the program.
  */
 #include "init.h"
 
-enum { MAX_CONFIG = 1 << 20, MAX_WORDS = 1024, POLL_NANOSECONDS = 1000000, DEBUG_EXIT_PORT = 0xF4 };
+enum { MAX_CONFIG = 1 << 20, MAX_WORDS = 1024, POLL_NANOSECONDS = 1000000, DEBUG_EXIT_PORT = 0xF4, BACKGROUND = -1 };
 
 static char config[MAX_CONFIG];
 static char *arguments[MAX_WORDS + 1], *environment[MAX_WORDS + 1];
@@ -154,7 +155,7 @@ static long start_program(void)
     fail("cannot run ", arguments[0], result);
 }
 
-/* The child's end, if it has ended: reaps everybody, for orphans are ours, too. */
+/* The child's end, if it has ended; of one in the background, everybody's. Reaps all, for orphans are ours, too. */
 static bool ended(long child, bool wait, int *status)
 {
     for (;;) {
@@ -162,6 +163,8 @@ static bool ended(long child, bool wait, int *status)
         long who = sys5(NR_WAIT4, -1, (long)&how, wait ? 0 : 1 /* WNOHANG */, 0, 0);
         if (who == -EINTR)
             continue;
+        if (who == -ECHILD && child == BACKGROUND)
+            return true;
         if (who <= 0)
             return false;
         if (who != child)
@@ -199,14 +202,17 @@ int main(void)
     long child = start_program();
     int status = 0;
     bool watched = !same(awaited, "never");
-    while (watched && !is_ready(child, awaited)) {
-        if (ended(child, false, &status))
-            tell_end(status);
+    while (watched && !is_ready(awaited)) {
+        if (ended(child, false, &status)) {
+            if (status != 0 || child == BACKGROUND || !any_process())
+                tell_end(status);
+            child = BACKGROUND;
+        }
         struct rt_timespec pause = { 0, POLL_NANOSECONDS };
         sys(NR_NANOSLEEP, (long)&pause, 0, 0);
     }
     if (watched)
-        report(child);
+        report();
     if (!ended(child, true, &status))
         fail("lost sight of ", arguments[0], 0);
     tell_end(status);

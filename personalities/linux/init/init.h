@@ -14,7 +14,7 @@ enum {
     NR_READ = 0, NR_WRITE = 1, NR_OPEN = 2, NR_CLOSE = 3, NR_IOCTL = 16, NR_DUP2 = 33, NR_PAUSE = 34, NR_NANOSLEEP = 35, NR_SOCKET = 41,
     NR_FORK = 57, NR_EXECVE = 59, NR_WAIT4 = 61, NR_SETSID = 112, NR_MOUNT = 165, NR_REBOOT = 169, NR_IOPERM = 173, NR_GETDENTS64 = 217,
     NR_FINIT_MODULE = 313,
-    O_RDONLY = 0, O_WRONLY = 1, O_RDWR = 2, EINTR = 4,
+    O_RDONLY = 0, O_WRONLY = 1, O_RDWR = 2, EINTR = 4, ECHILD = 10,
     FAILED = 127, /* the status when init itself cannot go on */
 };
 
@@ -36,8 +36,13 @@ void network_loopback(void);
 void network_address(const char *with_prefix);
 void network_gateway(const char *address);
 
-bool is_ready(long child, const char *awaited);
-void report(long child);
+bool all_in(const char *folder, char *room, size_t bytes, bool (*each)(const char *folder, const char *name)); /* until one says false */
+void process_path(struct text *, long process, const char *name); /* /proc/PROCESS/NAME, ended by a zero byte */
+bool all_processes(bool (*each)(long process));
+bool any_process(void);
+
+bool is_ready(const char *awaited);
+void report(void);
 
 _Noreturn void fail(const char *what, const char *name, long error);
 _Noreturn void end_machine(int status);

@@ -3,12 +3,10 @@
  * Whether the program serves, and what runs where: the lines personalities/linux/guest.py reads.
  *
  *     init: section MODULE NAME ADDRESS      a module's section, by /sys/module
- *     init: map START-END rights ...         an executable mapping of the program, as /proc/PID/maps has it
+ *     init: map START-END rights ...         an executable mapping of a process of the program, as /proc/PID/maps has it; each once
  *     init: ready
  */
 #include "init.h"
-
-struct entry { uint64_t inode; int64_t offset; uint16_t length; uint8_t type; char name[]; };
 
 static char buffer[1 << 16], names[1 << 14];
 
@@ -18,20 +16,6 @@ static void path_of(struct text *t, const char *const *parts)
     while (*parts != NULL)
         text_add(t, *parts++);
     t->data[t->used] = '\0';
-}
-
-/* Calls each(folder, name) for what a folder holds, until it says false. */
-static bool all_in(const char *folder, char *room, size_t bytes, bool (*each)(const char *folder, const char *name))
-{
-    long fd = sys(NR_OPEN, (long)folder, O_RDONLY, 0), n;
-    bool good = fd >= 0;
-    while (good && (n = sys(NR_GETDENTS64, fd, (long)room, (long)bytes)) > 0)
-        for (long at = 0; good && at < n; at += ((struct entry *)(room + at))->length) {
-            const char *name = ((struct entry *)(room + at))->name;
-            good = same(name, ".") || same(name, "..") || each(folder, name);
-        }
-    sys(NR_CLOSE, fd, 0, 0);
-    return good;
 }
 
 static bool sleeps(const char *folder, const char *name)   /* the state stands behind the name's last parenthesis */
@@ -91,7 +75,7 @@ static bool serves(const char *awaited)
     return port_open("/proc/net/udp", (unsigned)port, false) || port_open("/proc/net/udp6", (unsigned)port, false);
 }
 
-static void process_path(struct text *path, long child, const char *name)
+void process_path(struct text *path, long child, const char *name)
 {
     path->used = 0;
     text_add(path, "/proc/");
@@ -112,11 +96,16 @@ static bool quiet(void)
     return starts(at, "1/");
 }
 
-bool is_ready(long child, const char *awaited)
+static bool all_sleep(long process)
 {
     struct text tasks = {0};
-    process_path(&tasks, child, "/task");
-    return serves(awaited) && all_in(tasks.data, names, sizeof names, sleeps) && quiet();
+    process_path(&tasks, process, "/task");
+    return all_in(tasks.data, names, sizeof names, sleeps);
+}
+
+bool is_ready(const char *awaited)
+{
+    return serves(awaited) && quiet() && all_processes(all_sleep);
 }
 
 static bool tell_section(const char *folder, const char *name)
@@ -156,12 +145,33 @@ static bool tell_module(const char *folder, const char *name)
     return true;
 }
 
-static void tell_maps(long child)
+/* Whether a line was told before: forked processes have their parent's mappings. A table full of others says no. */
+static bool told(const char *line)
+{
+    enum { LINES = 1024 };
+    static uint64_t known[LINES];
+    uint64_t hash = 0xcbf29ce484222325u;
+    while (*line != '\0')
+        hash = (hash ^ (uint8_t)*line++) * 0x100000001b3u;
+    hash |= 1;
+    for (unsigned i = 0; i < LINES; i++) {
+        uint64_t *slot = &known[(hash + i) % LINES];
+        if (*slot == hash)
+            return true;
+        if (*slot == 0) {
+            *slot = hash;
+            return false;
+        }
+    }
+    return false;
+}
+
+static bool tell_maps(long process)
 {
     struct text path = {0}, line = {0};
-    process_path(&path, child, "/maps");
+    process_path(&path, process, "/maps");
     if (read_file(path.data, buffer, sizeof buffer) <= 0)
-        return;
+        return true;
     for (char *at = buffer; *at != '\0';) {
         char *end = at, *rights = at;
         while (*end != '\0' && *end != '\n')
@@ -170,20 +180,21 @@ static void tell_maps(long child)
         *end = '\0';
         while (*rights != '\0' && *rights != ' ')
             rights++;
-        if (end - rights > 4 && rights[3] == 'x') {
+        if (end - rights > 4 && rights[3] == 'x' && !told(at)) {
             text_add(&line, "init: map ");
             text_add(&line, at);
             text_line(&line);
         }
         at = next;
     }
+    return true;
 }
 
-void report(long child)
+void report(void)
 {
     struct text line = {0};
     all_in("/sys/module", names, sizeof names, tell_module);
-    tell_maps(child);
+    all_processes(tell_maps);
     text_add(&line, "init: ready");
     text_line(&line);
 }

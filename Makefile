@@ -9,7 +9,7 @@ DEMO_ARGS ?=
 TEST_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint build bench crosscheck sanitize clean
+.PHONY: help demo test lint build bench crosscheck kernels sanitize clean
 
 help:  ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 14
@@ -35,6 +35,9 @@ bench: build  ## speed and memory of the emulator, as series and ratios
 
 crosscheck: build  ## boot the same images under QEMU and compare their answers (needs qemu-system-x86_64)
 	$(BIN)/python -m pytest -m crosscheck tests/crosscheck
+
+kernels: build  ## boot the kernels of several Debian packages, and have each serve recorded queries (needs apt, nsd)
+	$(BIN)/python -m bench.linux_kernels
 
 sanitize: build  ## the core library's tests under the address and undefined-behaviour sanitizers
 	bash tools/sanitize.sh $(BIN)

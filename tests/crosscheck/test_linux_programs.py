@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Unmodified servers on unmodified Linux answer what real clients asked, as they did when that was recorded.
 
-Debian's NSD, gone to the background with three children, and net-snmp's agent: each boots once, into a snapshot, and everything else
-starts from there. Needs CYCLESCOPE_LINUX as test_unmodified_linux.py does; for a kernel of another version CYCLESCOPE_LINUX_OTHER.
+Debian's NSD, gone to the background with three children, and net-snmp's agent: each boots once, into a snapshot, and all else
+starts from there. Needs CYCLESCOPE_LINUX as test_unmodified_linux.py does; for another kernel version CYCLESCOPE_LINUX_OTHER.
 """
 
 from __future__ import annotations

@@ -105,7 +105,7 @@ static bool all_sleep(long process)
 
 bool is_ready(const char *awaited)
 {
-    return serves(awaited) && quiet() && all_processes(all_sleep);
+    return serves(awaited) && quiet() && any_process() && all_processes(all_sleep);
 }
 
 static bool tell_section(const char *folder, const char *name)

@@ -23,8 +23,8 @@ PROBE_RULES = [
     {"do": "bind"}, {"do": "tag"}, {"do": "move"}, {"do": "release", "reason": "socket"}, {"do": "release", "reason": "thread"},
     {"do": "release", "reason": "lock"}, {"do": "handoff", "reason": "nic"}, {"do": "wait", "reason": "socket"},
     {"do": "wait", "reason": "lock"}, {"do": "wake"}, {"do": "switch"}, {"do": "clear"}, {"do": "note"}, {"do": "enter"},
-    {"do": "leave"}, {"do": "gather"}, {"do": "merge"},
-    {"do": "part"}, {"do": "sent", "reason": "nic"}, {"do": "share"}, {"do": "waited", "reason": "retransmission"}, {"do": "resume"},
+    {"do": "leave"}, {"do": "gather"}, {"do": "merge"}, {"do": "resume"},
+    {"do": "part"}, {"do": "sent", "reason": "nic"}, {"do": "share"}, {"do": "waited", "reason": "retransmission"},
 ]  # fmt: skip
 ALWAYS = (0, 7, 0, 0)
 VERB = {f"{rule['do']} {rule.get('reason', '')}".strip(): VERBS + 0x10 * i for i, rule in enumerate(PROBE_RULES)}

@@ -2,7 +2,7 @@
 """Unmodified servers on unmodified Linux answer what real clients asked, as they did when that was recorded.
 
 Debian's NSD, gone to the background with three children, and net-snmp's agent: each boots once, into a snapshot, and all else
-starts from there. Needs CYCLESCOPE_LINUX as test_unmodified_linux.py does; for another kernel version CYCLESCOPE_LINUX_OTHER.
+starts from there. CYCLESCOPE_LINUX_OTHER names a folder as CYCLESCOPE_LINUX does, for a kernel of another version.
 """
 
 from __future__ import annotations
@@ -26,18 +26,12 @@ from nic.frames import parse_ip
 from nic.matching import EndpointConfig
 from nic.sources.capture import rewrite
 from personalities.linux.personality import Linux, Options
+from tests.crosscheck.linux import needs_linux
 
 CAPTURES = Path(__file__).parents[1] / "captures"
 OTHER = os.environ.get("CYCLESCOPE_LINUX_OTHER", "")
 
-pytestmark = [
-    pytest.mark.crosscheck,
-    pytest.mark.slow,
-    pytest.mark.skipif(
-        not os.environ.get("CYCLESCOPE_LINUX") or not Path("/usr/sbin/nsd").exists() or not Path("/usr/sbin/snmpd").exists(),
-        reason="needs CYCLESCOPE_LINUX (an unpacked kernel package), nsd and snmpd",
-    ),
-]
+pytestmark = needs_linux(Path("/usr/sbin/nsd").exists() and Path("/usr/sbin/snmpd").exists(), "and nsd and snmpd")
 
 
 @dataclass(frozen=True)

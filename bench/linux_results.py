@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The tables of docs/results.md about unmodified Linux, made again.
+"""The tables of docs/results.md about unmodified Linux, made again; and that of docs/lock-contention.md, of our own kernels.
 
     python -m bench.linux_results [--only scale,chronos,variants] [--jobs N] [--write docs/results.md] [--svg FILE]
+    python -m bench.linux_results --only global [--jobs N] [--write docs/lock-contention.md] [--svg FILE]
 
 `scale`: every personality on 1 to 8 vCPUs (`cyclescope scale`): capacity, locks, components, functions, the picture. `chronos`:
 memcached on 4 vCPUs over seeds, one at a time and near capacity, beside the published table. `variants`: what might explain the
@@ -17,7 +18,7 @@ from typing import Any
 
 import msgspec
 
-from bench.linux_tables import MEMCACHED, chronos_texts, scale_texts, variant_texts
+from bench.linux_tables import MEMCACHED, chronos_texts, lock_text, scale_texts, variant_texts
 from bench.markdown import deliver
 from cyclescope.config import DEFAULT_TIMING, Hardware, Load
 from cyclescope.experiments.scale import scale
@@ -38,6 +39,17 @@ def scale_tables(jobs: int, requests: int) -> tuple[dict[str, str], str]:
     hardware, load = Hardware(link_bps=100_000_000_000), msgspec.structs.replace(NEAR, requests=requests)
     _, found = scale([get_personality(name) for name in NAMES], hardware, load, CPUS, jobs=jobs)
     return scale_texts(found), scale_picture(found, "kvd, and memcached on Linux", SHARE)
+
+
+def global_tables(jobs: int, requests: int) -> tuple[dict[str, str], str]:
+    """kvd with one lock, on the kernels that need no fetching."""
+    hardware, load = Hardware(link_bps=100_000_000_000), _near(requests=requests, locks="global")
+    _, found = scale([get_personality(name) for name in NAMES[:2]], hardware, load, CPUS, jobs=jobs)
+    return {"global": lock_text(found)}, scale_picture(found, "kvd with one global lock", SHARE)
+
+
+def _near(**changes: Any) -> Load:
+    return msgspec.structs.replace(NEAR, **changes)
 
 
 # ---- beside Chronos
@@ -64,10 +76,6 @@ class Variant:
     name: str = MEMCACHED
     hardware: Hardware = PLAIN
     load: Load = NEAR
-
-
-def _near(**changes: Any) -> Load:
-    return msgspec.structs.replace(NEAR, **changes)
 
 
 VARIANTS = (
@@ -111,11 +119,12 @@ def main() -> None:
     parser.add_argument("--svg", type=Path, default=None, help="the picture of scale")
     options = parser.parse_args()
     wanted = options.only.split(",")
-    if "scale" in wanted:
-        tables, picture = scale_tables(options.jobs, options.requests)
-        deliver(tables, options.write)
-        if options.svg:
-            options.svg.write_text(picture)
+    for name, made in (("scale", scale_tables), ("global", global_tables)):
+        if name in wanted:
+            tables, picture = made(options.jobs, options.requests)
+            deliver(tables, options.write)
+            if options.svg:
+                options.svg.write_text(picture)
     if "chronos" in wanted:
         deliver(chronos_tables(options.jobs, 2 * options.requests), options.write)
     if "variants" in wanted:

@@ -32,7 +32,7 @@ def scale_texts(found: Sequence[Scaled]) -> dict[str, str]:
     four = {each.personality: each for each in found if each.cpus == 4}
     return {
         "scale": _scaling(found),
-        "locks": _locks(found),
+        "locks": lock_text(found),
         "components": _components(four[MEMCACHED]),
         "three-way": _three_way(four),
         "functions": _functions(four[MEMCACHED]),
@@ -60,10 +60,11 @@ def _scaling(found: Sequence[Scaled]) -> str:
     return table(head, rows)
 
 
-def _locks(found: Sequence[Scaled]) -> str:
+def lock_text(found: Sequence[Scaled]) -> str:
+    """What locks cost at capacity, a line a machine."""
     head = (
-        "", "vCPUs", "`lock`, of busy cycles", "spinning", "LOCKed instructions", "`wait.lock` a request (us)",
-        "coherence, all components", "interrupts a request", "IPIs", "lost",
+        "", "vCPUs", "capacity (requests/s)", "`lock`, of busy cycles", "spinning", "LOCKed instructions",
+        "`wait.lock` a request (us)", "coherence, all components", "interrupts a request", "IPIs", "lost",
     )  # fmt: skip
     rows = []
     for each in found:
@@ -71,7 +72,7 @@ def _locks(found: Sequence[Scaled]) -> str:
         shares = ("lock_share", "lock_spin_share", "lock_atomic_share")
         rows.append(
             [
-                f"`{each.personality}`", str(each.cpus), *(f"{full[key] * 100:.1f} %" for key in shares),
+                f"`{each.personality}`", str(each.cpus), number(each.capacity_rps), *(f"{full[key] * 100:.1f} %" for key in shares),
                 us(full["lock_wait_ns"]), f"{full['coherence_share'] * 100:.1f} %", f"{sum(full['interrupts']):.2f}",
                 f"{full['ipis']:.2f}", str(sum(run.lost for run in (each.one, each.full, each.near))),
             ]

@@ -38,6 +38,7 @@ u64 cmdline_get_u64(const char *key, u64 def);
 extern struct knobs {
     bool ring0;              /* ring=0: programs run at CPL 0 and call the kernel as a function */
     bool polling;            /* poll=1: no receive interrupts; idle vCPUs and waiting readers look at the rings */
+    bool init_on_alloc;      /* init_on_alloc=0: memory is handed out as it was left; 1: cleared, as in Linux with CONFIG_INIT_ON_ALLOC_DEFAULT_ON */
     u32 pool_buffers;        /* pool=N: packet buffers that programs may map; 0: none */
 } knobs;
 void knobs_read(void);
@@ -88,9 +89,10 @@ void smp_boot(void);
 void smp_send_resched(u32 cpu);
 
 /* irq.c, softirq.c */
-typedef void (*irq_handler)(void *arg);
+typedef bool (*irq_handler)(void *arg); /* whether it was its device's */
 u8 irq_alloc(irq_handler fn, void *arg);
-void irq_set(u8 vector, irq_handler fn, void *arg);
+u64 irq_count(u8 vector);
+void irq_set(u8 vector, void (*fn)(void *arg), void *arg);
 enum { SOFTIRQ_NET_RX, NR_SOFTIRQS };
 void softirq_raise(u32 nr);
 void softirq_run(void);

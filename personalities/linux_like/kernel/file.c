@@ -6,7 +6,7 @@
 
 static struct kmem_cache *file_cache;
 
-void file_init(void) { file_cache = kmem_cache_create("file", sizeof(struct file)); }
+void file_init(void) { file_cache = kmem_cache_create("file", sizeof(struct file), SLAB_TYPESAFE); }
 
 struct file *file_new(const struct file_ops *ops, void *priv, u32 flags)
 {

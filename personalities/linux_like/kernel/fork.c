@@ -15,7 +15,7 @@ extern void fork_return(void);
 static struct task *task_alloc(void)
 {
     if (!task_cache)
-        task_cache = kmem_cache_create("task", sizeof(struct task));
+        task_cache = kmem_cache_create("task", sizeof(struct task), 0);
     struct task *t = kmem_cache_alloc(task_cache);
     if (!t)
         return NULL;

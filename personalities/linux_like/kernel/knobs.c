@@ -8,5 +8,6 @@ void knobs_read(void)
 {
     knobs.ring0 = cmdline_get_u64("ring", 3) == 0;
     knobs.polling = cmdline_get_u64("poll", 0) != 0;
+    knobs.init_on_alloc = cmdline_get_u64("init_on_alloc", 1) != 0;
     knobs.pool_buffers = (u32)MIN(cmdline_get_u64("pool", 0), (u64)POOL_MAX);
 }

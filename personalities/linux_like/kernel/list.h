@@ -8,8 +8,13 @@ struct list { struct list *next, *prev; };
 #define LIST_INIT(name) { &(name), &(name) }
 static inline void list_init(struct list *l) { l->next = l->prev = l; }
 static inline bool list_empty(const struct list *l) { return READ_ONCE(l->next) == l; }
+/* list.c: whether the links agree; a list that does not is corrupt memory, and the kernel ends (Linux's CONFIG_DEBUG_LIST). */
+void list_add_check(const struct list *n, const struct list *prev, const struct list *next);
+void list_del_check(const struct list *n);
+#define LIST_POISON ((struct list *)0xdead000000000100ul) /* no canonical address */
 static inline void list_insert(struct list *n, struct list *prev, struct list *next)
 {
+    list_add_check(n, prev, next);
     next->prev = n;
     n->next = next;
     n->prev = prev;
@@ -17,12 +22,18 @@ static inline void list_insert(struct list *n, struct list *prev, struct list *n
 }
 static inline void list_add(struct list *n, struct list *head) { list_insert(n, head, head->next); }
 static inline void list_add_tail(struct list *n, struct list *head) { list_insert(n, head->prev, head); }
-static inline void list_del(struct list *n)
+static inline void list_unlink(struct list *n)
 {
+    list_del_check(n);
     n->next->prev = n->prev;
     WRITE_ONCE(n->prev->next, n->next);
 }
-static inline void list_del_init(struct list *n) { list_del(n); list_init(n); }
+static inline void list_del(struct list *n)
+{
+    list_unlink(n);
+    n->next = n->prev = LIST_POISON;
+}
+static inline void list_del_init(struct list *n) { list_unlink(n); list_init(n); }
 static inline void list_splice_tail(struct list *from, struct list *to)
 {
     if (list_empty(from))

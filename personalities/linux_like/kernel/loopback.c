@@ -7,6 +7,7 @@ static struct net_device lo;
 
 static int lo_xmit(struct net_device *dev, struct skb *skb)
 {
+    skb_orphan(skb); /* it is the receiver's now */
     skb->csum_mode = CSUM_UNNECESSARY;
     dev->tx_packets++;
     netif_rx(skb);

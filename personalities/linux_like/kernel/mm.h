@@ -35,7 +35,7 @@ struct page {
     u32 refs;
     u8 order;            /* of the block this page heads */
     u8 flags;
-    u16 pad;
+    u16 index;           /* of a slab's pages */
     void *owner;         /* the kmem_cache of a slab's pages */
 };
 #define PG_FREE 1        /* heads a free block of the buddy allocator */
@@ -62,7 +62,9 @@ u64 page_count_total(void);
 
 /* slab.c */
 struct kmem_cache;
-struct kmem_cache *kmem_cache_create(const char *name, u32 size);
+#define SLAB_TYPESAFE 1               /* lockless readers may look at freed objects: memory is not cleared when it is taken */
+struct kmem_cache *kmem_cache_create(const char *name, u32 size, u32 flags);
+const char *slab_check_range(const void *p, u64 n); /* NULL, or the cache of which one object does not hold all of it */
 void *kmem_cache_alloc(struct kmem_cache *c);
 void kmem_cache_free(struct kmem_cache *c, void *obj);
 void *kmalloc(u64 size);

@@ -12,7 +12,7 @@
 
 static struct kmem_cache *vma_cache;
 
-void vma_init(void) { vma_cache = kmem_cache_create("vma", sizeof(struct vma)); }
+void vma_init(void) { vma_cache = kmem_cache_create("vma", sizeof(struct vma), 0); }
 
 struct vma *vma_new(u64 start, u64 end, u32 prot)
 {

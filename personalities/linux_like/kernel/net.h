@@ -32,6 +32,9 @@ struct skb {
     u32 saddr, daddr;
     u16 sport, dport;
     u32 next_hop;
+    u32 users;           /* references; a peeking reader has one */
+    struct sock *sk;     /* whose memory it counts as, until destructor */
+    void (*destructor)(struct skb *skb);
 };
 _Static_assert(offsetof(struct skb, head) == 16, "manifest.toml");
 
@@ -41,7 +44,9 @@ struct skb *skb_build(void *buffer, u32 offset, u32 len);
 void *skb_buffer_alloc(void);                    /* RX_BUFFER_SIZE bytes for a receive ring */
 void skb_buffer_free(void *buffer);
 void skb_free(struct skb *skb);
+void skb_orphan(struct skb *skb);
 #define RX_BUFFER_SIZE 2048
+static inline void skb_get(struct skb *s) { atomic_add(&s->users, 1); }
 static inline void *skb_push(struct skb *s, u32 n) { s->data -= n; s->len += n; return s->data; }
 static inline void *skb_pull(struct skb *s, u32 n) { s->data += n; s->len -= n; return s->data; }
 
@@ -75,6 +80,7 @@ struct net_device {
     u32 addr, mask, gateway;
     bool tx_csum;
     bool (*rx_pending)(void);    /* whether this vCPU's receive ring has a packet */
+    void (*tx_poll)(void);       /* frees what was sent */
     void (*rx_poll)(void);       /* schedules this vCPU's instance, as its interrupt would */
     int (*xmit)(struct net_device *dev, struct skb *skb); /* 0, or -EBUSY: the skb stays the caller's */
     u64 rx_packets, tx_packets, tx_dropped;
@@ -89,7 +95,8 @@ void dev_queue_xmit(struct skb *skb);
 /* poll=1: without receive interrupts these look. False / nothing where there is no device. */
 bool netdev_poll(void);              /* takes what this vCPU's ring holds; true: there was something */
 void netdev_poll_tick(void);         /* the same from a timer, for a vCPU whose program neither waits nor idles */
-void busy_wait(struct list *queue, u64 until); /* until the ring or the queue (NULL: none) has a packet, current has a flag to
+void netdev_tx_poll(void);           /* frees what the device has sent */
+void busy_wait(struct sock *sk, u64 until); /* until the ring or the socket (NULL: none) has a packet, current has a flag to
                                       * look at, or time_ns() is beyond `until` (0: never) */
 int netif_rx(struct skb *skb);       /* loopback: to this vCPU's backlog */
 
@@ -107,17 +114,21 @@ void icmp_rcv(struct skb *skb, u32 saddr, u32 daddr);
 
 /* udp.c, socket.c */
 struct sock {
-    u32 refs;
     u16 lport, rport;              /* network order; 0: unbound, unconnected */
     u32 laddr, raddr;
     struct sock *next;             /* in its hash bucket */
     struct spinlock lock cacheline_aligned; /* the receive queue */
     struct list queue;
-    u32 rmem, rcvbuf;              /* truesize queued, and its limit */
+    u32 rmem, rcvbuf;              /* truesize received and not given back, and its limit */
+    u32 forward_bytes;             /* pages drawn from the system's account, not used yet */
     u32 drops;
-    struct wait_queue wq;
+    struct spinlock reader_lock cacheline_aligned;
+    struct list reader_queue;
+    u32 deficit;                   /* read, not given back to rmem yet */
+    u32 wmem, sndbuf;              /* truesize on its way out (and 1), and its limit */
+    bool nospace;                  /* a writer waits for wmem to fall */
+    struct wait_queue wq cacheline_aligned;
     s32 err;
-    u32 sndbuf;
     u64 rcvtimeo;                  /* ns, 0: for ever */
     u32 incoming_cpu;              /* preferred for packets that arrive there; MAX_CPUS: none */
     bool reuseaddr, reuseport, nonblock, broadcast;
@@ -147,6 +158,20 @@ long udp_connect(struct sock *sk, u32 addr, u16 port);
 probed ssize_t udp_recvmsg(struct sock *sk, struct msg *m);
 ssize_t udp_sendmsg(struct sock *sk, struct msg *m);
 u32 udp_poll(struct file *f, struct sock *sk, struct poll_table *pt);
+
+/* udp_queue.c, sock_mem.c */
+void udp_queue_init(struct sock *sk);
+void udp_queue_purge(struct sock *sk);
+void udp_queue_rcv_skb(struct sock *sk, struct skb *skb);
+struct skb *udp_dequeue(struct sock *sk);
+struct skb *udp_peek(struct sock *sk);
+static inline bool udp_has_data(const struct sock *sk) { return !list_empty(&sk->reader_queue) || !list_empty(&sk->queue); }
+void sock_mem_init(void);
+bool sock_rmem_charge(struct sock *sk, u32 size);
+void sock_rmem_uncharge(struct sock *sk, u32 size, bool keep);
+void sock_own_sent(struct skb *skb, struct sock *sk);
+long sock_wait_wmem(struct sock *sk, bool dontwait);
+void udp_sock_free(struct sock *sk);
 
 void lo_init(void);                /* loopback.c */
 void virtio_net_init(void);        /* virtio_net.c */

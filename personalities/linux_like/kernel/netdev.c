@@ -126,11 +126,17 @@ void netdev_poll_tick(void)
         eth_dev->rx_poll();
 }
 
+void netdev_tx_poll(void)
+{
+    if (eth_dev)
+        eth_dev->tx_poll();
+}
+
 /* Time spent here is waiting, not work (manifest.toml). */
-noinline void busy_wait(struct list *queue, u64 until)
+noinline void busy_wait(struct sock *sk, u64 until)
 {
     while (!(READ_ONCE(current->tif) & (TIF_NEED_RESCHED | TIF_SIGPENDING)) && (!eth_dev || !eth_dev->rx_pending()) &&
-           (!queue || READ_ONCE(queue->next) == queue) && (!until || time_ns() < until))
+           (!sk || !udp_has_data(sk)) && (!until || time_ns() < until))
         cpu_pause();
 }
 

@@ -223,6 +223,8 @@ struct page *page_alloc(u32 order)
         p->refs = 1;
         p->order = (u8)order;
         p->owner = NULL;
+        if (knobs.init_on_alloc)
+            memset(page_va(p), 0, PAGE_SIZE << order);
     }
     return p;
 }
@@ -249,7 +251,9 @@ void page_free(struct page *p, u32 order)
 void *page_alloc_zeroed(void)
 {
     struct page *p = page_alloc(0);
-    return p ? memset(page_va(p), 0, PAGE_SIZE) : NULL;
+    if (!p)
+        return NULL;
+    return knobs.init_on_alloc ? page_va(p) : memset(page_va(p), 0, PAGE_SIZE);
 }
 
 void page_put(struct page *p)

@@ -5,7 +5,7 @@
 
 static struct kmem_cache *skb_cache;
 
-void skb_init(void) { skb_cache = kmem_cache_create("skb", sizeof(struct skb)); }
+void skb_init(void) { skb_cache = kmem_cache_create("skb", sizeof(struct skb), 0); }
 
 /* From the pool while it lasts; without pool=, it holds nothing. */
 void *skb_buffer_alloc(void)
@@ -29,6 +29,7 @@ static struct skb *skb_head(void *buffer, u32 buffer_size)
         return NULL;
     memset(s, 0, sizeof *s);
     s->head = buffer;
+    s->users = 1;
     s->truesize = buffer_size + sizeof *s;
     return s;
 }
@@ -59,8 +60,22 @@ struct skb *skb_alloc(u32 size, u32 headroom)
     return s;
 }
 
+/* Whoever accounted for the packet is told that it no longer is. */
+void skb_orphan(struct skb *s)
+{
+    if (!s->destructor)
+        return;
+    s->destructor(s);
+    s->destructor = NULL;
+    s->sk = NULL;
+}
+
+/* One reference less; the last one's frees the packet. */
 void skb_free(struct skb *s)
 {
+    if (READ_ONCE(s->users) != 1 && atomic_sub(&s->users, 1))
+        return;
+    skb_orphan(s);
     skb_buffer_free(s->head);
     kmem_cache_free(skb_cache, s);
 }

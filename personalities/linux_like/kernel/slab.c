@@ -13,6 +13,7 @@
 struct kmem_cache {
     const char *name;
     u32 size, order;
+    bool clear;             /* objects when they are taken: init_on_alloc */
     struct { u32 n; void *obj[SLAB_STACK]; } cacheline_aligned cpu[MAX_CPUS];
     struct spinlock lock cacheline_aligned;
     void *free;             /* first word of a shared free object: the next */
@@ -22,7 +23,7 @@ static const u16 kmalloc_sizes[] = { 32, 64, 96, 128, 192, 256, 512, 1024, 2048,
 static struct kmem_cache *kmalloc_caches[ARRAY_SIZE(kmalloc_sizes)];
 static u8 kmalloc_index[KMALLOC_MAX / 32 + 1];
 
-struct kmem_cache *kmem_cache_create(const char *name, u32 size)
+struct kmem_cache *kmem_cache_create(const char *name, u32 size, u32 flags)
 {
     u32 order = 0;
     while ((PAGE_SIZE << order) < sizeof(struct kmem_cache))
@@ -32,6 +33,7 @@ struct kmem_cache *kmem_cache_create(const char *name, u32 size)
         panic("slab: no memory for cache %s", name);
     struct kmem_cache *c = memset(page_va(p), 0, sizeof *c);
     c->name = name;
+    c->clear = knobs.init_on_alloc && !(flags & SLAB_TYPESAFE);
     c->size = size < 64 ? ALIGN_UP(size, 32u) : ALIGN_UP(size, 64u);
     if (size == 96)
         c->size = 96;
@@ -48,8 +50,10 @@ static bool slab_grow(struct kmem_cache *c)
     struct page *p = page_alloc(c->order);
     if (!p)
         return false;
-    for (u32 i = 0; i < 1u << c->order; i++)
+    for (u32 i = 0; i < 1u << c->order; i++) {
         p[i].owner = c;
+        p[i].index = (u16)i;
+    }
     u8 *base = page_va(p);
     memset(base, 0, PAGE_SIZE << c->order);
     for (u64 off = (PAGE_SIZE << c->order) / c->size * c->size; off >= c->size;) {
@@ -94,6 +98,8 @@ void *kmem_cache_alloc(struct kmem_cache *c)
     if (likely(c->cpu[cpu].n))
         obj = c->cpu[cpu].obj[--c->cpu[cpu].n];
     irq_restore(f);
+    if (obj && c->clear)
+        memset(obj, 0, c->size);
     return obj;
 }
 
@@ -121,7 +127,7 @@ void *kmalloc(u64 size)
 void *kzalloc(u64 size)
 {
     void *p = kmalloc(size);
-    return p ? memset(p, 0, size) : NULL;
+    return p && !knobs.init_on_alloc ? memset(p, 0, size) : p;
 }
 
 void kfree(const void *p)
@@ -135,11 +141,21 @@ void kfree(const void *p)
         page_free(page, page->order);
 }
 
+const char *slab_check_range(const void *p, u64 n)
+{
+    const struct page *page = va_page(p);
+    const struct kmem_cache *c = page->owner;
+    if (!c)
+        return NULL;
+    u64 at = (u64)((const u8 *)p - (const u8 *)page_va(page - page->index)) % c->size;
+    return n <= c->size - at ? NULL : c->name;
+}
+
 void slab_init(void)
 {
     u32 i = 0;
     for (u32 k = 0; k < ARRAY_SIZE(kmalloc_sizes); k++) {
-        kmalloc_caches[k] = kmem_cache_create("kmalloc", kmalloc_sizes[k]);
+        kmalloc_caches[k] = kmem_cache_create("kmalloc", kmalloc_sizes[k], 0);
         for (; i <= kmalloc_sizes[k] / 32u; i++)
             kmalloc_index[i] = (u8)k;
     }

@@ -10,6 +10,7 @@ void socket_init(void)
 {
     skb_init();
     netdev_init();
+    sock_mem_init();
     udp_init();
     lo_init();
 }
@@ -58,9 +59,10 @@ static long socket_ioctl(struct file *f, u32 cmd, u64 arg)
     }
     if (cmd != FIONREAD)
         return -ENOTTY;
-    spin_lock_bh(&sk->lock);
-    u32 n = list_empty(&sk->queue) ? 0 : list_first(&sk->queue, struct skb, node)->len;
-    spin_unlock_bh(&sk->lock);
+    struct skb *first = udp_peek(sk);
+    u32 n = first ? first->len : 0;
+    if (first)
+        skb_free(first);
     return put_user32(arg, n);
 }
 
@@ -171,7 +173,7 @@ enum { SOL_SOCKET = 1, SO_REUSEADDR = 2, SO_TYPE = 3, SO_ERROR = 4, SO_BROADCAST
 
 long sys_setsockopt(int fd, u32 level, u32 name, u64 val, u32 len)
 {
-    enum { RCVBUF_MIN = 2304, RCVBUF_MAX = 16 << 20 };
+    enum { RCVBUF_MIN = 2304, RCVBUF_MAX = 16 << 20, SNDBUF_MIN = 4608, SNDBUF_MAX = 16 << 20 };
     long r;
     u32 v = 0;
     struct timeval tv;
@@ -185,7 +187,7 @@ long sys_setsockopt(int fd, u32 level, u32 name, u64 val, u32 len)
         case SO_REUSEADDR: sk->reuseaddr = v; break;
         case SO_REUSEPORT: sk->reuseport = v; break;
         case SO_BROADCAST: sk->broadcast = v; break;
-        case SO_SNDBUF: case SO_SNDBUFFORCE: sk->sndbuf = v * 2; break;
+        case SO_SNDBUF: case SO_SNDBUFFORCE: sk->sndbuf = MAX(MIN(v, (u32)SNDBUF_MAX) * 2, (u32)SNDBUF_MIN); break;
         case SO_RCVBUF: case SO_RCVBUFFORCE: sk->rcvbuf = MIN(MAX(v, (u32)RCVBUF_MIN), (u32)RCVBUF_MAX) * 2; break;
         case SO_RCVTIMEO:
             if (len < sizeof tv || copy_from_user(&tv, val, sizeof tv) || tv.sec < 0 || tv.usec < 0)

@@ -37,9 +37,10 @@ void *memset(void *d, int c, size_t n)
 {
     u8 *dp = d;
     u64 w = 0x0101010101010101ul * (u8)c;
-    for (; n >= 64; n -= 64, dp += 64)
-        for (int i = 0; i < 64; i += 8)
-            *(word *)(dp + i) = w;
+    for (; n >= 64; n -= 64, dp += 64) {
+        *(word *)dp = w, *(word *)(dp + 8) = w, *(word *)(dp + 16) = w, *(word *)(dp + 24) = w;
+        *(word *)(dp + 32) = w, *(word *)(dp + 40) = w, *(word *)(dp + 48) = w, *(word *)(dp + 56) = w;
+    }
     for (; n >= 8; n -= 8, dp += 8)
         *(word *)dp = w;
     while (n--)

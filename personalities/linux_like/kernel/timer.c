@@ -187,7 +187,7 @@ void timer_init_cpu(void)
     list_init(&b->timers);
     b->next_tick = b->armed_for = NEVER;
     if (!lapic_hz) {
-        irq_set(VEC_TIMER, (irq_handler)timer_interrupt, NULL);
+        irq_set(VEC_TIMER, timer_interrupt, NULL);
         timer_calibrate();
     }
 }

@@ -54,16 +54,17 @@ static bool tty_type(char c)
     return !lines || c == '\n';
 }
 
-static void tty_interrupt(void *arg)
+static bool tty_interrupt(void *arg)
 {
-    bool line = false;
+    bool line = false, data = false;
     spin_lock(&tty_lock);
     inb(UART + 2);
-    while (inb(UART + 5) & LSR_DATA)
+    for (; inb(UART + 5) & LSR_DATA; data = true)
         line |= tty_type((char)inb(UART));
     spin_unlock(&tty_lock);
     if (line)
         wake_up_events(&tty_wq, 1, POLLIN);
+    return data;
 }
 
 void console_init_irq(void)

@@ -17,7 +17,7 @@ static u32 ephemeral_next;
 
 static u32 udp_bucket(u16 port) { return ntohs(port) % UDP_BUCKETS; }
 
-void udp_init(void) { sock_cache = kmem_cache_create("udp_sock", sizeof(struct sock)); }
+void udp_init(void) { sock_cache = kmem_cache_create("udp_sock", sizeof(struct sock), SLAB_TYPESAFE); }
 
 struct sock *udp_sock_new(void)
 {
@@ -26,8 +26,9 @@ struct sock *udp_sock_new(void)
         return NULL;
     memset(sk, 0, sizeof *sk);
     sk->rcvbuf = sk->sndbuf = SOCK_RCVBUF;
+    sk->wmem = 1; /* the descriptor's; packets on their way out add theirs */
     sk->incoming_cpu = MAX_CPUS;
-    list_init(&sk->queue);
+    udp_queue_init(sk);
     wait_queue_init(&sk->wq);
     return sk;
 }
@@ -44,11 +45,12 @@ void udp_sock_release(struct sock *sk)
         spin_unlock(&buckets[b].lock);
         sched_quiesce(); /* no softirq can still have found it */
     }
-    struct skb *s, *tmp;
-    list_for_each_safe(s, tmp, &sk->queue, node)
-        skb_free(s);
-    kmem_cache_free(sock_cache, sk);
+    udp_queue_purge(sk);
+    if (!atomic_sub(&sk->wmem, 1))
+        udp_sock_free(sk);
 }
+
+void udp_sock_free(struct sock *sk) { kmem_cache_free(sock_cache, sk); }
 
 static bool udp_conflict(struct sock *a, u32 addr, u16 port, struct sock *b)
 {
@@ -124,24 +126,6 @@ static struct sock *udp_lookup(u32 saddr, u16 sport, u32 daddr, u16 dport)
     return best;
 }
 
-/* Onto the socket's receive queue, and somebody is told. At its return the packet waits for a reader. */
-probed static void udp_queue_rcv_skb(struct sock *sk, struct skb *skb)
-{
-    spin_lock(&sk->lock);
-    bool room = sk->rmem + skb->truesize <= sk->rcvbuf || list_empty(&sk->queue);
-    if (room) {
-        list_add_tail(&skb->node, &sk->queue);
-        sk->rmem += skb->truesize;
-    } else {
-        sk->drops++;
-    }
-    spin_unlock(&sk->lock);
-    if (!room)
-        skb_free(skb);
-    else if (wait_active(&sk->wq))
-        wake_up_events(&sk->wq, 1, POLLIN);
-}
-
 static bool udp_checksum_ok(struct skb *skb, struct udp_hdr *h, u32 saddr, u32 daddr)
 {
     if (!h->csum || skb->csum_mode == CSUM_UNNECESSARY)
@@ -178,30 +162,9 @@ void udp_rcv(struct skb *skb, u32 saddr, u32 daddr)
     udp_queue_rcv_skb(sk, skb);
 }
 
-/* The first packet, or NULL. peek leaves it queued, for this caller alone to copy: under the socket's lock. */
-static struct skb *udp_dequeue(struct sock *sk)
-{
-    struct skb *s = NULL;
-    spin_lock_bh(&sk->lock);
-    if (!list_empty(&sk->queue)) {
-        s = list_first(&sk->queue, struct skb, node);
-        list_del(&s->node);
-        sk->rmem -= s->truesize;
-    }
-    spin_unlock_bh(&sk->lock);
-    return s;
-}
+static struct skb *udp_take(struct sock *sk, u32 flags) { return flags & MSG_PEEK ? udp_peek(sk) : udp_dequeue(sk); }
 
-static void udp_requeue(struct sock *sk, struct skb *s)
-{
-    spin_lock_bh(&sk->lock);
-    list_add(&s->node, &sk->queue);
-    sk->rmem += s->truesize;
-    spin_unlock_bh(&sk->lock);
-    wake_up_events(&sk->wq, 1, POLLIN);
-}
-
-noinline static struct skb *udp_wait(struct sock *sk, s64 *err)
+noinline static struct skb *udp_wait(struct sock *sk, u32 flags, s64 *err)
 {
     struct wait_entry e;
     struct skb *s = NULL;
@@ -209,7 +172,7 @@ noinline static struct skb *udp_wait(struct sock *sk, s64 *err)
     wait_entry_init(&e);
     for (;;) {
         wait_prepare_exclusive(&sk->wq, &e, TASK_INTERRUPTIBLE);
-        s = udp_dequeue(sk);
+        s = udp_take(sk, flags);
         if (s)
             break;
         if (signal_pending(current)) {
@@ -226,17 +189,17 @@ noinline static struct skb *udp_wait(struct sock *sk, s64 *err)
 }
 
 /* poll=1: the reader looks at its vCPU's ring instead of sleeping. NULL: it has a signal, or its time is up. */
-noinline static struct skb *udp_poll_wait(struct sock *sk)
+noinline static struct skb *udp_poll_wait(struct sock *sk, u32 flags)
 {
     u64 until = sk->rcvtimeo ? time_ns() + sk->rcvtimeo : 0;
     while (!signal_pending(current) && (!until || time_ns() < until)) {
-        struct skb *s = list_empty(&sk->queue) ? NULL : udp_dequeue(sk);
+        struct skb *s = udp_has_data(sk) ? udp_take(sk, flags) : NULL;
         if (s)
             return s;
         if (READ_ONCE(current->tif) & TIF_NEED_RESCHED)
             schedule();
         else if (!netdev_poll())
-            busy_wait(&sk->queue, until);
+            busy_wait(sk, until);
     }
     return NULL;
 }
@@ -291,24 +254,21 @@ probed ssize_t udp_recvmsg(struct sock *sk, struct msg *m)
     m->out_flags = 0;
     if (!sk->lport && udp_bind(sk, 0, 0))
         return -EAGAIN;
-    struct skb *s = udp_dequeue(sk);
+    struct skb *s = udp_take(sk, m->flags);
     if (!s) {
         if (sk->nonblock || m->flags & MSG_DONTWAIT)
             return -EAGAIN;
         if (knobs.polling)
-            s = udp_poll_wait(sk);
+            s = udp_poll_wait(sk, m->flags);
         if (!s)
-            s = udp_wait(sk, &err);
+            s = udp_wait(sk, m->flags, &err);
         if (!s)
             return err;
     }
     if (m->loan)
         return udp_lend_datagram(s, m);
     ssize_t r = udp_copy_datagram(s, m);
-    if (m->flags & MSG_PEEK)
-        udp_requeue(sk, s);
-    else
-        skb_free(s);
+    skb_free(s);
     return r;
 }
 
@@ -359,9 +319,13 @@ ssize_t udp_sendmsg(struct sock *sk, struct msg *m)
         saddr = sk->laddr;
     if (m->size + UDP_HEADERS > dev->mtu || m->size > 65507)
         return -EMSGSIZE;
+    long wait = sock_wait_wmem(sk, sk->nonblock || m->flags & MSG_DONTWAIT);
+    if (wait)
+        return wait;
     struct skb *skb = m->flags & MSG_ZEROCOPY ? udp_take_buffer(m) : skb_alloc((u32)m->size, TX_HEADROOM);
     if (!skb)
         return m->flags & MSG_ZEROCOPY ? -EFAULT : -ENOBUFS;
+    sock_own_sent(skb, sk);
     for (u32 i = 0; i < m->niov && !(m->flags & MSG_ZEROCOPY); i++) {
         if (copy_from_user(skb->data + skb->len, m->iov[i].base, m->iov[i].len)) {
             skb_free(skb);
@@ -379,5 +343,8 @@ ssize_t udp_sendmsg(struct sock *sk, struct msg *m)
 u32 udp_poll(struct file *f, struct sock *sk, struct poll_table *pt)
 {
     poll_wait(f, &sk->wq, pt);
-    return POLLOUT | (list_empty(&sk->queue) ? 0 : POLLIN);
+    if (READ_ONCE(sk->wmem) >= sk->sndbuf)
+        WRITE_ONCE(sk->nospace, true);
+    smp_mb();
+    return (READ_ONCE(sk->wmem) < sk->sndbuf ? POLLOUT : 0) | (udp_has_data(sk) ? POLLIN : 0);
 }

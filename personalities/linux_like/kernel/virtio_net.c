@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * virtio-net over modern PCI (virtio 1.2, sections 4.1 and 5.1): one queue pair a vCPU where the device has as many, each
- * queue with its own MSI-X vector. Receive: interrupt, then NAPI until the ring is empty. Transmit: the ring is tidied
- * by the next sender; its interrupt is used only when it is full.
+ * queue with its own MSI-X vector. Receive: interrupt, then NAPI until the ring is empty. Transmit: an interrupt when most of what is in the ring has
+ * been sent, then NAPI frees it, so that senders get their socket's memory back; a sender tidies the ring in passing.
  */
 #include "defs.h"
 #include "net.h"
@@ -100,11 +100,14 @@ static int virtio_net_poll_rx(struct napi *n, int budget)
     return done;
 }
 
-static void virtio_net_rx_interrupt(void *arg)
+static bool virtio_net_rx_interrupt(void *arg)
 {
     struct pair *p = arg;
+    if (!virtio_ring_pending(&p->rx))
+        return false;
     virtio_ring_disable_irq(&p->rx);
     napi_schedule(&p->rx_napi);
+    return true;
 }
 
 static struct pair *virtio_net_own_pair(void) { return cpu_id() < npairs ? pairs[cpu_id()] : NULL; }
@@ -112,7 +115,7 @@ static struct pair *virtio_net_own_pair(void) { return cpu_id() < npairs ? pairs
 static bool virtio_net_rx_pending(void)
 {
     struct pair *p = virtio_net_own_pair();
-    return p && p->rx.last_used != READ_ONCE(p->rx.used->idx);
+    return p && virtio_ring_pending(&p->rx);
 }
 
 static void virtio_net_rx_poll(void)
@@ -122,11 +125,14 @@ static void virtio_net_rx_poll(void)
         napi_schedule(&p->rx_napi);
 }
 
-static void virtio_net_tx_interrupt(void *arg)
+static bool virtio_net_tx_interrupt(void *arg)
 {
     struct pair *p = arg;
+    if (!virtio_ring_pending(&p->tx))
+        return false;
     virtio_ring_disable_irq(&p->tx);
     napi_schedule(&p->tx_napi);
+    return true;
 }
 
 static void virtio_net_reclaim(struct pair *p)
@@ -162,6 +168,26 @@ probed static void virtio_net_resume(void *head, struct pair *p, struct skb *skb
     virtio_net_post(skb->data, p, skb);
 }
 
+/* Asks for an interrupt when most of the ring's packets are sent, at once if they are already. With poll=1 only for packets that wait for room. */
+static void virtio_net_want_tx_irq(struct pair *p)
+{
+    bool some = p->tx.num_free < p->tx.num;
+    if (p->backlog_len ? !virtio_ring_enable_irq(&p->tx) : some && !knobs.polling && !virtio_ring_enable_irq_late(&p->tx)) {
+        virtio_ring_disable_irq(&p->tx);
+        napi_schedule(&p->tx_napi);
+    }
+}
+
+/* poll=1: nobody will tell. */
+static void virtio_net_tx_poll(void)
+{
+    for (u32 i = 0; i < npairs; i++) {
+        spin_lock_bh(&pairs[i]->tx_lock);
+        virtio_net_reclaim(pairs[i]);
+        spin_unlock_bh(&pairs[i]->tx_lock);
+    }
+}
+
 static int virtio_net_poll_tx(struct napi *n, int budget)
 {
     struct pair *p = container_of(n, struct pair, tx_napi);
@@ -173,8 +199,7 @@ static int virtio_net_poll_tx(struct napi *n, int budget)
         virtio_net_resume(s->head, p, s);
     }
     virtio_ring_kick(&p->tx);
-    if (p->backlog_len && !virtio_ring_enable_irq(&p->tx))
-        napi_schedule(n);
+    virtio_net_want_tx_irq(p);
     spin_unlock(&p->tx_lock);
     return 0;
 }
@@ -200,6 +225,7 @@ static int virtio_net_xmit(struct net_device *dev, struct skb *skb)
     if (likely(p->tx.num_free && !p->backlog_len)) {
         virtio_net_post(skb->data, p, skb);
         virtio_ring_kick(&p->tx);
+        virtio_net_want_tx_irq(p);
         dev->tx_packets++;
     } else {
         r = virtio_net_defer(skb->head, p, skb);
@@ -320,7 +346,7 @@ void virtio_net_init(void)
     if (!npairs)
         panic("virtio_net: the device has %u MSI-X vectors", msix_entries);
     vnet_dev = (struct net_device){ .name = "eth0", .mtu = 1500, .tx_csum = has(F_CSUM), .rx_pending = virtio_net_rx_pending,
-        .rx_poll = virtio_net_rx_poll, .xmit = virtio_net_xmit };
+        .rx_poll = virtio_net_rx_poll, .tx_poll = virtio_net_tx_poll, .xmit = virtio_net_xmit };
     for (int i = 0; i < 6; i++)
         vnet_dev.mac[i] = has(F_MAC) ? config->mac[i] : (u8)(0x52 + i);
     common->msix_config = NO_VECTOR;

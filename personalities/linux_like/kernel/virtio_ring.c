@@ -103,3 +103,13 @@ bool virtio_ring_enable_irq(struct virtqueue *vq)
     smp_mb();
     return vq->last_used == vq->used->idx;
 }
+
+bool virtio_ring_enable_irq_late(struct virtqueue *vq)
+{
+    if (!vq->event_idx)
+        return virtio_ring_enable_irq(vq);
+    u16 late = (u16)((u16)(vq->avail_idx - vq->last_used) * 3 / 4);
+    *used_event(vq) = (u16)(vq->last_used + late);
+    smp_mb();
+    return (u16)(READ_ONCE(vq->used->idx) - vq->last_used) <= late;
+}

@@ -29,3 +29,6 @@ void virtio_ring_kick(struct virtqueue *vq);
 void *virtio_ring_get(struct virtqueue *vq, u32 *len);   /* NULL: nothing used */
 void virtio_ring_disable_irq(struct virtqueue *vq);
 bool virtio_ring_enable_irq(struct virtqueue *vq);       /* false: something was used meanwhile */
+/* Likewise, but not before three quarters of what is in the ring now have been used. */
+bool virtio_ring_enable_irq_late(struct virtqueue *vq);
+static inline bool virtio_ring_pending(const struct virtqueue *vq) { return vq->last_used != READ_ONCE(vq->used->idx); }

@@ -115,7 +115,7 @@ void arp_rcv(struct skb *skb)
 void arp_output(struct skb *skb)
 {
     static const u8 broadcast[6] = { 255, 255, 255, 255, 255, 255 };
-    if (skb->next_hop == 0xffffffff || skb->next_hop == (skb->dev->addr | ~skb->dev->mask)) {
+    if (skb->dst->type == ROUTE_BROADCAST) {
         arp_transmit(skb, broadcast);
         return;
     }

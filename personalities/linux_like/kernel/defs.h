@@ -135,6 +135,10 @@ bool syscall_dispatch(struct pt_regs *regs);
 void ring0_init(void);                 /* on the first vCPU, before the others start */
 long syscall_gate(long nr, long a, long b, long c, long d, long e, long f);
 
+/* proc.c, psi.c */
+void proc_make(const char *path, u32 (*show)(char *buf, u32 n));
+void psi_init(void);
+
 /* futex.c */
 void futex_init(void);
 long futex_wake(u64 uaddr, u32 nr, u32 bitset, bool private);

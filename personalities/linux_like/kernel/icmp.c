@@ -9,10 +9,11 @@ struct icmp_hdr { u8 type, code; u16 csum; u32 rest; } __attribute__((packed));
 void icmp_rcv(struct skb *skb, u32 saddr, u32 daddr)
 {
     struct icmp_hdr *h = (struct icmp_hdr *)skb->data;
-    u32 src, hop;
     if (skb->len >= sizeof *h && h->type == 8 && !csum_fold(csum_partial(h, skb->len, 0)) && ip_is_local(daddr)) {
-        struct net_device *dev = ip_route(saddr, &src, &hop);
-        struct skb *r = dev ? skb_alloc(skb->len, TX_HEADROOM) : NULL;
+        struct route *to = fib_lookup_get(saddr);
+        struct skb *r = to ? skb_alloc(skb->len, TX_HEADROOM) : NULL;
+        if (to && !r)
+            route_put(to);
         if (r) {
             memcpy(r->data, skb->data, skb->len);
             r->len = skb->len;
@@ -20,7 +21,7 @@ void icmp_rcv(struct skb *skb, u32 saddr, u32 daddr)
             out->type = 0;
             out->csum = 0;
             out->csum = csum_fold(csum_partial(out, r->len, 0));
-            ip_output(r, dev, daddr, saddr, hop, IPPROTO_ICMP);
+            ip_output(r, to, daddr, saddr, IPPROTO_ICMP);
         }
     }
     skb_free(skb);

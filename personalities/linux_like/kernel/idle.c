@@ -25,7 +25,7 @@ void idle_loop(void)
         poll_loop();
     irq_disable();
     for (;;) {
-        while (!(READ_ONCE(current->tif) & TIF_NEED_RESCHED))
+        for (sched_take_woken(); !(READ_ONCE(current->tif) & TIF_NEED_RESCHED); sched_take_woken())
             idle_halt();
         schedule();
     }

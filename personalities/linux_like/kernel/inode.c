@@ -192,6 +192,7 @@ void inode_init(void)
     inode_make_text("/sys/devices/system/cpu/online", text);
     inode_make_text("/sys/devices/system/cpu/possible", text);
     inode_make_text("/proc/sys/kernel/osrelease", "6.1.0\n");
+    psi_init();
 }
 
 ssize_t inode_read(struct inode *i, void *dst, u64 n, u64 pos)

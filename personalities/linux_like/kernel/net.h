@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Packets and the layers they pass: driver, netdev, ARP, IP, UDP, socket. Addresses are in network order. */
 #pragma once
+#include "fib.h"
 #include "fs.h"
 #include "lock.h"
+#include "percpu.h"
+#include "qdisc.h"
 
 #define ETH_P_IP 0x0800
 #define ETH_P_ARP 0x0806
@@ -32,6 +35,8 @@ struct skb {
     u32 saddr, daddr;
     u16 sport, dport;
     u32 next_hop;
+    struct route *dst;   /* by which it goes out, with a reference; or NULL */
+    u64 queued_at;       /* time_ns() when it began to wait for the device */
     u32 users;           /* references; a peeking reader has one */
     struct sock *sk;     /* whose memory it counts as, until destructor */
     void (*destructor)(struct skb *skb);
@@ -82,8 +87,9 @@ struct net_device {
     bool (*rx_pending)(void);    /* whether this vCPU's receive ring has a packet */
     void (*tx_poll)(void);       /* frees what was sent */
     void (*rx_poll)(void);       /* schedules this vCPU's instance, as its interrupt would */
-    int (*xmit)(struct net_device *dev, struct skb *skb); /* 0, or -EBUSY: the skb stays the caller's */
-    u64 rx_packets, tx_packets, tx_dropped;
+    u32 nqueues;                 /* 0: xmit takes whatever comes, with no queue */
+    struct qdisc *queues[MAX_CPUS];
+    int (*xmit)(struct net_device *dev, struct qdisc *q, struct skb *skb); /* 0, or -EBUSY: the queue is stopped, the skb the caller's */
 };
 extern struct net_device *eth_dev;
 void netdev_init(void);
@@ -107,10 +113,19 @@ void arp_output(struct skb *skb);    /* resolves next_hop, adds the Ethernet hea
 /* ip.c, icmp.c */
 void ip_init(void);
 void ip_rcv(struct skb *skb);
-struct net_device *ip_route(u32 daddr, u32 *saddr, u32 *next_hop);
-void ip_output(struct skb *skb, struct net_device *dev, u32 saddr, u32 daddr, u32 next_hop, u8 proto);
+void ip_output(struct skb *skb, struct route *r, u32 saddr, u32 daddr, u8 proto); /* takes over the reference */
+long ip_route_ioctl(u32 cmd, u64 arg);  /* SIOCADDRT, SIOCDELRT */
 bool ip_is_local(u32 addr);
 void icmp_rcv(struct skb *skb, u32 saddr, u32 daddr);
+
+/* net_stats.c */
+enum { IP_IN_RECEIVES, IP_IN_HDR_ERRORS, IP_IN_ADDR_ERRORS, IP_IN_DISCARDS, IP_IN_DELIVERS, IP_OUT_REQUESTS, IP_OUT_NO_ROUTES, UDP_IN_DATAGRAMS,
+       UDP_NO_PORTS, UDP_IN_ERRORS, UDP_CSUM_ERRORS, UDP_OUT_DATAGRAMS, UDP_RCVBUF_ERRORS, UDP_MEM_ERRORS,
+       DEV_RX_PACKETS, DEV_RX_BYTES, DEV_TX_PACKETS, DEV_TX_BYTES, NR_NET_STATS }; /* DEV_: of the Ethernet device */
+extern struct net_stats { u64 n[NR_NET_STATS]; } cacheline_aligned net_stats[MAX_CPUS];
+static inline void stat_add(u32 which, u64 n) { net_stats[cpu_id()].n[which] += n; }
+static inline void stat_count(u32 which) { stat_add(which, 1); }
+void stat_init(void);
 
 /* udp.c, socket.c */
 struct sock {

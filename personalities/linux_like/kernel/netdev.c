@@ -149,7 +149,10 @@ void netif_receive_skb(struct skb *skb)
         return;
     }
     u16 type = ntohs(eth->type);
-    skb->dev->rx_packets++;
+    if (skb->dev == eth_dev) {
+        stat_count(DEV_RX_PACKETS);
+        stat_add(DEV_RX_BYTES, skb->len);
+    }
     skb_pull(skb, sizeof *eth);
     if (type == ETH_P_IP)
         ip_rcv(skb);
@@ -164,9 +167,9 @@ void dev_queue_xmit(struct skb *skb)
 {
     struct net_device *dev = skb->dev;
     local_bh_disable();
-    if (dev->xmit(dev, skb)) {
-        dev->tx_dropped++;
+    if (dev->nqueues)
+        qdisc_xmit(dev->queues[cpu_id() % dev->nqueues], skb); /* each vCPU its own, where the device has as many */
+    else if (dev->xmit(dev, NULL, skb))
         skb_free(skb);
-    }
     local_bh_enable();
 }

@@ -76,6 +76,8 @@ void skb_free(struct skb *s)
     if (READ_ONCE(s->users) != 1 && atomic_sub(&s->users, 1))
         return;
     skb_orphan(s);
+    if (s->dst)
+        route_put(s->dst);
     skb_buffer_free(s->head);
     kmem_cache_free(skb_cache, s);
 }

@@ -19,8 +19,8 @@ static void smp_delay_us(u64 us)
         cpu_pause();
 }
 
-/* A resched interrupt does its work on the way out (irq_handle). */
-static void smp_resched_handler(void *arg) { }
+/* What another vCPU woke for this one; or only to reschedule, on the way out (irq_handle). */
+static void smp_resched_handler(void *arg) { sched_take_woken(); }
 static void smp_tlb_handler(void *arg) { mm_flush_ipi(); }
 
 void smp_send_resched(u32 cpu) { apic_send_ipi(cpus[cpu].apic_id, VEC_RESCHED); }

@@ -11,6 +11,8 @@ void socket_init(void)
     skb_init();
     netdev_init();
     sock_mem_init();
+    fib_init();
+    stat_init();
     udp_init();
     lo_init();
 }
@@ -58,7 +60,7 @@ static long socket_ioctl(struct file *f, u32 cmd, u64 arg)
         return socket_spare(&l) ? -ENOBUFS : put_user64(arg, l.spare);
     }
     if (cmd != FIONREAD)
-        return -ENOTTY;
+        return ip_route_ioctl(cmd, arg);
     struct skb *first = udp_peek(sk);
     u32 n = first ? first->len : 0;
     if (first)

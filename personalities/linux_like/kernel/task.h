@@ -5,6 +5,7 @@
 #include "lock.h"
 #include "mm.h"
 #include "percpu.h"
+#include "rbtree.h"
 #include "uapi.h"
 
 enum { TASK_RUNNING = 0, TASK_INTERRUPTIBLE = 1, TASK_UNINTERRUPTIBLE = 2, TASK_DEAD = 4 };
@@ -14,6 +15,20 @@ enum { TASK_RUNNING = 0, TASK_INTERRUPTIBLE = 1, TASK_UNINTERRUPTIBLE = 2, TASK_
 
 struct inode;
 struct files;
+
+/* sched_load.c: how busy a thread, or a vCPU, has been lately */
+#define LOAD_SCALE 1024u             /* all the time; of a vCPU's threads together, as many times that */
+struct load {
+    u64 at;                          /* ns: accounted up to here */
+    u32 part;                        /* us into the current period */
+    u32 running_sum;
+    u64 runnable_sum;
+    u32 runnable, running;           /* 0 .. LOAD_SCALE a thread */
+};
+void load_init(void);
+void load_update(struct load *l, u64 now, u32 runnable, bool running);
+
+struct psi { u32 seq; s32 waiting; u64 since, some; }; /* psi.c */
 
 struct process {
     s32 pid;
@@ -56,7 +71,9 @@ struct task {
     bool is_idle;
     u64 cpus_allowed;
     u64 vruntime, exec_start, sum_exec, slice_start; /* ns */
-    struct list rq_node;
+    struct rb_node rq_node;
+    struct load load;
+    struct task *wake_next;          /* in a run queue's `woken` */
     struct spinlock pi_lock;         /* serialises wake-ups */
 
     u64 fsbase, gsbase;
@@ -93,6 +110,7 @@ probed bool try_to_wake_up(struct task *t, int states);
 static inline bool wake_task(struct task *t) { return try_to_wake_up(t, TASK_INTERRUPTIBLE | TASK_UNINTERRUPTIBLE); }
 void sched_start(struct task *t);    /* a new task's first wake-up */
 void sched_tick(void);
+void sched_take_woken(void);         /* queues what other vCPUs woke for this one; interrupts off */
 void sched_finish_switch(struct task *prev);
 long sched_set_affinity(struct task *t, u64 mask);
 void sched_quiesce(void);            /* returns after every vCPU has left the code it was running in softirq or lockless lookups */

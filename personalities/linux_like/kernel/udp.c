@@ -12,7 +12,6 @@
 /* Lookups take no lock; a socket's memory is given back only after sched_quiesce(). */
 static struct { struct sock *first; struct spinlock lock; } buckets[UDP_BUCKETS];
 static struct kmem_cache *sock_cache;
-static u64 udp_no_port, udp_bad;
 static u32 ephemeral_next;
 
 static u32 udp_bucket(u16 port) { return ntohs(port) % UDP_BUCKETS; }
@@ -88,16 +87,17 @@ long udp_bind(struct sock *sk, u32 addr, u16 port)
 
 long udp_connect(struct sock *sk, u32 addr, u16 port)
 {
-    u32 saddr, hop;
     if (!sk->lport) {
         long r = udp_bind(sk, 0, 0);
         if (r)
             return r;
     }
-    if (!ip_route(addr, &saddr, &hop))
+    struct route *r = fib_lookup_get(addr);
+    if (!r)
         return -ENETUNREACH;
     if (!sk->laddr)
-        sk->laddr = saddr;
+        sk->laddr = r->type == ROUTE_LOCAL ? addr : r->source;
+    route_put(r);
     sk->raddr = addr;
     sk->rport = port;
     return 0;
@@ -138,13 +138,14 @@ void udp_rcv(struct skb *skb, u32 saddr, u32 daddr)
 {
     struct udp_hdr *h = (struct udp_hdr *)skb->data;
     if (skb->len < sizeof *h || ntohs(h->len) < sizeof *h || ntohs(h->len) > skb->len) {
-        udp_bad++;
+        stat_count(UDP_IN_ERRORS);
         skb_free(skb);
         return;
     }
     skb->len = ntohs(h->len);
     if (!udp_checksum_ok(skb, h, saddr, daddr)) {
-        udp_bad++;
+        stat_count(UDP_CSUM_ERRORS);
+        stat_count(UDP_IN_ERRORS);
         skb_free(skb);
         return;
     }
@@ -154,7 +155,7 @@ void udp_rcv(struct skb *skb, u32 saddr, u32 daddr)
     skb->dport = h->dst;
     struct sock *sk = udp_lookup(saddr, h->src, daddr, h->dst);
     if (!sk) {
-        udp_no_port++;
+        stat_count(UDP_NO_PORTS);
         skb_free(skb);
         return;
     }
@@ -300,24 +301,11 @@ static struct skb *udp_take_buffer(struct msg *m)
     return skb;
 }
 
-ssize_t udp_sendmsg(struct sock *sk, struct msg *m)
+/* A datagram by a route, whose reference it takes over if all is well. */
+static ssize_t udp_send_by(struct route *r, struct sock *sk, struct msg *m, u32 daddr, u16 dport)
 {
-    u32 daddr = m->name ? m->name->addr : sk->raddr, saddr, hop;
-    u16 dport = m->name ? m->name->port : sk->rport;
-    if (m->name && m->name->family != AF_INET)
-        return -EAFNOSUPPORT;
-    if (!dport)
-        return -EDESTADDRREQ;
-    if (!daddr)
-        daddr = htonl(0x7f000001);
-    if (!sk->lport && udp_bind(sk, 0, 0))
-        return -EAGAIN;
-    struct net_device *dev = ip_route(daddr, &saddr, &hop);
-    if (!dev)
-        return -ENETUNREACH;
-    if (sk->laddr)
-        saddr = sk->laddr;
-    if (m->size + UDP_HEADERS > dev->mtu || m->size > 65507)
+    u32 saddr = sk->laddr ? sk->laddr : r->type == ROUTE_LOCAL ? daddr : r->source;
+    if (m->size + UDP_HEADERS > r->dev->mtu || m->size > 65507)
         return -EMSGSIZE;
     long wait = sock_wait_wmem(sk, sk->nonblock || m->flags & MSG_DONTWAIT);
     if (wait)
@@ -335,9 +323,33 @@ ssize_t udp_sendmsg(struct sock *sk, struct msg *m)
     }
     struct udp_hdr *h = skb_push(skb, sizeof *h);
     *h = (struct udp_hdr){ sk->lport, dport, htons((u16)skb->len), 0 };
-    udp_checksum_out(skb, h, dev, saddr, daddr);
-    ip_output(skb, dev, saddr, daddr, hop, IPPROTO_UDP);
+    udp_checksum_out(skb, h, r->dev, saddr, daddr);
+    stat_count(UDP_OUT_DATAGRAMS);
+    ip_output(skb, r, saddr, daddr, IPPROTO_UDP);
     return (ssize_t)m->size;
+}
+
+ssize_t udp_sendmsg(struct sock *sk, struct msg *m)
+{
+    u32 daddr = m->name ? m->name->addr : sk->raddr;
+    u16 dport = m->name ? m->name->port : sk->rport;
+    if (m->name && m->name->family != AF_INET)
+        return -EAFNOSUPPORT;
+    if (!dport)
+        return -EDESTADDRREQ;
+    if (!daddr)
+        daddr = htonl(0x7f000001);
+    if (!sk->lport && udp_bind(sk, 0, 0))
+        return -EAGAIN;
+    struct route *r = fib_lookup_get(daddr);
+    if (!r) {
+        stat_count(IP_OUT_NO_ROUTES);
+        return -ENETUNREACH;
+    }
+    ssize_t sent = udp_send_by(r, sk, m, daddr, dport);
+    if (sent < 0)
+        route_put(r);
+    return sent;
 }
 
 u32 udp_poll(struct file *f, struct sock *sk, struct poll_table *pt)

@@ -17,10 +17,12 @@ void udp_queue_init(struct sock *sk)
 probed void udp_queue_rcv_skb(struct sock *sk, struct skb *skb)
 {
     u32 size = skb->truesize, held = atomic_add(&sk->rmem, size);
+    u32 error = UDP_RCVBUF_ERRORS;
     bool room = held <= sk->rcvbuf || held == size; /* one packet always may */
     if (room) {
         spin_lock(&sk->lock);
         room = sock_rmem_charge(sk, size);
+        error = UDP_MEM_ERRORS;
         if (room)
             list_add_tail(&skb->node, &sk->queue);
         spin_unlock(&sk->lock);
@@ -28,10 +30,14 @@ probed void udp_queue_rcv_skb(struct sock *sk, struct skb *skb)
     if (!room) {
         atomic_sub(&sk->rmem, size);
         atomic_add(&sk->drops, 1);
+        stat_count(error);
+        stat_count(UDP_IN_ERRORS);
         skb_free(skb);
-    } else if (wait_active(&sk->wq)) {
-        wake_up_events(&sk->wq, 1, POLLIN);
+        return;
     }
+    stat_count(UDP_IN_DATAGRAMS);
+    if (wait_active(&sk->wq))
+        wake_up_events(&sk->wq, 1, POLLIN);
 }
 
 /* What readers took goes back to the socket's account a quarter of its limit at a time, or when nothing is left to read. reader_lock held. */

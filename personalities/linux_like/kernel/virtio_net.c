@@ -18,7 +18,6 @@ enum { S_ACKNOWLEDGE = 1, S_DRIVER = 2, S_DRIVER_OK = 4, S_FEATURES_OK = 8 };
 #define HDR_NEEDS_CSUM 1
 #define HDR_DATA_VALID 2
 #define CTRL_MQ 4
-#define BACKLOG_MAX 1000
 
 struct common_cfg {
     u32 device_feature_select, device_feature, driver_feature_select, driver_feature;
@@ -36,9 +35,7 @@ struct pair {
     struct napi rx_napi;
     struct virtqueue tx cacheline_aligned;
     struct napi tx_napi;
-    struct spinlock tx_lock;
-    struct list backlog;         /* waiting for room in the ring */
-    u32 backlog_len;
+    struct qdisc queue;          /* before the transmit ring */
 };
 
 static struct net_device vnet_dev;
@@ -148,31 +145,11 @@ probed static void virtio_net_post(void *hdr, struct pair *p, struct skb *skb)
     virtio_ring_add(&p->tx, hdr, skb->len, false, skb);
 }
 
-/* The ring is full: the packet waits for the transmit interrupt. */
-probed static int virtio_net_defer(void *head, struct pair *p, struct skb *skb)
-{
-    if (p->backlog_len == BACKLOG_MAX)
-        return -EBUSY;
-    list_add_tail(&skb->node, &p->backlog);
-    p->backlog_len++;
-    if (!virtio_ring_enable_irq(&p->tx))
-        napi_schedule(&p->tx_napi);
-    return 0;
-}
-
-/* A deferred packet's turn. */
-probed static void virtio_net_resume(void *head, struct pair *p, struct skb *skb)
-{
-    list_del(&skb->node);
-    p->backlog_len--;
-    virtio_net_post(skb->data, p, skb);
-}
-
-/* Asks for an interrupt when most of the ring's packets are sent, at once if they are already. With poll=1 only for packets that wait for room. */
+/* Asks for an interrupt when most of the ring's packets are sent, or any if it is full; at once if they are already. With poll=1 only if it is full. */
 static void virtio_net_want_tx_irq(struct pair *p)
 {
     bool some = p->tx.num_free < p->tx.num;
-    if (p->backlog_len ? !virtio_ring_enable_irq(&p->tx) : some && !knobs.polling && !virtio_ring_enable_irq_late(&p->tx)) {
+    if (p->queue.stopped ? !virtio_ring_enable_irq(&p->tx) : some && !knobs.polling && !virtio_ring_enable_irq_late(&p->tx)) {
         virtio_ring_disable_irq(&p->tx);
         napi_schedule(&p->tx_napi);
     }
@@ -182,25 +159,24 @@ static void virtio_net_want_tx_irq(struct pair *p)
 static void virtio_net_tx_poll(void)
 {
     for (u32 i = 0; i < npairs; i++) {
-        spin_lock_bh(&pairs[i]->tx_lock);
+        spin_lock_bh(&pairs[i]->queue.xmit_lock);
         virtio_net_reclaim(pairs[i]);
-        spin_unlock_bh(&pairs[i]->tx_lock);
+        spin_unlock_bh(&pairs[i]->queue.xmit_lock);
     }
 }
 
 static int virtio_net_poll_tx(struct napi *n, int budget)
 {
     struct pair *p = container_of(n, struct pair, tx_napi);
-    spin_lock(&p->tx_lock);
+    spin_lock(&p->queue.xmit_lock);
     napi_complete(n);
     virtio_net_reclaim(p);
-    while (p->backlog_len && p->tx.num_free) {
-        struct skb *s = list_first(&p->backlog, struct skb, node);
-        virtio_net_resume(s->head, p, s);
-    }
-    virtio_ring_kick(&p->tx);
-    virtio_net_want_tx_irq(p);
-    spin_unlock(&p->tx_lock);
+    bool wake = p->queue.stopped && p->tx.num_free;
+    if (!wake)
+        virtio_net_want_tx_irq(p);
+    spin_unlock(&p->queue.xmit_lock);
+    if (wake)
+        qdisc_wake(&p->queue);
     return 0;
 }
 
@@ -215,23 +191,23 @@ static void virtio_net_push_header(struct skb *skb)
     memcpy(skb_push(skb, VNET_HDR_LEN), &h, sizeof h);
 }
 
-static int virtio_net_xmit(struct net_device *dev, struct skb *skb)
+/* q's xmit_lock is held. */
+static int virtio_net_xmit(struct net_device *dev, struct qdisc *q, struct skb *skb)
 {
-    struct pair *p = pairs[cpu_id() % npairs];
-    int r = 0;
-    virtio_net_push_header(skb);
-    spin_lock(&p->tx_lock);
+    struct pair *p = container_of(q, struct pair, queue);
     virtio_net_reclaim(p);
-    if (likely(p->tx.num_free && !p->backlog_len)) {
-        virtio_net_post(skb->data, p, skb);
-        virtio_ring_kick(&p->tx);
+    if (unlikely(!p->tx.num_free)) {
+        q->stopped = true;
         virtio_net_want_tx_irq(p);
-        dev->tx_packets++;
-    } else {
-        r = virtio_net_defer(skb->head, p, skb);
+        return -EBUSY;
     }
-    spin_unlock(&p->tx_lock);
-    return r;
+    stat_count(DEV_TX_PACKETS);
+    stat_add(DEV_TX_BYTES, skb->len);
+    virtio_net_push_header(skb);
+    virtio_net_post(skb->data, p, skb);
+    virtio_ring_kick(&p->tx);
+    virtio_net_want_tx_irq(p);
+    return 0;
 }
 
 static volatile void *virtio_net_map_cfg(const struct pci_dev *d, u8 type)
@@ -299,7 +275,9 @@ static void virtio_net_setup_pair(u32 i)
     if (!p)
         panic("virtio_net: no memory for queues");
     pairs[i] = p;
-    list_init(&p->backlog);
+    if (!qdisc_init(&p->queue, &vnet_dev, i))
+        panic("virtio_net: no memory for a queueing discipline");
+    vnet_dev.queues[i] = &p->queue;
     p->rx_napi.poll = virtio_net_poll_rx;
     p->tx_napi.poll = virtio_net_poll_tx;
     u32 apic = cpus[i].apic_id;
@@ -359,6 +337,7 @@ void virtio_net_init(void)
         virtio_net_refill(pairs[i]);
     if (has(F_MQ))
         virtio_net_set_pairs(&ctrl);
+    vnet_dev.nqueues = npairs;
     eth_dev = &vnet_dev;
     ip_init();
 }

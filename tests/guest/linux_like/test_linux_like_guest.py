@@ -279,7 +279,8 @@ def hostile(wire: Wire) -> Iterator[bytes]:
         for name, value in change.items():
             setattr(frame[UDP], name, value)
         yield bytes(frame)
-    for wrong in ({"dst": "10.0.2.16"}, {"ihl": 4}, {"proto": 200}):
+    martians = ({"src": GUEST_IP}, {"src": "127.0.0.1"}, {"src": "255.255.255.255"}, {"dst": "127.0.0.1"})
+    for wrong in ({"dst": "10.0.2.16"}, {"ihl": 4}, {"proto": 200}, *martians):
         frame = wire.udp(b"x" * 50)
         for name, setting in wrong.items():
             setattr(frame[IP], name, setting)

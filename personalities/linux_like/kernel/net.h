@@ -185,6 +185,7 @@ void sock_mem_init(void);
 bool sock_rmem_charge(struct sock *sk, u32 size);
 void sock_rmem_uncharge(struct sock *sk, u32 size, bool keep);
 void sock_own_sent(struct skb *skb, struct sock *sk);
+bool sock_writable(struct sock *sk);
 long sock_wait_wmem(struct sock *sk, bool dontwait);
 void udp_sock_free(struct sock *sk);
 

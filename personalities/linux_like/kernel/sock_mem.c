@@ -59,24 +59,30 @@ void sock_own_sent(struct skb *skb, struct sock *sk)
     atomic_add(&sk->wmem, skb->truesize);
 }
 
-/* Room for another packet. 0, -EAGAIN, or a signal's -ERESTARTSYS. */
+/* Whether there is room for another packet; if not, whoever makes some will tell. */
+bool sock_writable(struct sock *sk)
+{
+    if (likely(READ_ONCE(sk->wmem) < sk->sndbuf))
+        return true;
+    WRITE_ONCE(sk->nospace, true);
+    smp_mb();
+    return READ_ONCE(sk->wmem) < sk->sndbuf;
+}
+
+/* 0, -EAGAIN, or a signal's -ERESTARTSYS. */
 long sock_wait_wmem(struct sock *sk, bool dontwait)
 {
-    while (unlikely(READ_ONCE(sk->wmem) >= sk->sndbuf)) {
+    while (!sock_writable(sk)) {
         if (knobs.polling)
             netdev_tx_poll(); /* no interrupt will say that packets have gone */
-        WRITE_ONCE(sk->nospace, true);
-        smp_mb();
-        if (READ_ONCE(sk->wmem) < sk->sndbuf)
+        if (knobs.polling && sock_writable(sk))
             break;
         if (dontwait)
             return -EAGAIN;
-        if (knobs.polling)
+        if (signal_pending(current) || (!knobs.polling && wait_event_interruptible(&sk->wq, sock_writable(sk))))
+            return -ERESTARTSYS;
+        if (READ_ONCE(current->tif) & TIF_NEED_RESCHED)
             schedule();
-        else if (wait_event_interruptible(&sk->wq, READ_ONCE(sk->wmem) < sk->sndbuf))
-            return -ERESTARTSYS;
-        if (signal_pending(current))
-            return -ERESTARTSYS;
     }
     return 0;
 }

@@ -355,8 +355,5 @@ ssize_t udp_sendmsg(struct sock *sk, struct msg *m)
 u32 udp_poll(struct file *f, struct sock *sk, struct poll_table *pt)
 {
     poll_wait(f, &sk->wq, pt);
-    if (READ_ONCE(sk->wmem) >= sk->sndbuf)
-        WRITE_ONCE(sk->nospace, true);
-    smp_mb();
-    return (READ_ONCE(sk->wmem) < sk->sndbuf ? POLLOUT : 0) | (udp_has_data(sk) ? POLLIN : 0);
+    return (sock_writable(sk) ? POLLOUT : 0) | (udp_has_data(sk) ? POLLIN : 0);
 }

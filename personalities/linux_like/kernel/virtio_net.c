@@ -126,7 +126,7 @@ static bool virtio_net_tx_interrupt(void *arg)
 {
     struct pair *p = arg;
     if (!virtio_ring_pending(&p->tx))
-        return false;
+        return true; /* a sender has tidied up meanwhile */
     virtio_ring_disable_irq(&p->tx);
     napi_schedule(&p->tx_napi);
     return true;

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Parts of linux_like's kernel, compiled for the host, beside plain Python: the routing trie, the run queue's tree, load averages."""
+"""Parts of linux_like's kernel on the host, beside plain Python: the routing trie, the run queue's tree, load averages."""
 
 from __future__ import annotations
 

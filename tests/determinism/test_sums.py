@@ -13,6 +13,7 @@ import pytest
 from tests.determinism.compared import PERSONALITIES, RUNS, compare_into
 
 UNATTRIBUTED = 0.01  # of cycles and of latency, at most
+WAKE_UP_CYCLES = 5400  # hlt_exit and a quantum: at either end of the interval a vCPU may be on its way out of HLT
 NOT_PARTS = {"token", "start_ps", "latency_ps"}
 
 
@@ -65,7 +66,8 @@ def test_cycles_sum_to_the_vcpus_time(run: tuple[dict[str, Any], Any]) -> None:
         assert sum(vcpu["components"].values()) == vcpu["cycles"]
     for component, causes in summary["causes"].items():
         assert sum(causes.values()) == summary["cycles"][component]
-    assert len({vcpu["cycles"] for vcpu in summary["vcpus"]}) <= 2, "vCPUs of one clock, over the same interval"
+    clocks = [vcpu["cycles"] for vcpu in summary["vcpus"]]
+    assert max(clocks) - min(clocks) <= 2 * WAKE_UP_CYCLES, "vCPUs of one clock, over the same interval"
 
 
 def test_flame_stacks_sum_to_the_cycles(run: tuple[dict[str, Any], Any], folder: Path) -> None:

@@ -3,9 +3,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
+from fnmatch import translate
 from pathlib import Path
 
 from emu.errors import ConfigError
@@ -82,13 +83,18 @@ def resolve(manifest: Manifest, code: Code, taxonomy: Taxonomy, program_cpl: int
     probes: list[tuple[object, ...]] = []
     program_from = 0
     symbols: list[SymbolTable] = []
+    waits = [
+        (flag, re.compile("|".join(translate(pattern) for pattern in patterns)))
+        for flag, patterns in ((_SPIN, manifest.spin), (_IDLE, manifest.idle), (_POLL, manifest.poll))
+        if patterns
+    ]
     kernel_rows: list[tuple[int, int, int, int, int]] = []
     kernel_unknown = (0, 0)
     for user, patterns, found in ((False, manifest.kernel, code.kernel), (True, manifest.program, code.program)):
         program_from = len(names)
         of = [patterns.component(*f.names) for f in found]
         rows = [
-            (f.start, f.end, len(names) + i, taxonomy.component_index[of[i]], _flags(manifest, f.names))
+            (f.start, f.end, len(names) + i, taxonomy.component_index[of[i]], _flags(waits, f.names))
             for i, f in enumerate(found)
         ]
         names += [f.name for f in found]
@@ -100,40 +106,39 @@ def resolve(manifest: Manifest, code: Code, taxonomy: Taxonomy, program_cpl: int
             symbols.append(SymbolTable(False, empty_rows(SYMBOL, sorted(kernel_rows + rows)), *kernel_unknown))
         names += ["[program]"] if user else ["[unknown]", "[halted]"]
         components += [patterns.default] if user else [patterns.default, "idle"]
+        entries: dict[str, list[int]] = {}
+        for f in found:
+            for name in f.names:
+                entries.setdefault(name, []).append(f.entry)
         for probe in manifest.probes:
             if probe.program == user:
                 where = None if user and not code.program else code.image
                 at_user = user and program_cpl == 3
-                addresses = _addresses(probe, found, where, manifest)
+                addresses = _addresses(probe, entries, where, manifest)
                 probes += [_row(probe, address, at_user, taxonomy, manifest, code) for address in addresses]
     return Tables(
         SymbolNames(tuple(names), tuple(components), program_from), tuple(symbols), empty_rows(PROBE, probes)
     )
 
 
-def _flags(manifest: Manifest, symbols: Sequence[str]) -> int:
+def _flags(waits: Sequence[tuple[int, re.Pattern[str]]], symbols: Sequence[str]) -> int:
     names = [plain_name(symbol) for symbol in symbols]
-    return sum(
-        flag
-        for flag, patterns in ((_SPIN, manifest.spin), (_IDLE, manifest.idle), (_POLL, manifest.poll))
-        if any(fnmatchcase(name, pattern) for name in names for pattern in patterns)
-    )
+    return sum(flag for flag, matcher in waits if any(matcher.match(name) for name in names))
 
 
-def _addresses(probe: Probe, functions: Sequence[Function], image: Path | None, manifest: Manifest) -> list[int]:
+def _addresses(probe: Probe, entries: Mapping[str, list[int]], image: Path | None, manifest: Manifest) -> list[int]:
     """Where the function starts: of its own name or, when GCC renamed it, of each part that is an entry. No image: not known."""
-    exact = [f.entry for f in functions if probe.symbol in f.names]
-    entries = exact or [
-        f.entry
-        for f in functions
-        for name in f.names
-        if plain_name(name) == probe.symbol and ".cold" not in name and ".part" not in name
+    found = entries.get(probe.symbol) or [
+        entry
+        for name, at in entries.items()
+        if name.startswith(probe.symbol) and plain_name(name) == probe.symbol and ".cold" not in name and ".part" not in name
+        for entry in at
     ]
-    if not entries and not probe.optional and image is not None:
+    if not found and not probe.optional and image is not None:
         raise ConfigError(
             f"{manifest.path}: probe {probe.id + 1} ({probe.symbol}): {image} has no such function; was it inlined or renamed?"
         )
-    return sorted(set(entries))
+    return sorted(set(found))
 
 
 def _row(

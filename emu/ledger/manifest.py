@@ -85,19 +85,38 @@ class Patterns:
     default: str = "unknown"
 
     @cached_property
-    def _matcher(self) -> re.Pattern[str]:
-        """One expression for all rules, a group each component in a row: kernels have tens of thousands of functions."""
+    def _groups(self) -> tuple[tuple[str, tuple[str, ...]], ...]:
+        """Rules in a row that name one component: (component, its patterns)."""
         groups = groupby(self.rules, key=lambda rule: rule[1])
-        return re.compile("|".join(f"({'|'.join(translate(pattern) for pattern, _ in rules)})" for _, rules in groups))
+        return tuple((component, tuple(pattern for pattern, _ in rules)) for component, rules in groups)
 
     @cached_property
-    def _components(self) -> tuple[str, ...]:
-        return tuple(component for component, _ in groupby(self.rules, key=lambda rule: rule[1]))
+    def _matchers(self) -> dict[str, tuple[re.Pattern[str], tuple[int, ...]]]:
+        return {}
+
+    def _matcher(self, initial: str) -> tuple[re.Pattern[str], tuple[int, ...]]:
+        """One expression for all rules that such names can match, and each of its groups' place in `_groups`.
+
+        Kernels have tens of thousands of functions: so one by initial.
+        """
+        if initial not in self._matchers:
+            likely = [
+                (place, chosen)
+                for place, (_, patterns) in enumerate(self._groups)
+                if (chosen := [translate(p) for p in patterns if p[0] in ("*", "?", "[", initial)])
+            ]
+            expression = re.compile("|".join(f"({'|'.join(chosen)})" for _, chosen in likely) or "(?!)")
+            self._matchers[initial] = expression, tuple(place for place, _ in likely)
+        return self._matchers[initial]
 
     def component(self, *symbols: str) -> str:
         """The component of a function by its name or names, whose GCC suffixes are ignored."""
-        found = [match for symbol in symbols if self.rules and (match := self._matcher.match(plain_name(symbol)))]
-        return self._components[min(match.lastindex or 1 for match in found) - 1] if found else self.default
+        found = []
+        for symbol in symbols:
+            expression, places = self._matcher(symbol[:1])
+            if match := expression.match(plain_name(symbol)):
+                found.append(places[(match.lastindex or 1) - 1])
+        return self._groups[min(found)][0] if found else self.default
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+import struct
 from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -16,6 +17,8 @@ from elftools.elf.sections import SymbolTableSection
 from emu.errors import ConfigError
 
 _SHF_EXECINSTR = 4
+STT_NOTYPE, STT_FUNC = 0, 2
+_RANKS = {1: 0, 2: 1, 0: 2}  # STB_GLOBAL, STB_WEAK, STB_LOCAL
 # what GCC appends to the names of functions that it split, specialised or made local
 _SUFFIX = re.compile(r"(\.(isra|constprop|part|cold|lto_priv|localalias)(\.\d+)?)+$")
 
@@ -40,9 +43,37 @@ class _Candidate(NamedTuple):
     name: str
 
 
+class ElfSymbol(NamedTuple):
+    """A row of a symbol table; `section` is its number, or one of ELF's reserved ones."""
+
+    name: str
+    value: int
+    size: int
+    kind: int
+    bind: int
+    section: int
+
+
 def plain_name(name: str) -> str:
     """The name in the source: without GCC's suffixes."""
-    return _SUFFIX.sub("", name)
+    return _SUFFIX.sub("", name) if "." in name else name
+
+
+def elf_symbols(elf: ELFFile) -> Iterator[ElfSymbol]:
+    """All symbol tables' rows, read in one go: programs have thousands. Raises ELFError or ValueError when they are damaged."""
+    order = "<" if elf.little_endian else ">"
+    row = struct.Struct(order + ("IBBHQQ" if elf.elfclass == 64 else "IIIBBH"))
+    for table in elf.iter_sections():
+        if not isinstance(table, SymbolTableSection):
+            continue
+        data, strings = table.data(), elf.get_section(table["sh_link"]).data()
+        for fields in row.iter_unpack(data[: len(data) // row.size * row.size]):
+            if elf.elfclass == 64:
+                at, info, _, section, value, size = fields
+            else:
+                at, value, size, info, _, section = fields
+            name = strings[at : max(at, strings.find(b"\0", at))].decode("utf-8", "replace")
+            yield ElfSymbol(name, value, size, info & 15, info >> 4, section)
 
 
 def read_functions(path: Path) -> tuple[Function, ...]:
@@ -70,22 +101,17 @@ def _candidates(elf: ELFFile) -> Iterator[_Candidate]:
         for index, section in enumerate(elf.iter_sections())
         if section["sh_flags"] & _SHF_EXECINSTR
     }
-    ranks = {"STB_GLOBAL": 0, "STB_WEAK": 1, "STB_LOCAL": 2}
-    found = []
-    for table in elf.iter_sections():
-        if not isinstance(table, SymbolTableSection):
-            continue
-        for symbol in table.iter_symbols():
-            kind, where = symbol["st_info"]["type"], symbol["st_shndx"]
-            if where in code and symbol.name and (kind == "STT_FUNC" or (kind == "STT_NOTYPE" and symbol["st_size"])):
-                found.append((symbol, code[where]))
-    starts = sorted({symbol["st_value"] for symbol, _ in found})
-    after = dict(pairwise(starts))
-    for symbol, section_end in found:
-        start, size = symbol["st_value"], symbol["st_size"]
-        end = start + size if size else min(after.get(start, section_end), section_end)
+    found = [
+        symbol
+        for symbol in elf_symbols(elf)
+        if symbol.section in code and symbol.name and (symbol.kind == STT_FUNC or (symbol.kind == STT_NOTYPE and symbol.size))
+    ]
+    after = dict(pairwise(sorted({symbol.value for symbol in found})))
+    for symbol in found:
+        start, section_end = symbol.value, code[symbol.section]
+        end = start + symbol.size if symbol.size else min(after.get(start, section_end), section_end)
         if start < end:
-            yield _Candidate(start, end, ranks.get(symbol["st_info"]["bind"], 3), symbol.name)
+            yield _Candidate(start, end, _RANKS.get(symbol.bind, 3), symbol.name)
 
 
 def _disjoint(candidates: Iterable[_Candidate]) -> Iterator[Function]:

@@ -15,10 +15,9 @@ from pathlib import Path
 
 from elftools.common.exceptions import ELFError
 from elftools.elf.elffile import ELFFile
-from elftools.elf.sections import SymbolTableSection
 
 from emu.errors import ConfigError
-from emu.ledger.symbols import Function, read_functions
+from emu.ledger.symbols import STT_FUNC, Function, elf_symbols, read_functions
 
 READY_LINE = "init: ready"
 _SECTION = re.compile(r"init: section (\S+) (\S+) 0x([0-9a-f]{1,16})")
@@ -59,20 +58,16 @@ def parse_report(console: str) -> Report:
 def module_functions(data: bytes, sections: Mapping[str, int]) -> list[Function]:
     """A module's functions where they lie: its symbol table, section by section; code of its start is gone by then."""
     elf = ELFFile(io.BytesIO(data))
+    bases = {
+        index: sections[section.name]
+        for index, section in enumerate(elf.iter_sections())
+        if section.name in sections and not section.name.startswith((".init", ".exit"))
+    }
     names: dict[tuple[int, int], list[str]] = {}
-    for table in elf.iter_sections():
-        if not isinstance(table, SymbolTableSection):
-            continue
-        for symbol in table.iter_symbols():
-            index = symbol["st_shndx"]
-            if symbol["st_info"]["type"] != "STT_FUNC" or not isinstance(index, int) or not symbol["st_size"]:
-                continue
-            section = elf.get_section(index)
-            base = sections.get(section.name)
-            if base is None or section.name.startswith((".init", ".exit")):
-                continue
-            start = base + symbol["st_value"]
-            names.setdefault((start, start + symbol["st_size"]), []).append(symbol.name)
+    for symbol in elf_symbols(elf):
+        if symbol.kind == STT_FUNC and symbol.size and symbol.section in bases:
+            start = bases[symbol.section] + symbol.value
+            names.setdefault((start, start + symbol.size), []).append(symbol.name)
     return [Function(start, end, start, tuple(found)) for (start, end), found in sorted(names.items())]
 
 

@@ -51,17 +51,21 @@ def read_kallsyms(path: Path, image: bytes) -> list[Symbol]:
 def functions(symbols: list[Symbol], ends: list[tuple[int, int]]) -> tuple[Function, ...]:
     """Functions among the symbols: each reaches to the next symbol, at most to the end of its range [start, end) of code."""
     found: list[Function] = []
-    at = 0
-    while at < len(symbols):
+    starts, count = sorted(ends), len(symbols)
+    at = low = limit = 0
+    while at < count:
         address = symbols[at].address
-        behind = at
-        while behind < len(symbols) and symbols[behind].address == address:
+        behind = at + 1
+        while behind < count and symbols[behind].address == address:
             behind += 1
-        names = tuple(dict.fromkeys(s.name for s in sorted(symbols[at:behind], key=_rank) if s.kind in "tTwW"))
-        limit = next((end for start, end in ends if start <= address < end), 0)
-        end = min(symbols[behind].address, limit) if behind < len(symbols) else limit
-        if names and address < end:
-            found.append(Function(address, end, address, names))
+        if not low <= address < limit:
+            low, limit = next((bounds for bounds in starts if bounds[0] <= address < bounds[1]), (0, 0))
+        if address < limit:
+            here = symbols[at:behind] if behind == at + 1 else sorted(symbols[at:behind], key=_rank)
+            names = tuple(dict.fromkeys([s.name for s in here if s.kind in "tTwW"]))
+            if names:
+                end = min(symbols[behind].address, limit) if behind < count else limit
+                found.append(Function(address, end, address, names))
         at = behind
     return tuple(found)
 

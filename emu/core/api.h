@@ -47,6 +47,10 @@
     X(void, helper_le_stl_mmu_x86_64, (void *, uint64_t, uint64_t, uint32_t, uintptr_t)) \
     X(void, helper_le_stq_mmu_x86_64, (void *, uint64_t, uint64_t, uint32_t, uintptr_t)) \
     X(void, tlb_flush_x86_64, (void *)) \
+    X(void, tlb_flush_by_mmuidx_x86_64, (void *, uint16_t)) \
+    X(void, tlb_init_x86_64, (void *)) \
+    X(bool, x86_cpu_tlb_fill_x86_64, (void *, uint64_t, int, int, int, bool, uintptr_t)) \
+    X(void, cpu_x86_update_cr3_x86_64, (void *, uint64_t)) \
     X(void, tlb_reset_dirty_x86_64, (void *, uintptr_t, uint64_t)) \
     X(void *, cpu_x86_init_x86_64, (uc_engine *))
 

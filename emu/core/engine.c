@@ -2,6 +2,7 @@
 /* A machine's Unicorn: one engine, a processor of it for each vCPU, its memory and its hooks. docs/adr/0005 */
 #include "detail.h"
 #include "hooks.h"
+#include "softtlb.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -137,6 +138,7 @@ static int vcpu_new(struct machine *m, int index)
     v->cpu = index ? layout_new_cpu(v->uc) : layout_cpu(v->uc);
     if (!v->cpu) return world_fail(w, "Unicorn cannot make a processor for vCPU %d.", index);
     v->env = layout_env_of(v->cpu);
+    softtlb_watch(v->cpu);
     v->skip_sync = at(v->uc, layout.skip_sync_in_uc);
     v->flushes = layout_flushes(v->uc);
     v->region_bytes[0] = memory_low(m);
@@ -166,6 +168,7 @@ int engine_new(struct machine *m, int ncpus)
 static void vcpu_free(struct vcpu *v)
 {
     if (executing == v) executing = NULL;
+    softtlb_free(v);
     block_tables_free(v);
     detail_free(v);
     lapic_free(v);

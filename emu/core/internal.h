@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* What the core's files share. One idea a file; this header is the table of contents.
  *
- *   layout.c   Unicorn's private layout: the only file that knows it; proves it when the library opens
+ *   layout.c   Unicorn's private layout, proven when the library opens: nobody else knows it but processors.c (more processors in one engine) and softtlb.c
+ *              (its software TLBs, kept over changes of CR3)
  *   engine.c   a machine's Unicorn, a processor of it for each vCPU     hooks.h  what it calls: blockhook.c, instructions.c (exceptions, SYSCALL, CPUID, RDTSC, ports)
  *   vcpu.c     a vCPU's life: reset, interrupts, runs, HLT     cells.c  translations' records     access.c  accesses without the detour
  *   memory.c   RAM, MMIO regions, DMA, code pages and their invalidation, page walks
@@ -119,7 +120,7 @@ struct vcpu {
     uint32_t cur_insns;   /* instructions of cur already charged by a part-way close */
     uint64_t counters[CS_N_COUNTERS], events[EVENTS_MAX];        /* events: what happened outside blocks, less what blocks that faulted did not get to (event.c) */
     uint64_t shared_lines, shared_clock;         /* lines exchanged with other vCPUs when last looked, and when that was (slice.c) */
-    struct lapic *lapic; struct caches *caches; struct tlb *tlb; struct follow *follow;   /* owned by lapic.c, cache.c, tlb.c, request.c */
+    struct softtlb *softtlb; struct lapic *lapic; struct caches *caches; struct tlb *tlb; struct follow *follow;   /* owned by softtlb.c, lapic.c, cache.c, tlb.c, request.c */
     struct shadow *shadow;                       /* NULL: no profile (profile.h) */
     struct block **table; uint32_t table_bits, nblocks;
     int64_t ps_frontier;  /* ps at clock: cached conversion, request.c */

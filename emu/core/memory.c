@@ -8,6 +8,7 @@
 #define _GNU_SOURCE
 #include "cache.h"
 #include "machine.h"
+#include "softtlb.h"
 #include "state.h"
 #include "uarch.h"
 #include <stdlib.h>
@@ -63,6 +64,7 @@ static void mark_code(struct machine *m, uint64_t gpa, uint32_t size)
     for (uint64_t page = (uint64_t)offset / PAGE; page <= ((uint64_t)offset + size - 1) / PAGE; page++) {
         if (bit(m->memory->code, page)) continue;     /* marked in every TLB, and marks stay while this bit is set */
         set_bit(m->memory->code, page);
+        softtlb_forget();
         for (int i = 0; i < m->ncpus; i++) {
             unicorn.tlb_reset_dirty_x86_64(m->vcpu[i]->cpu, (uintptr_t)m->ram + page * PAGE, PAGE);
             if (m->vcpu[i]->caches) memset(m->vcpu[i]->caches->store_front, 0, sizeof m->vcpu[i]->caches->store_front);

@@ -15,9 +15,8 @@ static void quick_set(struct caches *c, uint32_t set) {
 }
 
 uint32_t *l2_find(struct caches *c, uint32_t key) {
-    uint32_t *s = ways_of(&c->l2, key);
-    for (uint32_t k = 0; k < c->l2.ways; k++) if (ENTRY_KEY(s[k]) == key) return &s[k];
-    return NULL;
+    uint32_t *s = ways_of(&c->l2, key), k = way_with(s, c->l2.ways, key, STATE_BITS);
+    return k < c->l2.ways ? &s[k] : NULL;
 }
 
 void l2_front(struct caches *c, uint32_t *entry) {
@@ -171,7 +170,7 @@ void line_ahead(struct vcpu *v, uint32_t key, uint64_t now) {
     struct caches *c = v->caches;
     uint32_t set = (key - 1) & c->l1_mask, *e = c->l1d.at + set * c->l1d.ways, *l2 = l2_find(c, key);
     if (!l2 || c->l1d.ways < 2) return;
-    for (uint32_t k = 0; k < c->l1d.ways; k++) if (ENTRY_KEY(e[k]) == key) return;
+    if (way_with(e, c->l1d.ways, key, STATE_BITS) < c->l1d.ways) return;
     uint32_t state = *l2 & ST_MASK;
     l2_front(c, l2);
     uint32_t k = l1_room(v, set);
@@ -208,8 +207,7 @@ struct answer line_data(struct vcpu *v, uint32_t key, bool write, bool locked, u
     struct caches *c = v->caches;
     uint32_t set = (key - 1) & c->l1_mask, *e = c->l1d.at + set * c->l1d.ways, ways = c->l1d.ways, k, state, wait;
     struct answer a = { .latency = (uint32_t)c->load_latency, .cause = CS_L1 };
-    for (k = 0; k < ways; k++) if (ENTRY_KEY(e[k]) == key) break;
-    if (LIKELY(k < ways)) {
+    if (LIKELY((k = way_with(e, ways, key, STATE_BITS)) < ways)) {
         state = e[k] & ST_MASK;
         if (UNLIKELY(in_flight(c, key))) {
             if ((wait = flight_wait(c, key, now, &a.cause)) > a.latency) a.latency = wait; else a.cause = CS_L1;
@@ -308,7 +306,17 @@ static void translate(struct vcpu *v, uint64_t gva) {
     if (walk) later(v, walk);
 }
 
+/* A line that is there and needs nobody's leave: all that changes is its set's order, and when it was written. */
+static inline bool one_line_there(struct caches *c, const struct vcpu *v, uint32_t key, bool write) {
+    uint32_t set = (key - 1) & c->l1_mask, *e = c->l1d.at + set * c->l1d.ways, k = way_with(e, c->l1d.ways, key, STATE_BITS);
+    if (k == c->l1d.ways || in_flight(c, key) || (write && (e[k] & ST_MASK) == ST_S)) return false;
+    l1_front(c, set, k, write ? key << STATE_BITS | ST_M : e[k], write ? cache_now(v) + c->later : *wtime_of(c, set, k));
+    return true;
+}
+
 void cache_slow(struct vcpu *v, uint64_t gpa, uint64_t gva, uint32_t size, bool write) {
+    if (LIKELY(v->caches->front[(gva >> 12) & (FRONT - 1)] == FRONT_TAG(gva) && (gpa & (LINE - 1)) + size <= LINE)
+        && one_line_there(v->caches, v, KEY(gpa >> LINE_BITS), write)) return;
     uint64_t first = gpa >> LINE_BITS, last = (gpa + (size ? size - 1 : 0)) >> LINE_BITS;
     if (last >= v->machine->llc->dir_lines) return;            /* not RAM */
     bool locked = v->cur && v->cur->flags & BLK_LOCKED;

@@ -14,11 +14,12 @@
 #ifndef CS_CACHE_H
 #define CS_CACHE_H
 #include "branch.h"
+#include <emmintrin.h>
 
 enum { LINE_BITS = 6, LINE = 1 << LINE_BITS, L1_MAX_SETS = 64 /* of one page's lines */, WAYS_MAX = 32, FRONT = 16, FLIGHTS = 64, STREAMS_MAX = 64, FLIGHTS_MAX = 32 };
-enum { ST_S = 1, ST_E = 2, ST_M = 3, ST_MASK = 3 };
+enum { ST_S = 1, ST_E = 2, ST_M = 3, ST_MASK = 3, STATE_BITS = 2 };
 #define KEY(line) ((uint32_t)(line) + 1)
-#define ENTRY_KEY(e) ((e) >> 2)
+#define ENTRY_KEY(e) ((e) >> STATE_BITS)
 #define NO_GVA UINT64_MAX        /* the access's virtual address is not known: no TLB is looked at */
 #define FRONT_TAG(gva) ((gva) | 4095)
 
@@ -30,7 +31,7 @@ struct tlb_level {               /* a first-level TLB: 4 KiB and 2 MiB pages in 
 };
 struct tlb {
     struct tlb_level data, code;
-    uint32_t *second, second_sets, second_bits, second_ways; uint64_t *second_huge; uint32_t second_huge_sets, second_huge_ways;
+    uint32_t *second, second_sets, second_bits, second_ways; uint64_t *second_local /* a bit for each set that may hold other than global pages */, *second_huge; uint32_t second_huge_sets, second_huge_ways;
     uint64_t *structure[3]; uint32_t structure_ways[3];          /* paging-structure caches: PDEs, PDPTEs, PML4Es */
     uint64_t cr[3];              /* CR0, CR3, CR4 when last looked at */
     uint64_t code_last;          /* page + 1 of the last code look-up, if `code` answers it: it leads its set there */
@@ -125,7 +126,7 @@ uint32_t tlb_data(struct vcpu *, uint64_t gva);
 uint32_t tlb_code(struct vcpu *, uint64_t gva);
 #define TLB_PAGES ((1ull << 36) - 1)                             /* 48-bit addresses, as page numbers */
 static inline bool tlb_code_leads(const struct tlb *t, uint64_t gva) { return t->code_last == (gva >> 12 & TLB_PAGES) + 1; }   /* a look-up would change nothing */
-int tlb_new(struct vcpu *); void tlb_free(struct vcpu *);
+int tlb_new(struct vcpu *); void tlb_free(struct vcpu *); void tlb_restored(struct tlb *);
 void tlb_changed(struct vcpu *, const struct block *);           /* that block ended in an instruction that changes translations */
 void tlb_flush(struct vcpu *, bool all /* global pages too */); void tlb_drop(struct vcpu *, uint64_t gva);
 /* llc.c */
@@ -150,6 +151,17 @@ static inline void lru_front(uint32_t *set, uint32_t k, uint32_t entry) {
 static inline void lru_drop(uint32_t *set, uint32_t ways, uint32_t k) {
     for (; k + 1 < ways; k++) set[k] = set[k + 1];
     set[k] = 0;
+}
+/* The way of a set whose entry, `shift` bits of state left out, is `key`; `ways` when none is: four at a time. */
+static inline __attribute__((always_inline)) uint32_t way_with(const uint32_t *set, uint32_t ways, uint32_t key, int shift) {
+    const __m128i keys = _mm_set1_epi32((int)key);
+    uint32_t k = 0;
+    for (; k + 4 <= ways; k += 4) {
+        int found = _mm_movemask_ps(_mm_castsi128_ps(_mm_cmpeq_epi32(_mm_srli_epi32(_mm_loadu_si128((const __m128i *)(set + k)), shift), keys)));
+        if (found) return k + (uint32_t)__builtin_ctz((unsigned)found);
+    }
+    for (; k < ways; k++) if (set[k] >> shift == key) break;
+    return k;
 }
 static inline uint32_t *ways_of(const struct ways *w, uint32_t key) { return w->at + (size_t)((key - 1) & (w->sets - 1)) * w->ways; }
 #endif

@@ -38,6 +38,7 @@ static void tlb_state(struct state *s, struct tlb *t)        /* tags only: nothi
     level_state(s, &t->data);
     level_state(s, &t->code);
     state_bytes(s, t->second, (size_t)t->second_sets * t->second_ways * sizeof *t->second);
+    if (s->loading) tlb_restored(t);
     state_bytes(s, t->second_huge, (size_t)t->second_huge_sets * t->second_huge_ways * sizeof *t->second_huge);
     for (int i = 0; i < 3; i++) state_bytes(s, t->structure[i], t->structure_ways[i] * sizeof **t->structure);
     STATE(s, t->cr);

@@ -3,10 +3,10 @@
 #include "cache.h"
 #include "detail.h"
 
-static struct answer code_line(struct vcpu *v, uint32_t key, uint64_t now) {
+/* A line that the L1I lacks. */
+static struct answer code_miss(struct vcpu *v, uint32_t *set, uint32_t key, uint64_t now) {
     struct caches *c = v->caches;
-    uint32_t *set = ways_of(&c->l1i, key), k, wait;
-    for (k = 0; k < c->l1i.ways; k++) if (set[k] == key) { lru_front(set, k, key); return (struct answer){ .latency = 0 }; }
+    uint32_t k, wait;
     v->counters[CS_N_L1I_MISS]++;
     uint32_t *l2 = l2_find(c, key);
     struct answer a = { .latency = (uint32_t)c->l2_latency, .cause = CS_L2, .looked_up = true };
@@ -24,14 +24,16 @@ static struct answer code_line(struct vcpu *v, uint32_t key, uint64_t now) {
 }
 
 /* At the detailed level a block's lines are asked for together, and the slowest counts. */
-static void code_page(struct vcpu *v, uint64_t gva, uint64_t first, uint64_t last) {
+static inline __attribute__((always_inline)) void code_page(struct vcpu *v, uint64_t gva, uint64_t first, uint64_t last) {
     struct caches *c = v->caches;
-    uint32_t walk = tlb_code(v, gva), slowest = 0;
+    uint32_t walk = tlb_code_leads(v->tlb, gva) ? 0 : tlb_code(v, gva), slowest = 0;
     if (walk && !v->log) charge(v, CS_TLB, walk);
     for (uint64_t line = first; line <= last; line++) {
+        uint32_t *set = ways_of(&c->l1i, KEY(line)), k;
+        if (*set == KEY(line)) continue;
+        if (LIKELY((k = way_with(set, c->l1i.ways, KEY(line), 0)) < c->l1i.ways)) { lru_front(set, k, KEY(line)); continue; }
         uint64_t now = cache_now(v);
-        struct answer a = code_line(v, KEY(line), now);
-        if (!a.looked_up) continue;
+        struct answer a = code_miss(v, set, KEY(line), now);
         if (a.latency > slowest) slowest = a.latency;
         if (!v->log && a.latency > (uint32_t)c->fetch_hidden) charge(v, CS_FRONTEND, a.latency - (uint32_t)c->fetch_hidden);
         if (c->streams) prefetch_train(v, KEY(line), now);
@@ -76,40 +78,21 @@ void cache_diverted(struct vcpu *v, bool whole, uint64_t next) {
     v->diverted = true;
 }
 
-/* The look-up would find everything, and change no order: the page is the last one looked up, each line its set's most recent. */
-static inline bool code_leads(const struct vcpu *v, uint64_t gva, uint64_t first, uint64_t last) {
-    bool leads = tlb_code_leads(v->tlb, gva) && last >> (12 - LINE_BITS) == first >> (12 - LINE_BITS);
-    for (uint64_t line = first; leads && line <= last; line++) leads = *ways_of(&v->caches->l1i, KEY(line)) == KEY(line);
-    return leads;
+/* Its last instruction reaches into another page, which lies anywhere. */
+static __attribute__((noinline)) void code_pages(struct vcpu *v, const struct block *b, uint64_t first) {
+    uint64_t other = (b->va | 4095) + 1, there, lines = v->machine->llc->dir_lines;
+    code_page(v, b->va, first, first | 63);
+    if (vcpu_walk(v, other, &there) && (there + (b->va + b->size - other) - 1) >> LINE_BITS < lines)
+        code_page(v, other, there >> LINE_BITS, (there + (b->va + b->size - other) - 1) >> LINE_BITS);
 }
 
 /* Its code is looked up anew: something has left the L1I or the ITLB, or has come, since it was last. */
 static __attribute__((noinline)) void code_lines(struct vcpu *v, struct block *b) {
-    uint64_t first = b->code_gpa >> LINE_BITS, last = (b->code_gpa + (b->size ? b->size - 1 : 0)) >> LINE_BITS, lines = v->machine->llc->dir_lines;
-    if (last >= lines) return;
-    if (LIKELY(code_leads(v, b->va, first, last))) { b->code_line_stamp = v->caches->epoch; return; }
-    if (LIKELY(last >> (12 - LINE_BITS) == first >> (12 - LINE_BITS))) {
-        code_page(v, b->va, first, last);
-    } else {                                                   /* its last instruction reaches into another page, which lies anywhere */
-        uint64_t other = (b->va | 4095) + 1, there;
-        code_page(v, b->va, first, first | 63);
-        if (vcpu_walk(v, other, &there) && (there + (b->va + b->size - other) - 1) >> LINE_BITS < lines)
-            code_page(v, other, there >> LINE_BITS, (there + (b->va + b->size - other) - 1) >> LINE_BITS);
-    }
+    uint64_t first = b->code_gpa >> LINE_BITS, last = (b->code_gpa + (b->size ? b->size - 1 : 0)) >> LINE_BITS;
+    if (UNLIKELY(last >= v->machine->llc->dir_lines)) return;
+    if (LIKELY(last >> (12 - LINE_BITS) == first >> (12 - LINE_BITS))) code_page(v, b->va, first, last);
+    else code_pages(v, b, first);
     b->code_line_stamp = v->caches->epoch;
-}
-
-/* Whatever is not a branch, or does not follow straight on one. */
-static __attribute__((noinline)) void fetch_oddly(struct vcpu *v, const struct block *p, struct block *b) {
-    struct caches *c = v->caches;
-    if (p && !v->diverted && p->flags & BLK_BRANCH) {
-        enum branch_answer answer = branch_next(c->branch, p->flags, &p->site, p->va + p->size, b->va);
-        if (answer != BRANCH_RIGHT) branch_pay(v, answer);
-    }
-    if (p && p->flags & (BLK_CR3 | BLK_TRANSLATION)) tlb_changed(v, p);
-    if (b->flags & BLK_REP) rep_iteration(v, b, p && p->flags & BLK_REP && p->va + p->size == b->va + b->size && !v->diverted);
-    v->diverted = false;
-    if (b->code_line_stamp != c->epoch) code_lines(v, b);
 }
 
 /* Most blocks follow a branch, which went as foreseen, and their code is known to be there. */
@@ -118,8 +101,14 @@ void cache_fetch(struct vcpu *v, struct block *b) {
     const struct block *p = c->prev;
     if (v->log) detail_expect(b);
     c->prev = b; c->filled = 0; c->later = 0;
-    if (UNLIKELY(!p || (p->flags & (BLK_CR3 | BLK_TRANSLATION)) | (b->flags & BLK_REP) | (uint32_t)v->diverted | !(p->flags & BLK_BRANCH))) { fetch_oddly(v, p, b); return; }
-    enum branch_answer answer = branch_next(c->branch, p->flags, &p->site, p->va + p->size, b->va);
-    if (UNLIKELY(answer != BRANCH_RIGHT)) branch_pay(v, answer);
+    if (LIKELY(p && !v->diverted && p->flags & BLK_BRANCH)) {
+        enum branch_answer answer = branch_next(c->branch, p->flags, &p->site, p->va + p->size, b->va);
+        if (UNLIKELY(answer != BRANCH_RIGHT)) branch_pay(v, answer);
+    }
+    if (UNLIKELY((p && p->flags & (BLK_CR3 | BLK_TRANSLATION)) || b->flags & BLK_REP)) {
+        if (p && p->flags & (BLK_CR3 | BLK_TRANSLATION)) tlb_changed(v, p);
+        if (b->flags & BLK_REP) rep_iteration(v, b, p && p->flags & BLK_REP && p->va + p->size == b->va + b->size && !v->diverted);
+    }
+    v->diverted = false;
     if (UNLIKELY(b->code_line_stamp != c->epoch)) code_lines(v, b);
 }

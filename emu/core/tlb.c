@@ -15,27 +15,26 @@ enum { S_VALID = 1, S_GLOBAL = 2, S_LARGE = 4, S_TAG = 3 };      /* of a second-
 
 struct size { uint32_t bits; bool global; };
 
-static void to_front(uint64_t *set, uint32_t k, uint64_t entry) { for (; k; k--) set[k] = set[k - 1]; set[0] = entry; }
+static inline void to_front(uint64_t *set, uint32_t k, uint64_t entry) { for (; k; k--) { set[k] = set[k - 1]; NO_MEMMOVE; } set[0] = entry; }
 
-static bool touch(uint64_t *set, uint32_t ways, uint64_t page) {
+static inline bool touch(uint64_t *set, uint32_t ways, uint64_t page) {
     for (uint32_t k = 0; k < ways; k++) if (set[k] >> 1 == page + 1) { to_front(set, k, set[k]); return true; }
     return false;
 }
 
-static uint64_t *first_set(struct tlb_level *t, uint64_t page, uint32_t bits, uint32_t *ways) {
+static inline uint64_t *first_set(struct tlb_level *t, uint64_t page, uint32_t bits, uint32_t *ways) {
     if (!bits) { *ways = t->small_ways; return t->small + (page & (t->small_sets - 1)) * t->small_ways; }
     if (bits == LARGE_BITS) { *ways = t->large_ways; return t->large + (page >> LARGE_BITS & (t->large_sets - 1)) * t->large_ways; }
     *ways = t->huge_ways;
     return t->huge;
 }
 
-static bool first_hit(struct tlb_level *t, uint64_t page) {
+static inline bool first_hit(struct tlb_level *t, uint64_t page) {
     uint32_t ways;
-    for (uint32_t bits = 0; bits <= HUGE_BITS; bits += LARGE_BITS) {
-        uint64_t *set = first_set(t, page, bits, &ways);
-        if (touch(set, ways, page >> bits)) return true;
-    }
-    return false;
+    uint64_t *set = first_set(t, page, 0, &ways);
+    if (touch(set, ways, page)) return true;
+    set = first_set(t, page, LARGE_BITS, &ways);
+    return touch(set, ways, page >> LARGE_BITS) || (t->huge[0] && touch(t->huge, t->huge_ways, page >> HUGE_BITS));
 }
 
 static void first_fill(struct tlb_level *t, uint64_t page, struct size s) {
@@ -80,6 +79,7 @@ static void second_fill(struct tlb *t, uint64_t page, struct size s) {
         return;
     }
     lru_front(second_set(t, page), t->second_ways - 1, (uint32_t)(page >> t->second_bits) << S_TAG | (s.bits ? S_LARGE : 0) | (s.global ? S_GLOBAL : 0) | S_VALID);
+    if (!s.global) t->second_local[(page & (t->second_sets - 1)) >> 6] |= 1ull << (page & (t->second_sets - 1) & 63);
 }
 
 /* ---- walks: one load for every level that no paging-structure cache answers ---- */
@@ -157,14 +157,22 @@ static void forget_walks(struct vcpu *v) {
     v->caches->epoch++;
 }
 
+static void second_flush(struct tlb *t, bool all) {
+    if (all) memset(t->second, 0, (size_t)t->second_sets * t->second_ways * sizeof *t->second);
+    for (uint32_t word = 0; word <= (t->second_sets - 1) / 64; word++) {
+        for (uint64_t left = all ? 0 : t->second_local[word]; left; left &= left - 1) {
+            uint32_t *set = t->second + (size_t)(64 * word + (uint32_t)__builtin_ctzll(left)) * t->second_ways, n = 0;
+            for (uint32_t k = 0; k < t->second_ways; k++) if (set[k] & S_GLOBAL) set[n++] = set[k];
+            while (n < t->second_ways) set[n++] = 0;
+        }
+        t->second_local[word] = 0;
+    }
+}
+
 static void flush(struct vcpu *v, bool all) {
     struct tlb *t = v->tlb;
     level_flush(&t->data, all); level_flush(&t->code, all);
-    for (uint32_t i = 0; i < t->second_sets; i++) {
-        uint32_t *set = t->second + (uint64_t)i * t->second_ways, n = 0;
-        for (uint32_t k = 0; k < t->second_ways; k++) if (!all && set[k] & S_GLOBAL) set[n++] = set[k];
-        while (n < t->second_ways) set[n++] = 0;
-    }
+    second_flush(t, all);
     drop(t->second_huge, (uint64_t)t->second_huge_sets * t->second_huge_ways, all); compact_all(t->second_huge, t->second_huge_sets, t->second_huge_ways);
     forget_walks(v);
 }
@@ -192,6 +200,8 @@ void tlb_drop(struct vcpu *v, uint64_t gva) {
     if (t->second_huge_ways) drop_page(second_huge(t, page >> HUGE_BITS), t->second_huge_ways, page >> HUGE_BITS);
     forget_walks(v);
 }
+
+void tlb_restored(struct tlb *t) { memset(t->second_local, 0xff, (t->second_sets / 64 + 1) * sizeof *t->second_local); }
 
 void tlb_flush(struct vcpu *v, bool all) { if (v->tlb) flush(v, all); }
 
@@ -235,6 +245,7 @@ int tlb_new(struct vcpu *v) {
     t->second_huge_ways = r[UA_stlb_1g_entries] ? (uint32_t)r[UA_stlb_1g_ways] : 0;
     t->second_huge_sets = t->second_huge_ways ? (uint32_t)(r[UA_stlb_1g_entries] / r[UA_stlb_1g_ways]) : 1;
     t->second = calloc((size_t)r[UA_stlb_entries], sizeof *t->second);
+    t->second_local = calloc(t->second_sets / 64 + 1, sizeof *t->second_local);
     t->second_huge = calloc((size_t)t->second_huge_sets * t->second_huge_ways + 1, sizeof *t->second_huge);
     const int structures[3] = { UA_pde_cache, UA_pdpte_cache, UA_pml4e_cache };
     for (int i = 0; i < 3; i++) {
@@ -242,7 +253,7 @@ int tlb_new(struct vcpu *v) {
         t->structure[i] = calloc(t->structure_ways[i] + 1, sizeof **t->structure);
         bad |= !t->structure[i];
     }
-    return bad || !t->second || !t->second_huge ? -1 : 0;
+    return bad || !t->second || !t->second_local || !t->second_huge ? -1 : 0;
 }
 
 void tlb_free(struct vcpu *v) {
@@ -251,6 +262,6 @@ void tlb_free(struct vcpu *v) {
     struct tlb_level *levels[] = { &t->data, &t->code };
     for (int i = 0; i < 2; i++) { free(levels[i]->small); free(levels[i]->large); free(levels[i]->huge); }
     for (int i = 0; i < 3; i++) free(t->structure[i]);
-    free(t->second); free(t->second_huge); free(t);
+    free(t->second); free(t->second_local); free(t->second_huge); free(t);
     v->tlb = NULL;
 }

@@ -6,8 +6,9 @@
 Each boot is a process of its own, in turn, and all times are of host CPUs, in seconds. `qemu_s`: QEMU's whole process, until
 its guest's console says that the program serves. `boot_s`: ours to the same line, devices in Python included. `process_s`: our
 whole process, with Python's start, preparing the initramfs, and finding symbols and probes in kernel, modules and program once
-it serves. `serving_mips`: memcached answering the ETC load at the fast level, counted as in bench.speed. The figure behind a name
-is the number of vCPUs.
+it serves. `serving_mips`: memcached answering the ETC load on 4 vCPUs at each level, counted as in bench.speed, and
+`serving_to_plain`, the same beside plain Unicorn (bench.plain) in the same round; `request_instructions` is what a request takes at
+the fast level. The figure behind another name is the number of vCPUs.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from bench.speed import TimedWorld
+from bench.plain import plain_mips, round_instructions
+from bench.speed import FLAT, LEVELS, TimedWorld
 from cyclescope.config import Hardware
 from cyclescope.experiments.testbed import Testbed
 from cyclescope.experiments.workload import frames
@@ -36,8 +38,9 @@ from personalities.linux.personality import Linux
 
 ROOT = Path(__file__).resolve().parents[1]
 CPUS = (1, 4)
+SERVING_CPUS = 4
 MEMORY_MIB = 256
-PORT, FLOWS, OUTSTANDING, REQUESTS = 11211, 64, 8, 3_000
+PORT, FLOWS, OUTSTANDING, REQUESTS = 11211, 64, 8, 2_000
 POLL_S, PATIENCE_S = 0.02, 300.0
 MEMCACHED = "/usr/bin/memcached"
 
@@ -113,11 +116,11 @@ def boot_qemu(cpus: int) -> float:
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
-def serving_mips(cpus: int) -> float:
-    """Busy guest instructions (idle, polling and spinning left out) a second of the core's time, at the fast level."""
+def serving(cpus: int, level: str) -> tuple[float, float]:
+    """Busy guest instructions (idle, polling and spinning left out): millions a second of the core's time, and a request's."""
     linux, spec = guest(cpus)
     load, world = EtcLoad(1), TimedWorld()
-    with Testbed(Hardware(cpus=cpus, memory_mib=MEMORY_MIB), linux, spec, timing="fast", world=world) as bed:
+    with Testbed(Hardware(cpus=cpus, memory_mib=MEMORY_MIB), linux, spec, timing=level, world=world) as bed:
         bed.boot()
         bed.closed_loop(4, list(frames(load.preload(), FLOWS)), "keys")
         bed.closed_loop(OUTSTANDING * cpus, list(frames(load.requests(500), FLOWS)), "warm-up")
@@ -126,19 +129,29 @@ def serving_mips(cpus: int) -> float:
         bed.closed_loop(OUTSTANDING * cpus, list(frames(load.requests(REQUESTS), FLOWS)), "measured")
         accounts = bed.accounts(before, bed.snapshot())
         busy = accounts.instructions - sum(accounts.instructions_of(bed.manifest).values())
-    return float(busy / world.core_s / 1e6)
+    return float(busy / world.core_s / 1e6), float(busy / REQUESTS)
 
 
 def measure(rounds: int) -> dict[str, Any]:
     """The document that `--json` prints: medians of the rounds."""
     series: dict[str, list[float]] = {}
+    load = EtcLoad(1)
+    datagrams = [*load.preload(), *load.requests(1_000)]
+    each = round_instructions(FLAT, datagrams)
     for _ in range(rounds):
         for cpus in CPUS:
             ours = boot_ours(cpus)
             series.setdefault(f"boot_s-{cpus}", []).append(ours["boot_s"])
             series.setdefault(f"process_s-{cpus}", []).append(ours["process_s"])
         series.setdefault("qemu_s-1", []).append(boot_qemu(1))
-        series.setdefault("serving_mips-4", []).append(serving_mips(4))
+        plain = plain_mips(FLAT, datagrams, each, SERVING_CPUS, 10)
+        series.setdefault("plain_mips", []).append(plain)
+        for level in LEVELS:
+            mips, instructions = serving(SERVING_CPUS, level)
+            series.setdefault(f"serving_mips-{level}", []).append(mips)
+            series.setdefault(f"serving_to_plain-{level}", []).append(mips / plain)
+            if level == "fast":
+                series.setdefault("request_instructions", []).append(instructions)
     found = {name: statistics.median(values) for name, values in series.items()}
     return {
         "rounds": rounds,
@@ -163,7 +176,7 @@ def main() -> None:
     if options.json:
         Path(options.json).write_text(text + "\n")
     for name, value in result.items():
-        print(f"{name:18}{value:8.2f}")
+        print(f"{name:28}{value:10.2f}")
 
 
 if __name__ == "__main__":

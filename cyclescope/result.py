@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from emu.errors import EmuBug
 from emu.ledger.events import EventCost
 from emu.ledger.profile import Profile
+from emu.ledger.slow import SlowProfile
 from nic.ports import Frame
 
 Int64 = NDArray[np.int64]
@@ -35,6 +36,7 @@ class Run:
         symbols: (component, symbol, cycles, instructions), largest first.
         flame: collapsed stacks, `personality;vcpuN;component;symbol cycles`.
         profile: what each call stack cost, if call stacks were followed.
+        slow: what slow requests execute that median ones do not, likewise.
     """
 
     personality: str
@@ -62,6 +64,7 @@ class Run:
     flame: str
     component_instructions: dict[str, int] = field(default_factory=dict)
     profile: Profile | None = None
+    slow: SlowProfile | None = None
     events: tuple[EventCost, ...] = ()
     notes: dict[str, dict[int, int]] = field(default_factory=dict)
     inputs: dict[str, str] = field(default_factory=dict)

@@ -12,7 +12,9 @@ from emu.ledger.calls import LedgerCalls
 
 HERE = Path(__file__).parent
 CORE = HERE.parent / "emu" / "core"
-SOURCES = ("request.c", "company.c", "follow.c", "probe.c", "ledger.c", "trace.c", "state.c", "profile.c", "shadow.c")
+SOURCES = (
+    "request.c", "company.c", "follow.c", "probe.c", "ledger.c", "trace.c", "state.c", "profile.c", "shadow.c", "tally.c",
+)  # fmt: skip
 RAX, RSP = 0, 4
 ARGUMENTS = (7, 6, 2, 1, 8, 9)  # rdi rsi rdx rcx r8 r9
 PAGE_AT = 0x10000  # readable guest memory: 512 words from here

@@ -14,7 +14,11 @@ from hypothesis import strategies as st
 
 from cyclescope.report.flame import boxes, flame_graph
 from emu.errors import EmuBug
+from emu.ledger.calls import REQUEST_COST, empty_rows
 from emu.ledger.profile import ROOTS, Profile
+from emu.ledger.slow import slow_profile
+from emu.ledger.tables import SymbolNames
+from tests.snapshots import kvd_testbed, requests
 
 NAMES = (("a", "ip"), ("b", "ip"), ("b", "udp"), ("c;d e", "app"))
 
@@ -86,3 +90,43 @@ def test_a_sum_that_is_off_is_our_bug():
     tree.check(7)
     with pytest.raises(EmuBug, match=r"sum to 7 cycles and its roots to 7, and 8 were busy"):
         tree.check(8)
+
+
+NAMED = SymbolNames(("read", "wait", "read", "[unknown]", "[halted]"), ("ip", "lock", "ip", "unknown", "idle"), 5)
+
+
+def test_slow_requests_are_held_against_median_ones():
+    """200 requests, as slow as their number; the two slowest wait, and all read under two symbols of one name."""
+    tokens = np.arange(1, 201, dtype=np.uint64)
+    rows = [(token, 160, 0, 10) for token in range(1, 201)] + [(token, 32, 2, 1) for token in range(1, 201)]
+    rows += [(token, 16 * token, 1, 5) for token in (199, 200)]
+    found = slow_profile(
+        empty_rows(REQUEST_COST, sorted(rows)), (1 << 64) - 1, NAMED, tokens, tokens.astype(np.int64) * 1000
+    )
+    assert found is not None
+    assert (found.slow, found.median, found.slow_ps, found.median_ps, found.missing) == (2, 20, 199500, 100500, 0)
+    assert found.functions == (("wait", "lock", 199.5, 0, 5, 0), ("read", "ip", 12, 12, 11, 11))
+
+
+def test_requests_that_are_not_whole_are_left_out():
+    tokens = np.arange(1, 11, dtype=np.uint64)
+    rows = empty_rows(REQUEST_COST, [(token, 16, 0, 1) for token in range(1, 6)])
+    found = slow_profile(rows, 6, NAMED, tokens, tokens.astype(np.int64))
+    assert found is not None
+    assert (found.slow, found.slow_ps, found.missing) == (1, 5, 5)
+    assert slow_profile(rows, 0, NAMED, tokens, tokens.astype(np.int64)) is None
+
+
+@pytest.mark.parametrize("name", ["linux_like", "libos"])
+def test_a_request_s_functions_sum_to_the_cycles_that_ran_for_it(name: str):
+    with kvd_testbed(name, 2, "detailed", []) as bed:
+        bed.boot()
+        bed.follow_calls()
+        bed.follow_requests()
+        bed.closed_loop(4, requests(60), "serving")
+        rows, first_lost = bed.calls.profile_requests_read(0)
+        table = bed.requests.table()
+    assert first_lost == (1 << 64) - 1
+    sums = [int(rows["cycles16"][rows["token"] == token].sum()) / 16 for token in table.token]
+    assert sums == table.cycles.sum(axis=1).tolist()
+    assert min(sums) > 500

@@ -24,6 +24,7 @@ class Meter:
         self._bed = bed
         self._before, self._counted, self._happened = bed.snapshot(), bed.counters(), bed.events()
         self._paths = bed.paths()
+        bed.follow_requests()
         self._begun, self._cpu, self._host_s, self._events = (
             time.perf_counter(), time.process_time(), bed.host_s, bed.world.events,
         )  # fmt: skip
@@ -74,6 +75,7 @@ class Meter:
                 {row: count - self._happened[row] for row, count in bed.events().items()}, processor_table(bed.hardware)
             ),
             flame=collapsed(bed.personality.name, accounts),
+            slow=bed.slow(table.token[mine], (table.end_ps - table.start_ps)[mine]),
             profile=None if self._paths is None or paths is None else profile_between(self._paths, paths, accounts),
             notes=notes(bed.calls, bed.machine.index, bed.manifest),
             inputs=dict(inputs or {}),

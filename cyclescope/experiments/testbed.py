@@ -6,6 +6,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from cyclescope.config import DEFAULT_TIMING, Hardware
 from cyclescope.experiments.machines import level_of
 from cyclescope.experiments.node import Node
@@ -16,6 +19,7 @@ from emu.ledger.accounts import Accounts, Snapshot
 from emu.ledger.calls import Paths
 from emu.ledger.install import taxonomy_of
 from emu.ledger.requests import RequestLog
+from emu.ledger.slow import SlowProfile, slow_profile
 from emu.ledger.tables import Tables
 from emu.loader.boot import BootSpec
 from emu.snapshot import SavedWorld
@@ -208,6 +212,18 @@ class Testbed(Served):
     def paths(self) -> Paths | None:
         """What call stacks cost since `follow_calls`; None if they are not followed."""
         return self.calls.profile_read(self.machine.index) if self._profiled else None
+
+    def follow_requests(self) -> None:
+        """Tell requests' functions apart from now on, if call stacks are followed."""
+        if self._profiled:
+            self.calls.profile_requests(self.machine.index)
+
+    def slow(self, token: NDArray[np.uint64], latency_ps: NDArray[np.int64]) -> SlowProfile | None:
+        """What the slow ones of those requests execute that the median ones do not; None if call stacks are not followed."""
+        if not self._profiled:
+            return None
+        rows, first_lost = self.calls.profile_requests_read(self.machine.index)
+        return slow_profile(rows, first_lost, self.node.names, token, latency_ps)
 
     def counters(self) -> tuple[dict[str, int], ...]:
         """Each vCPU's counters since power-on."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from cyclescope.report.chronos import percentile_ns
 from cyclescope.report.events import events_document
-from cyclescope.report.functions import functions_document, roots_document
+from cyclescope.report.functions import functions_document, roots_document, slow_document
 from cyclescope.result import Host, Run
 from emu.ledger.components import CAUSES
 
@@ -52,6 +52,7 @@ def run_document(run: Run) -> dict[str, Any]:
         ],
         "functions": functions_document(run),
         **({"call_roots": roots_document(run), "call_stacks_lost": run.profile.lost} if run.profile is not None else {}),
+        **slow_document(run),
         "unmapped": [{"symbol": symbol, "cycles": cycles} for symbol, cycles in run.unmapped],
         "notes": {probe: {str(value): count for value, count in values.items()} for probe, values in run.notes.items()},
         "inputs": run.inputs,

@@ -12,6 +12,7 @@ from rich.console import Console
 from cyclescope.report.tables import compact_table
 from cyclescope.result import Run
 from emu.ledger.profile import ROOTS, FunctionCost
+from emu.ledger.slow import SlowFunction
 
 DOCUMENTED = 100
 
@@ -71,6 +72,45 @@ def print_functions(console: Console, run: Run, limit: int) -> None:
     if run.profile.lost:
         lost = ", ".join(f"{count:,} {name}" for name, count in run.profile.lost.items())
         console.print(f"No room for: {lost}; their callers are not known", highlight=False)
+    print_slow(console, run, limit)
+
+
+def print_slow(console: Console, run: Run, limit: int) -> None:
+    """The `limit` functions in which slow requests spend most beyond median ones, while they are current."""
+    slow = run.slow
+    if slow is None:
+        return
+    table = compact_table(
+        f"{run.personality}: the {slow.slow} slowest requests ({slow.slow_ps / 1e6:.2f} us) beside {slow.median} median ones "
+        f"({slow.median_ps / 1e6:.2f} us)"
+    )
+    table.add_column("Function", no_wrap=True)
+    table.add_column("component", no_wrap=True)
+    for name in ("cycles", "of median ones", "more", "instructions", "of median ones", "more"):
+        table.add_column(name, justify="right", no_wrap=True)
+    total = SlowFunction(
+        "all", "", *(sum(column) for column in zip(*(row[2:] for row in slow.functions), strict=True))
+    ) if slow.functions else None  # fmt: skip
+    for row in [*slow.functions[:limit], *([total] if total is not None else [])]:
+        figures = [
+            f"{figure:,.0f}"
+            for mine, theirs in ((row.slow_cycles, row.median_cycles), (row.slow_instructions, row.median_instructions))
+            for figure in (mine, theirs, mine - theirs)
+        ]
+        table.add_row(row.function, row.component, *figures, end_section=row is total)
+    console.print(table, markup=False)
+    if slow.missing:
+        console.print(f"No room to tell apart the functions of {slow.missing:,} requests: left out.", highlight=False)
+
+
+def slow_document(run: Run) -> dict[str, Any]:
+    """The same, DOCUMENTED functions at most; {} without a profile."""
+    if run.slow is None:
+        return {}
+    functions = [row._asdict() for row in run.slow.functions[:DOCUMENTED]]
+    means = {"slow_latency_ns": run.slow.slow_ps / 1000, "median_latency_ns": run.slow.median_ps / 1000}
+    counts = {"slow": run.slow.slow, "median": run.slow.median, "missing": run.slow.missing}
+    return {"slow_requests": {**counts, **means, "functions": functions}}
 
 
 def _print(console: Console, run: Run, title: str, rows: Sequence[FunctionCost]) -> None:

@@ -83,6 +83,7 @@ static __attribute__((noinline)) void start_block(struct vcpu *v, struct cell *c
     *v->skip_sync = !b->port_io;
     if (UNLIKELY(v->shadow != NULL)) profile_block(v, b);
     if (UNLIKELY(b->flags & (BLK_PROBE | BLK_RETURN_SITE))) probe_fire(v, b);
+    if (UNLIKELY(v->shadow != NULL)) profile_request(v, b);
     if (v->timed) cache_fetch(v, b);
     v->slow = b->port_io || world(v)->trace || v->shadow;
 }

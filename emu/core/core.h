@@ -140,6 +140,11 @@ CS_API int cs_profile(cs_world *, int machine, int on);                  /* from
 CS_API int cs_profile_read(cs_world *, int machine, cs_call_path *out, uint32_t max, uint64_t *total16 /* all vCPUs' time but halted, since power-on */,
                            uint64_t lost[CS_L_COUNT]);                    /* how many nodes there are */
 
+/* The same by request, from cs_profile_requests on: each function's own cycles and instructions while the request was current. */
+typedef struct { uint64_t token, cycles16; uint32_t symbol, instructions; } cs_request_cost;
+CS_API int cs_profile_requests(cs_world *, int machine);                 /* begins, empty; there is a profile */
+CS_API int cs_profile_requests_read(cs_world *, int machine, cs_request_cost *out, uint32_t max, uint64_t *first_lost /* requests from this token on are not whole: no room */);   /* how many rows there are, in no order */
+
 /* ---- probes and requests ---- */
 /* Fixed indices; emu/ledger/components.py holds the whole lists, in this order, and manifests add names behind them. */
 enum { CS_C_IDLE = 16, CS_C_IRQ_DELIVERY = 26, CS_C_UNKNOWN = 27 };

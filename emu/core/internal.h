@@ -14,7 +14,7 @@
  *   decode.c   Capstone: a block's static cost, instruction marks, flags          uarch.c  processor table rows
  *   cache.h    the memory system: cache.c, fetch.c, prefetch.c, tlb.c a vCPU's; llc.c, dram.c the machine's; geometry.c sizes     branch.c  branch predictors
  *   save.c     snapshots; state.h, state.c: the reader and writer; vcpustate.c, blockstate.c, cachestate.c, windowstate.c, followstate.c: what they hold
- *   profile.c  call stacks' tree and costs   shadow.c, profile.h: the stacks, followed while a profile is wanted
+ *   profile.c  call stacks' tree and costs   shadow.c, profile.h: the stacks, followed while a profile is wanted   tally.c  requests' functions
  *   event.c    how often everything that has a row of its own happened
  *   ledger.c   symbols, accounts      request.c  requests, tokens      company.c  those that go together      follow.c, follow.h  threads, levels      probe.c  probes     trace.c  raw events
  */

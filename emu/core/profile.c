@@ -53,8 +53,23 @@ void profile_charge(struct vcpu *v)
     uint64_t now16 = busy16(v);
     node->cycles16 += now16 - s->since16;
     node->instructions += s->instructions;
+    if (s->token) tally_add(&v->machine->profile->tally, s->token, s->symbol, now16 - s->since16, s->instructions);
     s->since16 = now16;
     s->instructions = 0;
+}
+
+uint64_t profile_settle(struct machine *m)
+{
+    uint64_t total16 = 0;
+    for (int i = 0; i < m->ncpus; i++) {
+        struct vcpu *v = m->vcpu[i];
+        uint64_t ahead = v->cur ? v->cur->ninsn - v->cur_insns : 0;              /* instructions counted when their block began, which are still to run */
+        v->shadow->instructions -= ahead;
+        profile_charge(v);
+        v->shadow->instructions = ahead;
+        total16 += busy16(v);
+    }
+    return total16;
 }
 
 void profile_free(struct machine *m)
@@ -64,6 +79,7 @@ void profile_free(struct machine *m)
     m->profile = NULL;
     if (!p) return;
     for (uint32_t i = 0; i < p->ncontexts; i++) free(p->context[i]);
+    tally_free(&p->tally);
     free(p->node);
     free(p->slot);
     free(p);
@@ -101,15 +117,7 @@ int cs_profile_read(cs_world *w, int machine, cs_call_path *out, uint32_t max, u
     if (!m) return -1;
     struct profile *p = m->profile;
     if (!p) return world_fail(w, "Machine %d has no profile.", machine);
-    *total16 = 0;
-    for (int i = 0; i < m->ncpus; i++) {
-        struct vcpu *v = m->vcpu[i];
-        uint64_t ahead = v->cur ? v->cur->ninsn - v->cur_insns : 0;              /* instructions counted when their block began, which are still to run */
-        v->shadow->instructions -= ahead;
-        profile_charge(v);
-        v->shadow->instructions = ahead;
-        *total16 += busy16(v);
-    }
+    *total16 = profile_settle(m);
     memcpy(lost, p->lost, sizeof p->lost);
     for (uint32_t i = 0; i < p->n && i < max; i++) {
         const struct node *n = &p->node[i];

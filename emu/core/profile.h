@@ -7,6 +7,7 @@
  */
 #ifndef CS_PROFILE_H
 #define CS_PROFILE_H
+#include "follow.h"
 #include "layout.h"
 
 enum { PROFILE_NODES = 1 << 18, PROFILE_CONTEXTS = 1024, PROFILE_DEPTH = 256, NO_SYMBOL = 0xffffffff };
@@ -36,18 +37,25 @@ struct shadow {                                  /* a vCPU's */
     uint32_t flags; uint64_t end, rsp;           /* of the block that runs: block_flags, the address behind it, RSP at its start */
     int event;                                   /* what came since it ran */
     uint64_t since16, instructions;              /* of the node, not yet in it */
+    uint64_t token;                              /* of the request that they are for; 0: nobody's, or nobody asks (tally.c) */
 };
 struct node { uint32_t parent, symbol; uint64_t cycles16, instructions, calls; };
+struct tally { cs_request_cost *row; uint32_t n, bits; uint64_t first_lost; };             /* 1 << bits rows; token 0: free */
 struct profile {                                 /* a machine's */
     struct node *node; uint32_t *slot, n, bits;  /* 1 << bits slots, twice as many as nodes; 0: free */
     struct context *context[PROFILE_CONTEXTS]; uint32_t ncontexts; uint64_t used;
     uint64_t lost[CS_L_COUNT];
+    struct tally tally;                          /* row NULL: not wanted */
     struct shadow shadow[CS_MAX_VCPUS];
 };
 
 /* profile.c */
 uint32_t profile_child(struct profile *, uint32_t parent, uint32_t symbol);        /* ROOT_LOST: no room */
-void profile_charge(struct vcpu *);                                               /* what is pending, to the node */
+void profile_charge(struct vcpu *);                                               /* what is pending, to the node and the request */
+uint64_t profile_settle(struct machine *);                                        /* all that is pending; all vCPUs' time that was not halted, in sixteenths */
+/* tally.c */
+void tally_add(struct tally *, uint64_t token, uint32_t symbol, uint64_t cycles16, uint64_t instructions);
+void tally_free(struct tally *);
 
 /* shadow.c */
 void shadow_step(struct vcpu *, const struct block *, uint64_t rsp);              /* control came to the block otherwise than within a function */
@@ -64,6 +72,19 @@ static inline void profile_block(struct vcpu *v, const struct block *b)
     s->flags = b->flags;
     s->end = b->va + b->size;
     s->rsp = rsp;
+}
+
+/* The block's probes have said whom it is for. */
+static inline void profile_request(struct vcpu *v, const struct block *b)
+{
+    struct shadow *s = v->shadow;
+    const struct request *r = v->follow->current;
+    uint64_t token = r && v->machine->profile->tally.row ? r->token : 0;
+    if (LIKELY(token == s->token)) return;
+    s->instructions -= b->ninsn;
+    profile_charge(v);
+    s->instructions = b->ninsn;
+    s->token = token;
 }
 
 /* Before an interrupt or exception takes over. whole: the block that ran did so to its end. */

@@ -27,6 +27,7 @@ EVENT = np.dtype(
 )  # fmt: skip
 NOTE = np.dtype([("probe", "<u4"), ("pad", "<u4"), ("value", "<u8"), ("count", "<u8")])
 PATH = np.dtype([("parent", "<u4"), ("symbol", "<u4"), ("cycles16", "<u8"), ("instructions", "<u8"), ("calls", "<u8")])
+REQUEST_COST = np.dtype([("token", "<u8"), ("cycles16", "<u8"), ("symbol", "<u4"), ("instructions", "<u4")])
 LOST = ("paths", "frames", "stacks")
 _ARG = np.dtype([("load", "u1"), ("source", "u1"), ("pad", "<i2"), ("offset", "<i4")])
 PROBE = np.dtype(
@@ -48,6 +49,8 @@ _SIGNATURES: dict[str, tuple[type | None, tuple[type, ...]]] = {
     "cs_ledger_symbols": (_I, (_W, _I, _I, _P, _U32)),
     "cs_profile": (_I, (_W, _I, _I)),
     "cs_profile_read": (_I, (_W, _I, _P, _U32, _P, _P)),
+    "cs_profile_requests": (_I, (_W, _I)),
+    "cs_profile_requests_read": (_I, (_W, _I, _P, _U32, _P)),
     "cs_probes": (_I, (_W, _I, _P, _I)),
     "cs_notes": (_I, (_W, _I, _P, _I)),
     "cs_request_open": (_I, (_W, _U64, _I64)),
@@ -173,6 +176,23 @@ class LedgerCalls:
             )
             if n == len(out):
                 return Paths(out, total16.value, {name: int(count) for name, count in zip(LOST, lost, strict=False) if count})
+
+    def profile_requests(self, machine: int) -> None:
+        """Tell requests' functions apart from now on, beginning with none; there is a profile."""
+        self._need(self._f["cs_profile_requests"](self._world, machine))
+
+    def profile_requests_read(self, machine: int) -> tuple[Array, int]:
+        """REQUEST_COST rows since then, by token and symbol, and the token from which on requests are not whole: no room."""
+        first_lost, n = ctypes.c_uint64(), 0
+        while True:
+            out = np.zeros(n, REQUEST_COST)
+            n = self._need(
+                self._f["cs_profile_requests_read"](
+                    self._world, machine, out.ctypes.data, len(out), ctypes.addressof(first_lost)
+                )
+            )
+            if n == len(out):
+                return np.sort(out, order=("token", "symbol")), first_lost.value
 
     # ---- the raw trace
 

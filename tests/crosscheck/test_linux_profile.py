@@ -58,6 +58,7 @@ class Served:
     arcs: Counter[tuple[str, str]] = field(default_factory=Counter)
     inclusive: Counter[tuple[str, str]] = field(default_factory=Counter)
     own: Counter[str] = field(default_factory=Counter)
+    requests: tuple[dict[int, float], dict[int, int]] = ({}, {})
 
 
 class Looks:
@@ -92,6 +93,7 @@ class Looks:
             bed.restore(SavedWorld.read(self.saved))
             if looking:
                 bed.follow_calls()
+                bed.follow_requests()
                 bed.calls.trace(1 << 12)
             else:
                 for user in (False, True):
@@ -107,6 +109,9 @@ class Looks:
                 assert later is not None
                 served.profile = profile_between(paths, later, accounts)
                 self._program(served, bed, paths.rows, later.rows)
+                rows, table = bed.calls.profile_requests_read(0)[0], bed.requests.table()
+                sums = {int(token): int(rows["cycles16"][rows["token"] == token].sum()) / 16 for token in table.token}
+                served.requests = sums, dict(zip(table.token.tolist(), table.cycles.sum(axis=1).tolist(), strict=True))
             shown = outcome(bed)
             served.seen = {
                 name: shown[name]
@@ -173,6 +178,12 @@ def test_stacks_on_linux_are_whole(looks: Looks) -> None:
             any(name.startswith("asm_sysvec") or name == "asm_common_interrupt" for name in stack)
             and stack[0] != "[interrupt]"
         ), stack
+
+
+def test_a_request_s_functions_sum_to_the_cycles_that_ran_for_it(looks: Looks) -> None:
+    by_function, in_all = looks.all.requests
+    assert len(in_all) == WARMUP + REQUESTS
+    assert by_function == in_all
 
 
 def callgrind(program: Path, folder: Path) -> tuple[Counter[str], Counter[tuple[str, str]], Counter[tuple[str, str]]]:

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What nodes cost the host: memory of an idle one, CPU time of a simulated request, from 1 node to 16.
 
-    python -m bench.cluster [--personality libos] [--timing detailed] [--rounds 3]
+    python -m bench.cluster [--personality libos] [--timing detailed] [--rounds 3] [--each]
 
-Each node gets the same load (client-side sharding, no front end), so n nodes serve n times the requests at n times the rate. Each
-measurement is a process of its own; rounds go over all sizes in turn, and medians are shown, since the host has other work.
+The keys are spread over the nodes (client-side sharding, no front end). All sizes get the same load; with --each, each node gets
+that much, so n nodes serve n times the requests at n times the rate. Each measurement is a process of its own; rounds go over all
+sizes in turn, and medians are shown, since the host has other work.
 """
 
 from __future__ import annotations
@@ -23,14 +24,15 @@ from cyclescope.cluster.experiment import run_cluster
 from cyclescope.cluster.spec import Cluster, ClusterLoad, NodeSpec
 
 SIZES = (1, 2, 4, 8, 16)
-REQUESTS, RATE, KEYS = 200, 50_000, 50  # a node
+REQUESTS, WARMUP, RATE, KEYS = 1_600, 200, 50_000, 50  # of all nodes, or of each; the warm-up is always of each
 _STATUS = Path("/proc/self/status")
 
 
-def cluster(nodes: int, personality: str, timing: str) -> Cluster:
+def cluster(nodes: int, personality: str, timing: str, each_node: bool = False) -> Cluster:
     """So many alike, of one vCPU and 128 MiB."""
     each = tuple(NodeSpec(name=f"n{i}", personality=personality, vcpus=1, memory_mib=128) for i in range(nodes))
-    load = ClusterLoad(requests=REQUESTS * nodes, warmup=REQUESTS * nodes, keys=KEYS * nodes, rate=RATE * nodes)
+    times = nodes if each_node else 1
+    load = ClusterLoad(requests=max(REQUESTS, WARMUP * times), warmup=WARMUP * nodes, keys=KEYS * nodes, rate=RATE * times)
     return Cluster(nodes=each, load=load, timing=timing)
 
 
@@ -40,9 +42,9 @@ def resident_mib() -> float:
     return int(line.split()[1]) / 1024
 
 
-def measured(nodes: int, personality: str, timing: str) -> dict[str, float]:
+def measured(nodes: int, personality: str, timing: str, each_node: bool) -> dict[str, float]:
     """In this process: memory once all nodes are booted and idle, CPU time [s] of booting, and of a measured request [ms]."""
-    shape, begun = cluster(nodes, personality, timing), time.process_time()
+    shape, begun = cluster(nodes, personality, timing, each_node), time.process_time()
     with ClusterBed(shape) as bed:
         bed.boot()
         idle_mib, boot_s = resident_mib(), time.process_time() - begun
@@ -59,16 +61,18 @@ def main() -> None:
     parser.add_argument("--personality", default="libos")
     parser.add_argument("--timing", default="detailed")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--each", action="store_true", help="the load is each node's")
     parser.add_argument("--nodes", type=int, help="one measurement, as JSON")
     options = parser.parse_args()
     if options.nodes:
-        print(json.dumps(measured(options.nodes, options.personality, options.timing)))
+        print(json.dumps(measured(options.nodes, options.personality, options.timing, options.each)))
         return
     found: dict[int, list[dict[str, float]]] = {nodes: [] for nodes in SIZES}
     for _ in range(options.rounds):
         for nodes in SIZES:
             command = [sys.executable, "-m", "bench.cluster", "--nodes", str(nodes), "--timing", options.timing]
-            done = subprocess.run([*command, "--personality", options.personality], capture_output=True, text=True, check=True)
+            command += ["--personality", options.personality, *(["--each"] if options.each else [])]
+            done = subprocess.run(command, capture_output=True, text=True, check=True)
             found[nodes].append(json.loads(done.stdout))
     print("nodes  idle MiB  boot s  ms/request  of 1 node's  peak MiB  lost")
     first = statistics.median(each["request_ms"] for each in found[SIZES[0]])

@@ -41,6 +41,13 @@ def test_what_is_left_out_gets_its_place(tmp_path: Path):
     assert cluster.targets == cluster.nodes
 
 
+def test_the_pages_example_is_a_cluster(tmp_path: Path):
+    page = (EXAMPLES.parents[1] / "docs" / "cluster.md").read_text()
+    cluster = read(tmp_path, page.split("```toml\n")[1].split("```")[0])
+    assert [node.name for node in cluster.nodes] == ["front", "back1"]
+    assert cluster.links[0].down_us == ((300.0, 400.0),)
+
+
 TWO = '[[switch]]\nname = "s"\n[[switch]]\nname = "t"\n'
 
 

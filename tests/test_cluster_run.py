@@ -14,6 +14,7 @@ from scapy.utils import RawPcapNgReader
 from cyclescope.cli import run_cli
 from cyclescope.cluster.bed import ClusterBed
 from cyclescope.cluster.experiment import run_cluster
+from cyclescope.cluster.file import read_cluster
 from cyclescope.cluster.spec import Cluster, ClusterLoad, KillSpec, LinkSpec, NodeSpec, SwitchSpec
 from cyclescope.cluster.truth import request_of
 from emu.errors import GuestError
@@ -21,6 +22,7 @@ from emu.ledger.requests import BETWEEN
 from nic.frames import parse_udp
 from nic.sharding import fnv1a
 
+EXAMPLES = Path(__file__).resolve().parents[1] / "examples" / "clusters"
 BACKS = tuple(NodeSpec(name=f"back{i}", personality="libos", role="back", vcpus=1, memory_mib=64) for i in (1, 2))
 FRONT = NodeSpec(name="front", role="front", vcpus=2, memory_mib=64)
 LOAD = ClusterLoad(requests=120, warmup=20, keys=40, rate=150_000.0, timeout_us=2_000.0)
@@ -168,6 +170,14 @@ def test_faults_lose_requests_and_never_make_answers_wrong():
     assert dead.cycles["idle"]
 
 
+def test_nothing_may_be_answered_when_the_front_end_dies_at_once(tmp_path: Path):
+    path = tmp_path / "dead.toml"
+    path.write_text(FILE + '[[kill]]\nnode = "front"\nat_us = 0\n')
+    assert run_cli(["cluster", "run", str(path), "--timing", "functional", "--out", str(tmp_path / "out")]) == 0
+    document = json.loads((tmp_path / "out" / "summary.json").read_text())["clusters"][0]
+    assert (document["lost"], document["requests"], document["answers"]) == (120, 0, {})
+
+
 def test_a_node_that_dies_before_it_is_ready_is_named():
     broken = msgspec.structs.replace(BACKS[0], arguments=("-p", "0"))
     with pytest.raises(GuestError, match=r"the cluster: node back1: .* before all programs were ready; .*-p takes"):
@@ -196,3 +206,13 @@ def test_a_machine_without_power_stays_so():
         bed.world.run(bed.world.now_ps + 10**9)
         after = bed.world.core.counters(0, 0)
         assert before == after
+
+
+@pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.toml")), ids=lambda path: path.stem)
+def test_examples_run(path: Path):
+    """With less load than the file's, and untimed: that they boot, serve and add up."""
+    cluster = read_cluster(path)
+    load = msgspec.structs.replace(cluster.load, requests=60, warmup=10, keys=30)
+    run = run_cluster(msgspec.structs.replace(cluster, load=load, timing="functional")).run
+    assert (run.sent, run.lost) == (60, 0)
+    assert set(run.answers) <= {"hit", "stored"}

@@ -38,7 +38,7 @@ def run_cluster(cluster: Cluster, *, keep_wire: bool = False, progress: Progress
 
     Raises:
         ConfigError: something in it does not fit, or this computer has too little memory.
-        GuestError: a guest crashed or hung, a key could not be stored, or nothing was answered.
+        GuestError: a guest crashed or hung, a key could not be stored, or nothing was answered and nothing was to go wrong.
     """
     cluster.check()
     links_of(cluster)
@@ -96,7 +96,7 @@ class _Load:
         phase = self._send(load.requests, cluster.seed, "measuring", progress)
         wall_s, cpu_s, in_guest_s = time.perf_counter() - begun, time.process_time() - cpu, bed.host_s - host_s
         bed.capturing = False
-        if not phase.answered:
+        if not phase.answered and not cluster.kills and not bed.faults():
             raise GuestError(f"{cluster.where}: none of {phase.count} requests was answered")
         accounts = [node.accounts(earlier, node.snapshot()) for node, earlier in zip(bed.nodes, before, strict=True)]
         run = self._run(phase, accounts, start_ps)

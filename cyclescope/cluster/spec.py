@@ -183,7 +183,8 @@ class Cluster(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     def _check_node(self, node: NodeSpec) -> None:
         _within(f"[[node]] {node.name}: vcpus", node.vcpus, 1, 16)
         _within(f"[[node]] {node.name}: mem", node.memory_mib, 64, 8192, " MiB")
-        if node.role == "front" and node.program is None and not self.of_role("back"):
+        routes = node.program == ROUTER or (node.program is None and node.role == "front")
+        if routes and node.arguments is None and not self.of_role("back"):
             raise ConfigError(f"[[node]] {node.name}: a front end needs back ends; give some node the role \"back\"")
 
     def _check_load(self) -> None:

@@ -49,6 +49,11 @@ def complete(frame: bytearray, start: int, offset: int) -> bool:
     return True
 
 
+def header_checksum_ok(frame: bytes | memoryview) -> bool:
+    """Whether the header checksum of an Ethernet frame with an IPv4 packet is right (RFC 1122 3.2.1.2: else it is dropped)."""
+    return ones_sum(frame[14 : 14 + (frame[14] & 15) * 4]) == 0xFFFF
+
+
 def transport_checksum_ok(frame: bytes | memoryview) -> bool:
     """Whether an Ethernet frame is an unfragmented IPv4 UDP or TCP packet whose transport checksum is present and right."""
     if len(frame) < 42 or frame[12] != 8 or frame[13] != 0 or frame[14] >> 4 != 4:

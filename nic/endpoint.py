@@ -20,6 +20,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import islice
+from typing import Required, TypedDict
 
 from emu.errors import ConfigError
 from emu.state import Count, Data, FrameBytes, State, Time, Token, checked, need, plain
@@ -50,6 +51,16 @@ class EndpointState(State):
     done: bool
     counters: dict[str, Count]
     matcher: Data | None  # None: nothing was sent, any will do
+
+
+class Wiring(TypedDict, total=False):
+    """What any client is wired to: Endpoint's keywords, for those that derive from it."""
+
+    clock: Required[Clock]
+    requests: Required[Requests]
+    sender: Required[Sender]
+    on_answer: Callable[[int, bytes, int], None] | None
+    on_done: Callable[[int], None] | None
 
 
 class Endpoint:

@@ -126,6 +126,7 @@ def strike(pair: Pair, **fields) -> list[Segment]:
         ({"flags": RST, "seq": 5002}, "reset_elsewhere"),
         ({"flags": SYN, "seq": 5001}, "syn_in_connection"),
         ({"ack": ISS + 2}, "bad_ack"),
+        ({"ack": ISS + 1 - (1 << 20) & 0xFFFFFFFF, "payload": b"x"}, "bad_ack"),
         ({"seq": 5001 + (1 << 20), "payload": b"x"}, "out_of_window"),
         ({"seq": 4990, "payload": b"x"}, "out_of_window"),
     ],
@@ -156,6 +157,35 @@ def test_segments_without_acknowledgement_and_broken_checksums_are_dropped():
     pair.clock.run(pair.clock.now_ps + PS_PER_S)
     assert pair.a.counters["bad_checksum"] == 1
     assert pair.user.got[0] == b""
+
+
+def test_a_broken_header_checksum_is_dropped_too():
+    pair = connected()
+    data = bytearray(tcp_frame(*ADDRESSES, Segment(PORT, 20_000, 5001, ISS + 1, ACK, 1000, b"evil")))
+    data[22] ^= 1  # time to live: TCP's checksum does not cover it
+    pair.link.b.send(Frame(bytes(data)), pair.clock.now_ps)
+    pair.clock.run(pair.clock.now_ps + PS_PER_S)
+    assert pair.a.counters["bad_checksum"] == 1
+    assert pair.user.got[0] == b""
+
+
+def test_selective_acknowledgements_of_what_is_acknowledged_are_not_strange():
+    pair = connected()
+    pair.a.write(0, b"hello", pair.clock.now_ps)
+    pair.clock.run(pair.clock.now_ps + PS_PER_S)
+    strike(pair, ack=ISS + 6, options=Options(sacks=((ISS + 1, ISS + 3),)))
+    assert "strange_sacks" not in pair.a.counters
+    strike(pair, ack=ISS + 6, options=Options(sacks=((ISS + 7, ISS + 9),)))
+    assert pair.a.counters["strange_sacks"] == 1
+
+
+def test_a_host_whose_ports_are_all_in_use_says_so(monkeypatch):
+    monkeypatch.setattr("nic.tcp.host._PORTS", 3)
+    pair = Pair(a=TcpConfig(iss=ISS))
+    for _ in range(3):
+        pair.a.connect(9, 0)
+    with pytest.raises(ConfigError, match="its 3 ports are all in use"):
+        pair.a.connect(9, 0)
 
 
 def test_segments_of_no_connection_are_reset_and_resets_are_not_answered():

@@ -25,7 +25,7 @@ from emu.loader.boot import BootSpec
 from emu.snapshot import SavedWorld
 from emu.state import Data
 from emu.world import Reason, StopInfo, World
-from nic.endpoint import Endpoint
+from nic.endpoint import Endpoint, Wiring
 from nic.fabric import Star
 from nic.link import LinkConfig
 from nic.matching import EndpointConfig, Matcher
@@ -101,29 +101,15 @@ class Testbed(Served):
         self.nic = node.nic
         if sink is not None:
             port = Tracer(port, sink)
-        if tcp is not None:
-            self.client: Endpoint = TcpClient(
-                "client",
-                EndpointConfig(timeout_ps=TIMEOUT_PS),
-                clock=world,
-                requests=requests,
-                sender=port,
-                connections=tcp.connections,
-                tcp=TcpConfig(seed=tcp.seed),
-                on_answer=self._answered,
-                on_done=lambda _: world.stop(),
-            )
+        self.client: Endpoint
+        wired = Wiring(
+            clock=world, requests=requests, sender=port, on_answer=self._answered, on_done=lambda _: world.stop()
+        )  # fmt: skip
+        if tcp is None:
+            self.client = Endpoint("client", EndpointConfig(), matcher=matcher, **wired)
             return
-        self.client = Endpoint(
-            "client",
-            EndpointConfig(),
-            clock=world,
-            requests=requests,
-            sender=port,
-            matcher=matcher,
-            on_answer=self._answered,
-            on_done=lambda _: world.stop(),
-        )
+        addresses, config = EndpointConfig(timeout_ps=TIMEOUT_PS), TcpConfig(seed=tcp.seed)
+        self.client = TcpClient("client", addresses, connections=tcp.connections, tcp=config, **wired)
 
     # ---- snapshots
 

@@ -18,7 +18,7 @@ KERNEL = "Kernel"
 ROWS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("DC fabric", "Propagation delay", ("run.wire",)),
     ("DC fabric", "Switch, forwarding", ("run.switch",)),
-    ("DC fabric", "Network path, queueing", ("wait.switch", "wait.link")),
+    ("DC fabric", "Network path, queueing", ("wait.switch", "wait.link", "wait.retransmission")),
     ("Endhost", "Net serialization", ("run.serialization",)),
     ("Endhost", "NIC", ("run.nic", "wait.nic", "wait.moderation")),
     ("Endhost", "DMA", ("run.dma",)),

@@ -9,24 +9,24 @@ A connection that ends early takes its unanswered requests with it (`cut_off`), 
 that wants it (`reconnects`). Bytes that are no answer, or the answer to nothing, end the connection with a reset. `failure`
 is the last reason, in one sentence.
 
-The time until a request's first byte leaves (handshake, windows), and the wait for a retransmission, is charged as `wait.link`.
+The time until a request's first byte leaves (handshake, windows) is charged as `wait.link`, that until a segment is sent again as
+`wait.retransmission`.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from typing import Protocol
+from typing import Protocol, Unpack
 
 from emu.errors import ConfigError
 from emu.state import Data, State, checked, plain
 from emu.units import PS_PER_S
-from nic.endpoint import Endpoint
+from nic.endpoint import Endpoint, Wiring
 from nic.frames import Udp
 from nic.matching import EndpointConfig
 from nic.memcached_text import Answers, StreamError
 from nic.memcached_udp import DEFAULT_PORT
-from nic.ports import Clock, Requests, Sender
 from nic.tcp.config import TcpConfig
 from nic.tcp.host import TcpHost
 
@@ -90,29 +90,22 @@ class TcpClient(Endpoint):
         name: str,
         config: EndpointConfig,
         *,
-        clock: Clock,
-        requests: Requests,
-        sender: Sender,
         connections: int = 1,
         port: int = DEFAULT_PORT,
         tcp: TcpConfig | None = None,
         stream: Callable[[], AnswerStream] = Answers,
-        on_answer: Callable[[int, bytes, int], None] | None = None,
-        on_done: Callable[[int], None] | None = None,
+        **wired: Unpack[Wiring],
     ) -> None:
         if not 1 <= connections <= MAX_CONNECTIONS:
             raise ConfigError(f"the client has {connections} connections: give 1 to {MAX_CONNECTIONS}")
         if not 1 <= port <= 65_535:
             raise ConfigError(f"the server's port is {port}: give 1 to 65535")
         self._numbers = _Numbers()
-        super().__init__(
-            name, config, clock=clock, requests=requests, sender=sender,
-            matcher=self._numbers, on_answer=on_answer, on_done=on_done,
-        )  # fmt: skip
+        super().__init__(name, config, matcher=self._numbers, **wired)
         self.failure = ""
         self.host = TcpHost(
             f"{name}.tcp", config.mac, config.ip, config.guest_ip, config.guest_mac,
-            service=self, clock=clock, sender=sender, requests=requests, config=tcp,
+            service=self, clock=wired["clock"], sender=wired["sender"], requests=wired["requests"], config=tcp,
         )  # fmt: skip
         self._port, self._stream = port, stream
         self._lanes = [_Lane(stream()) for _ in range(connections)]

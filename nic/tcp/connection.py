@@ -312,7 +312,7 @@ class Connection:
                 self._out.append(Segment(self.src_port, self.dst_port, segment.ack, 0, RST, 0))
                 return False
             self._establish(ack, segment, now_ps)
-        elif ack > sender.limit:
+        elif ack > sender.limit or sender.far_behind(ack):
             self._challenge("bad_ack", now_ps)
             return False
         elif ack >= sender.una:

@@ -14,8 +14,9 @@ import hashlib
 from collections import Counter
 from typing import Protocol
 
+from emu.errors import ConfigError
 from nic.arp import Neighbours
-from nic.checksum import transport_checksum_ok
+from nic.checksum import header_checksum_ok, transport_checksum_ok
 from nic.frames import parse_ip, parse_mac
 from nic.ports import Clock, Frame, NullRequests, Payload, Requests, Sender
 from nic.tcp.config import TcpConfig
@@ -92,7 +93,9 @@ class TcpHost:
     # what a user does
 
     def connect(self, port: int, time_ps: int) -> int:
-        """Open a connection to the peer's `port`, from a port of its own; its number."""
+        """Open a connection to the peer's `port`, from a port of its own; its number. Raises ConfigError when all are in use."""
+        if len(self._by_key) >= _PORTS:
+            raise ConfigError(f"{self.name}: its {_PORTS} ports are all in use: open fewer connections")
         source = FIRST_PORT + self._count % _PORTS
         while (self._peer_ip, port, source) in self._by_key:
             source = FIRST_PORT + (source + 1 - FIRST_PORT) % _PORTS
@@ -152,7 +155,7 @@ class TcpHost:
         if data[:6] != self._mac or packet.dst_ip != self._ip:
             self.counters["not_for_us"] += 1
             return
-        if not transport_checksum_ok(data):
+        if not header_checksum_ok(data) or not transport_checksum_ok(data):
             self.counters["bad_checksum"] += 1
             return
         segment = packet.segment

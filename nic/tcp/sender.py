@@ -99,6 +99,10 @@ class Sender:
         """The furthest position that the peer may acknowledge."""
         return max(self.nxt, self._probed)
 
+    def far_behind(self, position: int) -> bool:
+        """Whether an acknowledgement is older than any that can still be on its way (RFC 5961 5.2)."""
+        return position < self.una - self._largest_window
+
     @property
     def fin_acknowledged(self) -> bool:
         return self._fin_queued and self.una == self.queue_end
@@ -213,7 +217,8 @@ class Sender:
         news = False
         for start, end in sacks:
             if not self.una <= start < end <= self.nxt:
-                self._counters["strange_sacks"] += end > self.nxt or start >= end
+                if end > self.nxt or start >= end:  # else of what is acknowledged already
+                    self._counters["strange_sacks"] += 1
                 continue
             for record in self._records:
                 if start <= record.start and record.end <= end and not record.sacked:

@@ -4,17 +4,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from bench.markdown import number, table, us
-from cyclescope.experiments.scale import Scaled
+from cyclescope.experiments.scale import PHASES, Scaled
 from cyclescope.report.chronos import chronos_rows, percentile_ns, row_of
-from cyclescope.report.figures import by_component, figures
+from cyclescope.report.figures import figures
 from cyclescope.report.functions import busy_functions
 from cyclescope.report.intervals import interval
+from cyclescope.report.scales import point
 from cyclescope.result import Run
 
 MEMCACHED = "linux:memcached"
 TOP = 20
+NOTHING = {"instructions": 0.0, "cycles": 0.0}
 PUBLISHED = {  # Kapoor et al., Chronos, SoCC 2012: mean us, 99 %ile us, share
     "Propagation delay": ("< 1", "-", "-"),
     "Switch, forwarding": ("1-4", "40-60", "1 %"),
@@ -27,32 +30,49 @@ PUBLISHED = {  # Kapoor et al., Chronos, SoCC 2012: mean us, 99 %ile us, share
 }
 
 
-def scale_texts(found: Sequence[Scaled]) -> dict[str, str]:
+def measured(each: Scaled) -> dict[str, Any]:
+    """What the tables need of a machine: plain, so that it can be kept in a file."""
+    found = point(each)
+    dearest = {(row.function, row.component) for row in busy_functions(each.full)[:TOP]}
+    for phase in PHASES:
+        run = getattr(each, phase)
+        served = int(run.latency_ps.size)
+        found[phase]["rows_ns"] = {row.name: row.mean_ns for row in chronos_rows(run)}
+        found[phase]["functions"] = [
+            [row.function, row.component, row.cycles / served, row.instructions / served]
+            for row in busy_functions(run)
+            if (row.function, row.component) in dearest
+        ]
+    found["lost"] = sum(getattr(each, phase).lost for phase in PHASES)
+    return found
+
+
+def scale_texts(points: Sequence[dict[str, Any]]) -> dict[str, str]:
     """Machines of every personality, memcached's on Linux and four vCPUs among them."""
-    four = {each.personality: each for each in found if each.cpus == 4}
+    four = {each["personality"]: each for each in points if each["cpus"] == 4}
     return {
-        "scale": _scaling(found),
-        "locks": lock_text(found),
+        "scale": _scaling(points),
+        "locks": lock_text(points),
         "components": _components(four[MEMCACHED]),
         "three-way": _three_way(four),
         "functions": _functions(four[MEMCACHED]),
     }
 
 
-def _scaling(found: Sequence[Scaled]) -> str:
+def _scaling(points: Sequence[dict[str, Any]]) -> str:
     head = (
         "", "vCPUs", "capacity (requests/s)", "a vCPU, of one's", "alone: mean (us)", "p99", "at 90 %: mean (us)", "p99",
         "instructions", "busy cycles", "IPC", "system calls",
     )  # fmt: skip
     rows: list[list[str]] = []
     first: dict[str, float] = {}
-    for each in found:
-        one, full, near = (figures(run) for run in (each.one, each.full, each.near))
-        base = first.setdefault(each.personality, each.capacity_rps / each.cpus)
+    for each in points:
+        one, full, near = (each[phase] for phase in PHASES)
+        base = first.setdefault(each["personality"], each["capacity_rps"] / each["cpus"])
         rows.append(
             [
-                f"`{each.personality}`", str(each.cpus), number(each.capacity_rps),
-                f"{each.capacity_rps / each.cpus / base * 100:.0f} %",
+                f"`{each['personality']}`", str(each["cpus"]), number(each["capacity_rps"]),
+                f"{each['capacity_rps'] / each['cpus'] / base * 100:.0f} %",
                 *(us(x) for x in (one["mean_ns"], one["p99_ns"], near["mean_ns"], near["p99_ns"])),
                 number(full["instructions"]), number(full["cycles"]), f"{full['ipc']:.2f}", f"{full['syscalls']:.2f}",
             ]
@@ -60,81 +80,77 @@ def _scaling(found: Sequence[Scaled]) -> str:
     return table(head, rows)
 
 
-def lock_text(found: Sequence[Scaled]) -> str:
+def lock_text(points: Sequence[dict[str, Any]]) -> str:
     """What locks cost at capacity, a line a machine."""
     head = (
         "", "vCPUs", "capacity (requests/s)", "`lock`, of busy cycles", "spinning", "LOCKed instructions",
         "`wait.lock` a request (us)", "coherence, all components", "interrupts a request", "IPIs", "lost",
     )  # fmt: skip
-    rows = []
-    for each in found:
-        full = figures(each.full)
-        shares = ("lock_share", "lock_spin_share", "lock_atomic_share")
-        rows.append(
-            [
-                f"`{each.personality}`", str(each.cpus), number(each.capacity_rps), *(f"{full[key] * 100:.1f} %" for key in shares),
-                us(full["lock_wait_ns"]), f"{full['coherence_share'] * 100:.1f} %", f"{sum(full['interrupts']):.2f}",
-                f"{full['ipis']:.2f}", str(sum(run.lost for run in (each.one, each.full, each.near))),
-            ]
-        )  # fmt: skip
+    shares = ("lock_share", "lock_spin_share", "lock_atomic_share")
+    rows = [
+        [
+            f"`{each['personality']}`", str(each["cpus"]), number(each["capacity_rps"]),
+            *(f"{full[key] * 100:.1f} %" for key in shares), us(full["lock_wait_ns"]), f"{full['coherence_share'] * 100:.1f} %",
+            f"{sum(full['interrupts']):.2f}", f"{full['ipis']:.2f}", str(each["lost"]),
+        ]
+        for each in points
+        for full in (each["full"],)
+    ]  # fmt: skip
     return table(head, rows)
 
 
-def _components(machine: Scaled) -> str:
-    one, full = by_component([machine.one]), by_component([machine.full])
-    totals = [sum(value[i] for value in column.values()) for column in (one, full) for i in (0, 1)]
+def _components(machine: dict[str, Any]) -> str:
+    one, full = machine["one"]["components"], machine["full"]["components"]
+    kinds = ("instructions", "cycles")
+    totals = [sum(value[kind] for value in column.values()) for column in (one, full) for kind in kinds]
     rows = []
-    for name in dict.fromkeys((*full, *one)):
-        alone, busy = one.get(name, (0.0, 0.0)), full.get(name, (0.0, 0.0))
-        rows.append([name, *map(number, (*alone, *busy)), f"{100 * busy[1] / totals[3]:.1f} %"])
+    for name in sorted({*full, *one}, key=lambda name: -full.get(name, NOTHING)["cycles"]):
+        values = [column.get(name, NOTHING)[kind] for column in (one, full) for kind in kinds]
+        rows.append([name, *map(number, values), f"{100 * values[3] / totals[3]:.1f} %"])
     rows.append(["**all**", *map(number, totals), "100 %"])
     return table(("component", "alone: instructions", "cycles", "at capacity: instructions", "cycles", "share"), rows)
 
 
-def _three_way(machines: dict[str, Scaled]) -> str:
+def _three_way(machines: dict[str, dict[str, Any]]) -> str:
     """Busy cycles by component near capacity; latencies below."""
-    columns = {name: by_component([machine.near]) for name, machine in machines.items()}
-    order = sorted({part for column in columns.values() for part in column})
-    dearest = {part: max(column.get(part, (0.0, 0.0))[1] for column in columns.values()) for part in order}
-    rows = []
-    for part in sorted(order, key=lambda part: (-dearest[part], part)):
-        rows.append([part, *(number(column.get(part, (0.0, 0.0))[1]) for column in columns.values())])
-    near = {name: figures(machine.near) for name, machine in machines.items()}
-    lines: tuple[tuple[str, Callable[[str], str]], ...] = (
-        ("**busy cycles**", lambda name: number(near[name]["cycles"])),
-        ("instructions", lambda name: number(near[name]["instructions"])),
-        ("instructions a cycle", lambda name: f"{near[name]['ipc']:.2f}"),
-        ("offered (requests/s)", lambda name: number(machines[name].near.rate_rps)),
-        ("mean (us)", lambda name: us(near[name]["mean_ns"])),
-        ("p99 (us)", lambda name: us(near[name]["p99_ns"])),
-        ("kernel, running (us)", lambda name: us(_kernel(machines[name].near, "Running"))),
-        ("kernel, waiting and locks (us)", lambda name: us(_kernel(machines[name].near, "Waiting", "Lock contention"))),
-        ("application (us)", lambda name: us(_kernel(machines[name].near, "Application"))),
+    near = {name: machine["near"] for name, machine in machines.items()}
+    cycles = {
+        part: [each["components"].get(part, NOTHING)["cycles"] for each in near.values()]
+        for part in sorted({part for each in near.values() for part in each["components"]})
+    }
+    rows = [[part, *map(number, cycles[part])] for part in sorted(cycles, key=lambda part: -max(cycles[part]))]
+    lines: tuple[tuple[str, Callable[[dict[str, Any]], str]], ...] = (
+        ("**busy cycles**", lambda each: number(each["cycles"])),
+        ("instructions", lambda each: number(each["instructions"])),
+        ("instructions a cycle", lambda each: f"{each['ipc']:.2f}"),
+        ("offered (requests/s)", lambda each: number(each["rate_rps"])),
+        ("mean (us)", lambda each: us(each["mean_ns"])),
+        ("p99 (us)", lambda each: us(each["p99_ns"])),
+        ("kernel, running (us)", lambda each: us(each["rows_ns"]["Running"])),
+        ("kernel, waiting and locks (us)", lambda each: us(each["rows_ns"]["Waiting"] + each["rows_ns"]["Lock contention"])),
+        ("application (us)", lambda each: us(each["rows_ns"]["Application"])),
     )
-    rows += [[title, *(value(name) for name in machines)] for title, value in lines]
+    rows += [[title, *(value(each) for each in near.values())] for title, value in lines]
     return table(("", *(f"`{name}`" for name in machines)), rows)
+
+
+def _functions(machine: dict[str, Any]) -> str:
+    before = {(name, component): cycles for name, component, cycles, _ in machine["one"]["functions"]}
+    busy, total = machine["full"]["cycles"], 0.0
+    rows = []
+    for name, component, cycles, instructions in machine["full"]["functions"]:
+        total += cycles
+        rows.append(
+            [
+                f"`{name}`", component, number(before.get((name, component), 0.0)), number(cycles), number(instructions),
+                f"{100 * cycles / busy:.1f} %", f"{100 * total / busy:.1f} %",
+            ]
+        )  # fmt: skip
+    return table(("function", "component", "alone: cycles", "at capacity: cycles", "instructions", "share", "sum"), rows)
 
 
 def _kernel(run: Run, *names: str) -> float:
     return sum(row.mean_ns for row in chronos_rows(run) if row.name in names)
-
-
-def _functions(machine: Scaled) -> str:
-    full, one = busy_functions(machine.full), busy_functions(machine.one)
-    served, alone = machine.full.latency_ps.size, machine.one.latency_ps.size
-    before = {(each.function, each.component): each.cycles for each in one}
-    busy, total = machine.full.busy_cycles, 0
-    rows = []
-    for each in full[:TOP]:
-        total += each.cycles
-        rows.append(
-            [
-                f"`{each.function}`", each.component, number(before.get((each.function, each.component), 0) / alone),
-                number(each.cycles / served), number(each.instructions / served), f"{100 * each.cycles / busy:.1f} %",
-                f"{100 * total / busy:.1f} %",
-            ]
-        )  # fmt: skip
-    return table(("function", "component", "alone: cycles", "at capacity: cycles", "instructions", "share", "sum"), rows)
 
 
 def chronos_texts(light: Sequence[Run], near: Sequence[Run]) -> dict[str, str]:

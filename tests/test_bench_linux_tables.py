@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.linux_tables import MEMCACHED, chronos_texts, scale_texts, variant_texts
+from bench.linux_tables import MEMCACHED, chronos_texts, measured, scale_texts, variant_texts
 from bench.markdown import deliver
 from cyclescope.config import Hardware, Load
 from cyclescope.experiments.scale import scale
@@ -27,7 +27,7 @@ def test_tables_sum_to_what_was_measured(tmp_path: Path) -> None:
     load = Load(requests=150, warmup=20, keys=50, load=0.9)
     _, (own,) = scale([get_personality("linux_like")], Hardware(), load, (4,), timing="fast")
     found = [replace(own, personality=MEMCACHED), own]
-    tables = scale_texts(found)
+    tables = scale_texts([measured(each) for each in found])
     *components, total = cells(tables["components"])[2:]
     for column in (1, 2, 3, 4):
         assert sum(value(row[column]) for row in components) == pytest.approx(value(total[column]), rel=0.01)

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
@@ -125,37 +125,44 @@ def _number(value: float) -> str:
 
 
 def scale_picture(found: Sequence[Scaled], title: str, share: float) -> str:
+    """As `picture`."""
+    return picture([point(each) for each in found], title, share)
+
+
+def point(each: Scaled) -> dict[str, Any]:
+    """A machine's figures, a dictionary a phase."""
+    phases = {phase: figures(getattr(each, phase)) for phase in PHASES}
+    return {"personality": each.personality, "cpus": each.cpus, "capacity_rps": each.capacity_rps, **phases}
+
+
+def picture(points: Sequence[Mapping[str, Any]], title: str, share: float) -> str:
     """Four panels over vCPUs: capacity, latency, locks' share of the busy cycles, busy cycles a request."""
-    names = list(dict.fromkeys(each.personality for each in found))
-    counts = sorted({each.cpus for each in found})
+    names = list(dict.fromkeys(each["personality"] for each in points))
+    counts = sorted({each["cpus"] for each in points})
     ticks = [(float(cpus), str(cpus)) for cpus in counts]
 
-    def lines(*curves: Callable[[Scaled], float]) -> list[Line]:
+    def lines(*curves: Callable[[Mapping[str, Any]], float]) -> list[Line]:
         """The second curve is dashed, and not in the legend: the title names it."""
         return [
             Line(
                 "" if dashed else name, COLOURS[number % len(COLOURS)],
-                [(float(each.cpus), value(each)) for each in found if each.personality == name], dashed=dashed > 0,
+                [(float(each["cpus"]), value(each)) for each in points if each["personality"] == name], dashed=dashed > 0,
             )
             for number, name in enumerate(names)
             for dashed, value in enumerate(curves)
         ]  # fmt: skip
 
     charts = [
-        line_chart(f"{title}: capacity", "vCPUs", "requests/s (M)", lines(lambda s: s.capacity_rps / 1e6), ticks),
+        line_chart(f"{title}: capacity", "vCPUs", "requests/s (M)", lines(lambda each: each["capacity_rps"] / 1e6), ticks),
         line_chart(
             f"Mean latency, one request at a time; dashed: at {share * 100:.0f} % of capacity", "vCPUs", "us",
-            lines(lambda s: _mean_us(s.one), lambda s: _mean_us(s.near)), ticks,
+            lines(lambda each: each["one"]["mean_ns"] / 1e3, lambda each: each["near"]["mean_ns"] / 1e3), ticks,
         ),
         line_chart(
             "Locks' share of busy cycles at capacity; dashed: spinning", "vCPUs", "%",
-            lines(lambda s: 100 * figures(s.full)["lock_share"], lambda s: 100 * figures(s.full)["lock_spin_share"]),
+            lines(lambda each: 100 * each["full"]["lock_share"], lambda each: 100 * each["full"]["lock_spin_share"]),
             ticks, linear=True,
         ),
-        line_chart("Busy cycles a request at capacity", "vCPUs", "cycles", lines(lambda s: figures(s.full)["cycles"]), ticks),
+        line_chart("Busy cycles a request at capacity", "vCPUs", "cycles", lines(lambda each: each["full"]["cycles"]), ticks),
     ]  # fmt: skip
     return panels(charts, 2)
-
-
-def _mean_us(run: Run) -> float:
-    return float(run.latency_ps.mean()) / 1e6

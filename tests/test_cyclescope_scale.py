@@ -48,9 +48,10 @@ def test_the_sole_vcpu_never_waits_for_a_lock_and_four_do(document: dict[str, An
 def test_full_is_busy_and_one_is_not(document: dict[str, Any]) -> None:
     for machine in document["machines"]:
         one, full, near = (machine[phase]["figures"] for phase in ("one", "full", "near"))
-        assert one["busy"] < 0.5 < 0.8 < full["busy"]
+        assert one["busy"] < 0.85 * full["busy"]
+        assert full["busy"] > 0.8
         assert near["busy"] < full["busy"]
-        assert full["rate_rps"] == machine["capacity_rps"] > 2 * one["rate_rps"]
+        assert full["rate_rps"] == machine["capacity_rps"] > 1.3 * one["rate_rps"]
         assert near["rate_rps"] == pytest.approx(0.9 * machine["capacity_rps"])
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from msgspec import Meta
 
+from emu.core.binding import Core, SerialAnswer, SerialLook
 from emu.device import Device, MmioSpace, PortSpace, Region
 from emu.dma import DmaEngine
 from emu.errors import ConfigError, EmuBug, GuestError
@@ -59,6 +60,21 @@ class MachineConfig:
         if self.cycle_limit < 0:
             raise ConfigError(f"A limit of {self.cycle_limit} cycles: give 0 (none) or more.")
         RamMap(self.ram_bytes)
+
+
+class SerialReceiver:
+    """The core's serial port of one machine."""
+
+    def __init__(self, core: Core, machine: int) -> None:
+        self._core, self._machine = core, machine
+
+    def receive(self, byte: int) -> SerialAnswer:
+        """As emu.platform.serial.SerialPort has it."""
+        return self._core.serial_receive(self._machine, byte)
+
+    def look(self) -> SerialLook:
+        """Likewise."""
+        return self._core.serial_look(self._machine)
 
 
 class Console:
@@ -133,7 +149,10 @@ class Machine:
         pit = Pit(f"m{index}.pit", world.schedule, lambda time_ps: self.ioapic.pulse(PIT_LINE, time_ps))
         world.register(pit.name, pit.event, pit.event_fits)
         power = Power(lambda how, time_ps: world.guest_ended(index, how, time_ps))
-        serial = SerialLine(lambda time_ps: self.ioapic.pulse(SERIAL_LINE, time_ps))
+        self.serial = serial = SerialLine(
+            f"m{index}.serial", SerialReceiver(core, index), world.schedule, lambda time_ps: self.ioapic.pulse(SERIAL_LINE, time_ps)
+        )  # fmt: skip
+        world.register(serial.events_name, serial.event, serial.event_fits)
         self.devices: list[Device] = [self.ioapic, self.pci, pit, PicPair(), Cmos(config.ram_bytes), power, serial]
         for device in self.devices:
             for region in device.ports():

@@ -130,6 +130,10 @@ class Personality(ABC):
         program = next((p for p in spec.programs if p.read_bytes()[:4] == b"\x7fELF"), None)
         return read_code(spec.image, program, load_manifest(spec.manifest or self.manifest_path))
 
+    def is_report(self, line: str) -> bool:
+        """Whether a console line before the ready line, or that one, is meant for `code` and not for people."""
+        return False
+
     def arguments_for(self, program: str, cpus: int, port: int) -> list[str]:
         """The usual arguments of a known program serving UDP `port` on `cpus` vCPUs; none for a program not known."""
         return []

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -14,6 +13,7 @@ import typer
 from cyclescope.cli.compare import list_functions, print_outcomes, write_outcomes
 from cyclescope.cli.expand import expanded
 from cyclescope.cli.options import Check, Multiplier, Output, Protocol, Shape, Tables, Traffic, Warmup
+from cyclescope.cli.program import At, run_to_end
 from cyclescope.cli.progress import shown
 from cyclescope.cli.replay import check_pace, deliver, open_recording
 from cyclescope.cli.snapshot import take
@@ -21,13 +21,11 @@ from cyclescope.cli.starts import given
 from cyclescope.config import DEFAULT_TIMING, Hardware, Load
 from cyclescope.experiments.compare import compare
 from cyclescope.experiments.replay import replay
-from cyclescope.experiments.run import run_guest
 from emu.errors import ConfigError
 from personalities.linux.fetch import PACKAGE, fetch
 from personalities.linux.personality import MODULES, LinuxProgram, Options
 
 FETCH = ["fetch"]
-MAX_LIMIT_S = 1e6
 
 
 def add_to(app: typer.Typer) -> None:
@@ -49,7 +47,7 @@ class Guest:
         list[str] | None, typer.Option("--load", metavar="MODULE", help="Load this kernel module, too; repeatable.")
     ] = None
     file: Annotated[
-        list[str] | None, typer.Option("--file", metavar="GUEST=FILE", help="A file for the guest; repeatable.")
+        list[str] | None, typer.Option("--file", metavar="GUEST=FILE", help="A file or folder for the guest; repeatable.")
     ] = None
     env: Annotated[
         list[str] | None, typer.Option("--env", metavar="NAME=VALUE", help="Of the program; repeatable.")
@@ -63,8 +61,10 @@ class Guest:
     ] = None
     seed: Annotated[int, typer.Option("--seed", help="Seed of the guest's random numbers, and of the load.")] = 1
 
-    def personality(self, program: list[str], *, loaded: bool, port: int | None = None) -> LinuxProgram:
-        """`loaded`: something will be sent to it, to UDP `port` if that is known. Raises ConfigError."""
+    def personality(
+        self, program: list[str], unless_said: str | None = None, window: tuple[int, int] | None = None
+    ) -> LinuxProgram:
+        """`unless_said`: when it is ready, as Options has it. Raises ConfigError."""
         if not 0 <= self.seed < 1 << 63:
             raise ConfigError(f"--seed is {self.seed}: give 0 to {(1 << 63) - 1}")
         if self.boot not in (None, "pvh", "linux64"):
@@ -76,22 +76,23 @@ class Guest:
             files={to: Path(at) for to, at in (_pair("--file", word) for word in self.file or [])},
             environment=dict(_pair("--env", word) for word in self.env or []),
             cmdline=self.append,
-            ready=_sign(self.ready) or (f"udp {port}" if port is not None else None if loaded else "never"),
+            ready=_sign(self.ready) or unless_said,
             boot=self.boot,
             seed=self.seed,
-            network=loaded,
+            window=window,
         )
         return LinuxProgram(options, program[0], program[1:])
 
 
 OF_LOAD = {
     "warmup": "--warmup", "rate": "--rate", "share": "--share", "keys": "--keys", "flows": "--flows", "tcp": "--tcp",
-    "connections": "--connections", "loss": "--loss", "out": "--out",
+    "connections": "--connections", "loss": "--loss",
 }  # fmt: skip
 OF_REPLAY = {
-    "check": "--check", "closed": "--closed", "json": "--json", "protocol": "--protocol", "multiplier": "--multiplier",
+    "check": "--check", "closed": "--closed", "protocol": "--protocol", "multiplier": "--multiplier",
     "breakdown": "--breakdown",
 }  # fmt: skip
+OF_CONSOLE = {"console": "--console", "record": "--record", "play": "--play", "limit": "--limit"}
 
 
 @expanded
@@ -118,6 +119,7 @@ def command(
     share: Annotated[float, typer.Option("--share", help="With --requests: load as a share of capacity.")] = 0.7,
     traffic: Traffic = Traffic(),
     tables: Tables = Tables(),
+    at: At = At(),
     output: Output = Output(),
 ) -> int:
     """The program's exit status; with --replay as `replay`: 1 when checking and an answer differs or is missing."""
@@ -127,11 +129,22 @@ def command(
         return 0
     hardware = shape.hardware()
     tables.check()
-    if requests is None and (option := given(context, OF_LOAD)):
+    loaded = replayed is not None or requests is not None or save is not None
+    if requests is None and (option := given(context, {**OF_LOAD, **({"out": "--out"} if loaded else {})})):
         raise ConfigError(f"{option} needs --requests")
+    if loaded and (option := given(context, OF_CONSOLE)):
+        raise ConfigError(f"{option} is for a program without a load: leave out --requests, --replay and --save")
+    if not loaded:
+        if option := given(context, OF_REPLAY):
+            raise ConfigError(f"{option} needs --replay")
+        if guest.ready is not None:
+            raise ConfigError("--ready needs a load: --replay, --requests or --save")
+        return run_to_end(
+            lambda window, measured: guest.personality(program, "entry" if measured else "never", window),
+            hardware, program, timing=timing, limit_s=limit, functions=tables.functions, at=at, output=output,
+        )  # fmt: skip
     recording = open_recording(replayed, protocol) if replayed is not None else None
-    loaded = recording is not None or requests is not None or save is not None
-    personality = guest.personality(program, loaded=loaded, port=recording.port if recording is not None else None)
+    personality = guest.personality(program, f"udp {recording.port}" if recording is not None and recording.port else None)
     if save is not None:
         if replayed is not None or requests is not None or check:
             raise ConfigError("--save is for itself: go on with `cyclescope replay CAPTURE --from FILE`")
@@ -143,18 +156,7 @@ def command(
         offered = traffic.load(requests=requests, warmup=warmup, seed=guest.seed, load=share)
         _measure(personality, hardware, offered, timing or DEFAULT_TIMING, tables.functions, output)
         return 0
-    if recording is None:
-        if option := given(context, OF_REPLAY):
-            raise ConfigError(f"{option} needs --replay")
-        if tables.functions is not None:
-            raise ConfigError("--functions needs --replay or --requests")
-        if not 0 <= limit <= MAX_LIMIT_S:
-            raise ConfigError(f"--limit is {limit}: give 0 (no limit) to {MAX_LIMIT_S:g} seconds of guest time")
-        spec = personality.prepare()
-        result = run_guest(spec, hardware, timing=timing or "functional", limit_s=limit, console=_console)
-        if result.message:
-            print(f"cyclescope: {result.message}", file=sys.stderr)
-        return result.exit_code
+    assert recording is not None
     check_pace(multiplier, traffic.closed)
     output.check()
     spec = personality.prepare()
@@ -199,8 +201,3 @@ def _sign(text: str | None) -> str | None:
     if protocol not in ("udp", "tcp") or not port.isdecimal() or not 0 < int(port) < 1 << 16:
         raise ConfigError(f"--ready is {text!r}: give udp:PORT, tcp:PORT or asleep")
     return f"{protocol} {int(port)}"
-
-
-def _console(data: bytes, time_ps: int) -> None:
-    sys.stdout.buffer.write(data)
-    sys.stdout.buffer.flush()

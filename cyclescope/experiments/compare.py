@@ -7,13 +7,11 @@ one open-loop Poisson schedule at a share of the slowest one's capacity (or a gi
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from cyclescope.config import DEFAULT_LOCKS, DEFAULT_TIMING, Hardware, Load, config_hash
-from cyclescope.experiments.meter import Meter
+from cyclescope.experiments.meter import Meter, inputs_of
 from cyclescope.experiments.phases import Phase, Progress, no_progress
 from cyclescope.experiments.saved import Start
 from cyclescope.experiments.testbed import TcpLoad, Testbed
@@ -21,7 +19,6 @@ from cyclescope.experiments.workload import frames
 from cyclescope.result import Outcome
 from emu.errors import ConfigError, GuestError
 from emu.loader.boot import BootSpec
-from emu.uarch.table import HERE as TABLES
 from nic.memcached_text import commands
 from nic.memcached_udp import DEFAULT_PORT
 from nic.ports import Frame
@@ -125,7 +122,7 @@ class Contender:
             config_hash=digest,
             capacity_rps=self.capacity_rps,
             rate_rps=rate_rps if load.closed is None else phase.rate_rps,
-            inputs=self._inputs(),
+            inputs=self.start.inputs if self.start is not None else inputs_of(bed),
         )
         return Outcome(run, host, self.wire.frames if self.wire else [])
 
@@ -139,14 +136,6 @@ class Contender:
             return self.bed.closed_loop(self.load.closed, list(sent), label, progress)
         times = poisson(count, rate_rps, seed, self.bed.world.now_ps)
         return self.bed.open_loop(times.tolist(), sent, label, progress)
-
-    def _inputs(self) -> dict[str, str]:
-        if self.start is not None:
-            return self.start.inputs
-        spec = self.bed.spec
-        files = {Path(spec.image), *(module.path for module in spec.modules), self.bed.manifest.path}
-        named = {path.name: path for path in (*files, *TABLES.glob(f"{self.hardware.uarch}.*"))}
-        return {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in sorted(named.items())}
 
 
 def compare(

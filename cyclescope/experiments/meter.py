@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import resource
 import time
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from cyclescope.experiments.machines import processor_table
 from cyclescope.experiments.phases import Phase
@@ -15,6 +17,7 @@ from emu.ledger.accounts import notes
 from emu.ledger.events import event_costs
 from emu.ledger.flame import collapsed
 from emu.ledger.profile import profile_between
+from emu.uarch.table import HERE as TABLES
 
 
 class Meter:
@@ -84,11 +87,19 @@ class Meter:
         host = Host(
             wall_s=wall_s,
             cpu_s=cpu_s,
-            mips=busy / (bed.host_s - self._host_s) / 1e6,
+            mips=busy / max(bed.host_s - self._host_s, 1e-9) / 1e6,
             events=bed.world.events - self._events,
             peak_mib=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
         )
         return run, host
+
+
+def inputs_of(bed: Testbed) -> dict[str, str]:
+    """SHA-256 of every file that a booted guest is a function of, by name."""
+    spec = bed.spec
+    files = {Path(spec.image), *(module.path for module in spec.modules), bed.manifest.path}
+    named = {path.name: path for path in (*files, *TABLES.glob(f"{bed.hardware.uarch}.*"))}
+    return {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in sorted(named.items())}
 
 
 def _minus(later: Sequence[dict[str, int]], earlier: Sequence[dict[str, int]]) -> tuple[dict[str, int], ...]:

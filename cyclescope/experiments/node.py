@@ -22,8 +22,8 @@ from nic.ports import Sender
 from nic.virtio_net import VirtioNet
 from personalities.base import Personality
 
-READY_BYTES = 256
-"""The end of a console line that is looked at for the personality's ready line."""
+READY_BYTES = 4096
+"""As much of a console line is kept, and its end looked at for the personality's ready line."""
 
 
 class Node:
@@ -36,6 +36,8 @@ class Node:
         self.manifest = load_manifest(spec.manifest or personality.manifest_path)
         self.calls: LedgerCalls = world.core.ledger_calls()
         self.ready = False
+        #: Shown what the guest prints, but for its report to us: (bytes, time_ps).
+        self.on_console: Callable[[bytes, int], None] | None = None
         self._on_ready: Callable[[], None] = world.stop
         self._line, self._ready_line = b"", personality.ready_line.encode()
 
@@ -70,9 +72,14 @@ class Node:
         self.machine.console.sink = self._watch_console
         self.machine.boot(self.spec)
 
+    def start(self) -> None:
+        """Start the machine of a guest that nobody waits for."""
+        self.machine.console.sink = self.on_console
+        self.machine.boot(self.spec)
+
     def booted(self) -> None:
         """After the ready line: the console is watched no more."""
-        self.machine.console.sink = None
+        self.machine.console.sink = self.on_console
         if not self.personality.code_is_early:
             self.install(self.machine.console.tail)
 
@@ -116,6 +123,10 @@ class Node:
     def _watch_console(self, data: bytes, time_ps: int) -> None:
         *lines, line = (self._line + data).split(b"\n")
         self._line = line[-READY_BYTES:]  # a guest may print no end of one line
+        if self.on_console is not None:
+            is_report = self.personality.is_report
+            shown = [line + b"\n" for line in lines if not is_report(line.decode(errors="replace").rstrip())]
+            self.on_console(b"".join(shown), time_ps)
         if not self.ready and any(line.rstrip().endswith(self._ready_line) for line in lines):
             self.ready = True
             self._on_ready()

@@ -165,15 +165,28 @@ class Testbed(Served):
             GuestError: it ended, crashed, hung, or said nothing of the kind within the personality's time.
         """
         progress(f"{self.personality.name}: booting", 0, 0)
+        stop = self.boot_or_stop(lambda: False, None, timed=timed)
+        assert stop is None
+
+    def boot_or_stop(self, given_up: Callable[[], bool], until_ps: int | None, *, timed: bool = True) -> StopInfo | None:
+        """As `boot`, but it may be given up (World.stop, and `given_up` says so) or be over at `until_ps`; None: it is ready."""
         self.world.set_level(Level.FUNCTIONAL)
         self.node.boot()
         limit_ps = self.personality.boot_limit_ps
-        stop = self.run(limit_ps)
+        stop = self.run(min(limit_ps, until_ps or limit_ps))
+        if given_up() or (stop.reason is Reason.UNTIL and stop.time_ps == until_ps):
+            return stop
         if stop.reason is not Reason.REQUESTED:
             raise GuestError(self.explain(stop, "before the program was ready"))
         self.node.booted()
         if timed:
             self.set_timing()
+        return None
+
+    def start(self) -> None:
+        """Power on at the functional level, for a guest that nobody waits for; `run` runs it."""
+        self.world.set_level(Level.FUNCTIONAL)
+        self.node.start()
 
     def explain(self, stop: StopInfo, when: str) -> str:
         """As in Served."""

@@ -56,14 +56,15 @@ def print_functions(console: Console, run: Run, limit: int) -> None:
     """The dearest `limit` functions, a request's share of each: themselves and, with a profile, with what they called."""
     rows = busy_functions(run)
     of = f"dearest of {len(rows)} functions"
-    _print(console, run, f"{run.personality}: the {min(limit, len(rows))} {of} themselves, a request", rows[:limit])
+    each = ", a request" if run.latency_ps.size else ""
+    _print(console, run, f"{run.personality}: the {min(limit, len(rows))} {of} themselves{each}", rows[:limit])
     if run.profile is None:
         return
     rows.sort(key=lambda row: (-row.inclusive_cycles, -row.cycles, row.function, row.component))
     _print(
         console,
         run,
-        f"{run.personality}: the {min(limit, len(rows))} {of} with what they call, a request",
+        f"{run.personality}: the {min(limit, len(rows))} {of} with what they call{each}",
         rows[:limit],
     )
     total = max(1, run.busy_cycles)

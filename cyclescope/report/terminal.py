@@ -111,6 +111,14 @@ def _footnotes(console: Console, run: Run) -> None:
         highlight=False,
         soft_wrap=not console.is_terminal,
     )
+    print_unmapped(console, run)
+    for probe, values in run.notes.items():
+        listed = ", ".join(f"{value} ({count:,} times)" for value, count in sorted(values.items()))
+        console.print(f"  {probe}: {listed}", highlight=False)
+
+
+def print_unmapped(console: Console, run: Run) -> None:
+    """The functions that no pattern gave a component, in a line."""
     if run.unmapped:
         listed = ", ".join(f"{symbol} {cycles:,}" for symbol, cycles in run.unmapped[:LISTED])
         further = f", {len(run.unmapped) - LISTED} more (--json lists them)" if len(run.unmapped) > LISTED else ""
@@ -120,9 +128,6 @@ def _footnotes(console: Console, run: Run) -> None:
             highlight=False,
             soft_wrap=not console.is_terminal,
         )
-    for probe, values in run.notes.items():
-        listed = ", ".join(f"{value} ({count:,} times)" for value, count in sorted(values.items()))
-        console.print(f"  {probe}: {listed}", highlight=False)
 
 
 def _cells(row: Row, compact: bool) -> tuple[str, str, str]:

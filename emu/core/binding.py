@@ -75,6 +75,22 @@ class Counter(enum.IntEnum):
     RESTEERS = 20
 
 
+class SerialAnswer(enum.IntFlag):
+    """What came of a byte for the serial port."""
+
+    RISES = 1  # the interrupt line
+    FULL = 2  # no room: nothing was done
+
+
+class SerialLook(NamedTuple):
+    """The serial port's receiver."""
+
+    received: int  # bytes in its FIFO
+    listens: bool  # its interrupt is enabled
+    bits: int  # of a character
+    divisor: int  # of 115,200 baud
+
+
 class CoreStop(NamedTuple):
     """How a run ended. `machine` and `vcpu` are -1 when it was nobody's doing."""
 
@@ -101,10 +117,16 @@ class Callbacks(Protocol):
     """What the core asks of Python. `time_ps` is exact: the vCPU's clock at the accessing instruction."""
 
     def pio_read(self, machine: int, vcpu: int, port: int, size: int, time_ps: int) -> int:
-        """IN from a port the core does not model (all but 0x3F8-0x3FF)."""
+        """IN from a port the core does not model (all but 0x3F8-0x3FF).
+
+        From 0x3F8: a received byte was taken; the answer counts for nothing.
+        """
 
     def pio_write(self, machine: int, vcpu: int, port: int, size: int, time_ps: int, value: int) -> None:
-        """OUT to a port the core does not model (nor 0xF4)."""
+        """OUT to a port the core does not model (nor 0xF4).
+
+        To 0x3F8: the serial port's interrupt line rises; to 0x3FA: its receiver was emptied.
+        """
 
     def mmio_read(self, machine: int, vcpu: int, gpa: int, size: int, time_ps: int) -> int:
         """A load from a region added with `mmio_add`; 1, 2 or 4 bytes (8 come as two of 4)."""
@@ -191,6 +213,8 @@ _SIGNATURES: dict[str, tuple[Any, ...]] = {
     "cs_regs": (_I, _P, _I, _I, _P),
     "cs_lapic_post": (_I, _P, _I, _U32, _U32, _U32, _U32, _U32, _I64, _U64),
     "cs_msi": (_I, _P, _I, _U64, _U32, _I64, _U64),
+    "cs_serial_receive": (_I, _P, _I, _I),
+    "cs_serial_look": (_I, _P, _I, _P),
     "cs_dma_read": (_I, _P, _I, _U64, _P, _U64, _I64),
     "cs_dma_write": (_I, _P, _I, _U64, ctypes.c_char_p, _U64, _I64),
     "cs_uarch": (_I, _P, _I, _P, _I),
@@ -500,6 +524,16 @@ class Core:
     def msi(self, machine: int, address: int, data: int, time_ps: int, token: int = 0) -> None:
         """A message-signalled interrupt; `token` is the request that raised it."""
         self._need("cs_msi", machine, address, data, time_ps, token)
+
+    def serial_receive(self, machine: int, byte: int) -> SerialAnswer:
+        """A byte for the serial port, or -1: four characters' time went by since one came or was taken."""
+        return SerialAnswer(self._need("cs_serial_receive", machine, byte))
+
+    def serial_look(self, machine: int) -> SerialLook:
+        """The serial port's receiver."""
+        out = (_U32 * 4)()
+        self._need("cs_serial_look", machine, ctypes.addressof(out))
+        return SerialLook(out[0], bool(out[1]), out[2], out[3])
 
     def dma_read(self, machine: int, gpa: int, n: int, time_ps: int) -> bytes:
         """Bytes of RAM, as a device reads them. Raises DmaFault."""

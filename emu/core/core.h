@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The whole interface of the core library: what Python (emu/core/binding.py) may call. Plain C, fixed-width types, no Python.h.
  *
- * The core owns every vCPU of every machine of a World, their LAPICs, the serial transmitter, guest RAM, the block and memory
+ * The core owns every vCPU of every machine of a World, their LAPICs, serial port, guest RAM, the block and memory
  * hooks, the timing model, the ledger, the probes and the requests. Python owns devices, the event queue and all policy.
  *
  * Time: world time is int64 picoseconds (suffix _ps); a vCPU's clock is uint64 cycles of its own frequency.
@@ -79,6 +79,11 @@ CS_API int cs_ram_used(cs_world *, int machine, uint64_t offset, uint64_t *start
 CS_API int cs_lapic_post(cs_world *, int machine, uint32_t dest_apic_id, uint32_t dest_mode_logical, uint32_t delivery_mode,
                          uint32_t vector, uint32_t level, int64_t time_ps, uint64_t token);    /* fixed, lowest priority, NMI; token: request that raised it */
 CS_API int cs_msi(cs_world *, int machine, uint64_t address, uint32_t data, int64_t time_ps, uint64_t token);
+
+/* ---- the serial port's receiver, between executions: what comes back is or'ed ---- */
+enum cs_serial { CS_SERIAL_RISES = 1 /* the interrupt line */, CS_SERIAL_FULL = 2 /* the byte has no room: nothing was done */ };
+CS_API int cs_serial_receive(cs_world *, int machine, int byte /* -1: four characters' time went by since one came or was taken */);
+CS_API int cs_serial_look(cs_world *, int machine, uint32_t out[4] /* bytes received, interrupt on reception enabled, bits of a character, divisor */);
 
 /* ---- DMA: the one way a device touches RAM; does bounds, caches (DDIO) and code invalidation. -1: outside RAM, nothing done ---- */
 CS_API int cs_dma_read(cs_world *, int machine, uint64_t gpa, void *to, uint64_t n, int64_t time_ps);

@@ -150,10 +150,12 @@ uint32_t on_in(uc_engine *uc, uint32_t port, int size, void *data)
     (void)uc; (void)data;
     check_port(v, port, size);
     device_access(v, CS_N_PIO, UA_pio_read);
-    if (serial_port(port)) return serial_read(v->machine, port);
+    bool taken = false;
+    uint32_t serial = serial_port(port) ? serial_read(v->machine, port, &taken) : 0;
+    if (serial_port(port) && !taken) return serial;
     if (world(v)->cb.pio_read && world(v)->cb.pio_read(v->machine->index, v->index, port, (uint32_t)size, vcpu_ps(v, v->clock), &value))
         world_stop(world(v), CS_CALLBACK, v, 0);
-    return (uint32_t)value;
+    return taken ? serial : (uint32_t)value;
 }
 
 void on_out(uc_engine *uc, uint32_t port, int size, uint32_t value, void *data)
@@ -163,7 +165,7 @@ void on_out(uc_engine *uc, uint32_t port, int size, uint32_t value, void *data)
     check_port(v, port, size);
     device_access(v, CS_N_PIO, UA_pio_write);
     if (size < 4) value &= (1u << (8 * size)) - 1;
-    if (serial_port(port) && !serial_write(v->machine, v, port, value)) return;
+    if (serial_port(port) && !(port = serial_write(v->machine, v, port, value))) return;
     if (port == 0xf4) { world_stop(world(v), CS_EXIT, v, value); return; }
     if (world(v)->cb.pio_write && world(v)->cb.pio_write(v->machine->index, v->index, port, (uint32_t)size, vcpu_ps(v, v->clock), value))
         world_stop(world(v), CS_CALLBACK, v, 0);

@@ -6,7 +6,7 @@
  *   engine.c   a machine's Unicorn, a processor of it for each vCPU     hooks.h  what it calls: blockhook.c, instructions.c (exceptions, SYSCALL, CPUID, RDTSC, ports)
  *   vcpu.c     a vCPU's life: reset, interrupts, runs, HLT     cells.c  translations' records     access.c  accesses without the detour
  *   memory.c   RAM, MMIO regions, DMA, code pages and their invalidation, page walks
- *   lapic.c    local APIC, its timer, IPIs, INIT/SIPI       serial.c  16550 transmitter, debug-exit port
+ *   lapic.c    local APIC, its timer, IPIs, INIT/SIPI       serial.c  16550
  *   slice.c    who runs next, and for how long (cs_run)
  *   block.c    block records: one per (vCPU, address, code); closing a block charges it
  *   detail.c   the detailed level's seam: blocks into window.c (placement) by way of frontend.c, as micro-ops (uop.c)      predict.c  a block alone      limits.c  rows it can hold

@@ -78,8 +78,8 @@ void lapic_take_nmi(struct vcpu *);
 int serial_new(struct machine *);
 void serial_free(struct machine *);
 bool serial_port(uint32_t port);
-uint32_t serial_read(struct machine *, uint32_t port);
-bool serial_write(struct machine *, struct vcpu *, uint32_t port, uint32_t value);   /* true: its interrupt line rises */
+uint32_t serial_read(struct machine *, uint32_t port, bool *taken /* set when a received byte was */);
+uint32_t serial_write(struct machine *, struct vcpu *, uint32_t port, uint32_t value);   /* the port that tells Python: 0x3F8, the line rises; 0x3FA, the receiver was emptied; 0: nothing to tell */
 void serial_flush(struct machine *, int64_t now_ps);
 
 /* block.c */

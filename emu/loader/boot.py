@@ -39,6 +39,7 @@ class BootSpec:
     programs: tuple[Path, ...] = field(default=())  # ELF files whose symbols name the programs' code
     program_cpl: int = 3  # at which programs run: 0, beside their kernel, or 3
     linux64: bool = False  # enter a Linux kernel by its 64-bit boot protocol
+    memory_bytes: int = 0  # without so much it would not get far
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +65,11 @@ def place(spec: BootSpec, cpus: int, ram: RamMap, write: Callable[[int, bytes], 
                 f"{image.path}: loads up to {segment.gpa + segment.memory_bytes:#x}, more than"
                 f" {ram.ram_bytes // MIB} MiB of memory hold; give the machine more."
             )
+    if ram.ram_bytes < spec.memory_bytes:
+        raise ConfigError(
+            f"{image.path}: with what goes into the guest it needs {-(-spec.memory_bytes // MIB)} MiB of memory or more, not"
+            f" {ram.ram_bytes // MIB}; give the machine more (--mem)."
+        )
     if "\0" in spec.cmdline:
         raise ConfigError("The kernel command line holds a zero byte.")
     if len(bootinfo.text(spec.cmdline)) + sum(len(bootinfo.text(m.cmdline)) for m in spec.modules) > MAX_CMDLINE_BYTES:

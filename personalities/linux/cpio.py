@@ -6,11 +6,13 @@ The same entries give the same bytes: sorted by name, owned by root, as old as t
 
 from __future__ import annotations
 
+import os
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
+from emu.errors import ConfigError
 from emu.platform.cmos import EPOCH
 
 ALIGNMENT = 4
@@ -36,7 +38,7 @@ class Entry:
 
     @classmethod
     def link(cls, to: str) -> Entry:
-        return cls(to.encode(), stat.S_IFLNK | 0o777)
+        return cls(os.fsencode(to), stat.S_IFLNK | 0o777)
 
     @classmethod
     def character_device(cls, major: int, minor: int) -> Entry:
@@ -44,12 +46,12 @@ class Entry:
 
 
 def archive(entries: Mapping[str, Entry]) -> bytes:
-    """The archive of entries by path (`/bin/sh` or `bin/sh`)."""
+    """The archive of entries by path (`/bin/sh` or `bin/sh`). Raises ConfigError for one that is below a file."""
     named = {name.strip("/"): entry for name, entry in entries.items()}
     for name in list(named):
         for parent in PurePosixPath(name).parents:
-            if str(parent) != ".":
-                named.setdefault(str(parent), Entry.folder())
+            if str(parent) != "." and not stat.S_ISDIR(named.setdefault(str(parent), Entry.folder()).mode):
+                raise ConfigError(f"/{name}: cannot be in the guest, where /{parent} is no folder.")
     out = bytearray()
     for number, name in enumerate(sorted(named), 1):
         _append(out, number, name, named[name])
@@ -59,7 +61,7 @@ def archive(entries: Mapping[str, Entry]) -> bytes:
 
 
 def _append(out: bytearray, number: int, name: str, entry: Entry) -> None:
-    word = name.encode() + b"\0"
+    word = os.fsencode(name) + b"\0"
     links = 2 if stat.S_ISDIR(entry.mode) else 1
     fields = (number, entry.mode, 0, 0, links, MODIFIED_S, len(entry.data), 0, 0, *entry.device, len(word), 0)
     out += b"070701" + b"".join(b"%08X" % field for field in fields) + word

@@ -24,6 +24,14 @@ _SECTION = re.compile(r"init: section (\S+) (\S+) 0x([0-9a-f]{1,16})")
 _MAP = re.compile(r"init: map ([0-9a-f]{1,16})-([0-9a-f]{1,16}) ..x. ([0-9a-f]{1,16}) \S+ \d+\s*(.*)")
 
 
+_TOLD = re.compile(r"init: (section|map) .*|" + READY_LINE)
+
+
+def is_report_line(line: str) -> bool:
+    """Whether init wrote it for us."""
+    return _TOLD.fullmatch(line) is not None
+
+
 @dataclass(frozen=True, slots=True)
 class Mapped:
     """Code of a file at [start, end) of the program's addresses, from `offset` of the file on."""

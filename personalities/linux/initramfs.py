@@ -15,7 +15,9 @@ from personalities.linux.modules import KernelModule
 
 ADDRESS, GATEWAY = "10.0.2.15/24", "10.0.2.2"  # as linux_like and libos have them
 SEED_BYTES = 64
-FOLDERS = ("dev", "proc", "sys", "tmp", "run", "root", "var")
+BUSYBOX = "busybox"
+FOLDERS = ("bin", "dev", "proc", "sys", "run", "root", "var")
+MOUNTED = ("dev", "proc", "sys")  # what the archive holds there, nobody sees
 ETC = {
     "etc/passwd": "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n",
     "etc/group": "root:x:0:\nnogroup:x:65534:\n",
@@ -23,6 +25,7 @@ ETC = {
     "etc/nsswitch.conf": "passwd: files\ngroup: files\nhosts: files\n",
 }
 ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root", "TERM": "linux"}
+MOUNTS = {"/dev/pts": "devpts", "/dev/shm": "tmpfs"}  # for programs that serve nobody, and may be anything
 SETTINGS = {
     "/proc/sys/kernel/randomize_va_space": "0",  # programs lie where they lay in the last run, whatever else changed
     "/proc/sys/kernel/kptr_restrict": "0",  # init tells where modules lie
@@ -36,9 +39,10 @@ class Root:
     Attributes:
         program: path in the guest; `arguments` are its own, without its name.
         files: content by path in the guest, the program among them; all are executable.
-        ready: `udp PORT`, `tcp PORT`, `asleep` or `never` (init/init.c).
+        ready: `udp PORT`, `tcp PORT`, `asleep`, `entry` or `never` (init/init.c).
         seed: of the kernel's random numbers.
         network: whether there is a network device, which gets `address`.
+        window: rows and columns of the console, where somebody looks at it.
     """
 
     init: bytes
@@ -51,6 +55,7 @@ class Root:
     network: bool = True
     address: str = ADDRESS
     gateway: str = GATEWAY
+    window: tuple[int, int] | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
     extra: Mapping[str, Entry] = field(default_factory=dict)
 
@@ -60,6 +65,12 @@ def instructions(root: Root) -> bytes:
     records = [f"write {path} {text}" for path, text in SETTINGS.items()]
     records.append(f"seed {root.seed[:SEED_BYTES].hex()}")
     records += [f"module /modules/{module.name}.ko" for module in root.modules]
+    if root.ready in ("entry", "never"):
+        records += [f"mount {kind} {path}" for path, kind in MOUNTS.items()]
+    if root.program.rpartition("/")[2] == BUSYBOX:
+        records += [f"applets {root.program}"]
+    if root.window is not None:
+        records += ["window {} {}".format(*root.window)]
     records += ["loopback up"]
     if root.network:
         records += [f"address {root.address}", f"gateway {root.gateway}"]
@@ -75,6 +86,7 @@ def instructions(root: Root) -> bytes:
 def initramfs(root: Root) -> bytes:
     """The archive. Raises ConfigError."""
     entries: dict[str, Entry] = {name: Entry.folder() for name in FOLDERS}
+    entries["tmp"] = Entry.folder(0o1777)
     entries |= {"dev/console": Entry.character_device(5, 1), "dev/null": Entry.character_device(1, 3)}
     entries |= {name: Entry(text.encode()) for name, text in ETC.items()}
     entries |= {f"modules/{module.name}.ko": Entry(module.data) for module in root.modules}

@@ -14,18 +14,27 @@ from elftools.elf.elffile import ELFFile
 from emu.errors import ConfigError, GuestError
 from emu.ledger.install import Code
 from emu.loader.image import load_image, read_file
+from emu.units import MIB
 from personalities.base import BootModule, BootSpec, Knob, Personality, boot_words
 from personalities.linux.btf import Btf
 from personalities.linux.cache import kept
-from personalities.linux.cpio import Entry
-from personalities.linux.guest import READY_LINE, joined, module_functions, parse_report, program_functions
-from personalities.linux.initramfs import ADDRESS, GATEWAY, SEED_BYTES, Root, initramfs
+from personalities.linux.extras import extra_entries
+from personalities.linux.guest import (
+    READY_LINE,
+    is_report_line,
+    joined,
+    module_functions,
+    parse_report,
+    program_functions,
+)
+from personalities.linux.initramfs import ADDRESS, GATEWAY, MOUNTED, SEED_BYTES, Root, initramfs
 from personalities.linux.kallsyms import functions, read_kallsyms
 from personalities.linux.kernel import Kernel
 from personalities.linux.libraries import is_program, program_files
 
 MODULES = ("virtio_pci", "virtio_net")
 CMDLINE = "console=ttyS0 quiet panic=-1 tsc=reliable"
+MAX_CMDLINE_BYTES = 2047  # COMMAND_LINE_SIZE on x86, less the zero byte behind it
 PROGRAM_FOLDERS = ("/usr/local/bin", "/usr/bin", "/bin", "/usr/local/sbin", "/usr/sbin", "/sbin")
 
 
@@ -37,12 +46,14 @@ class Options:
         kernel: an image; None is the kernel of an unpacked package (kernel.py).
         modules: its lib/modules/VERSION.
         load: modules by name; what they need comes along.
-        files: the user's, by path in the guest; programs among them bring their libraries.
+        files: the user's files and folders, by path in the guest; programs among them bring their libraries.
         cmdline: further words for the kernel.
-        ready: when the program serves: `udp PORT`, `tcp PORT`, `asleep`; None: asleep, and for a server we know, its port is open.
+        ready: when the program serves: `udp PORT`, `tcp PORT`, `asleep`; `entry`: it is about to begin; `never`: nobody waits for
+            it; None: asleep, and for a server we know, its port is open.
         boot: `pvh`, `linux64` (the 64-bit boot protocol), or None: PVH where the kernel can.
         seed: of the kernel's random numbers.
         network: whether the machine has a network device.
+        window: rows and columns of the console, where somebody looks at it.
     """
 
     kernel: Path | None = None
@@ -55,6 +66,7 @@ class Options:
     boot: str | None = None
     seed: int = 1
     network: bool = True
+    window: tuple[int, int] | None = None
 
 
 class Linux(Personality):
@@ -104,9 +116,8 @@ class Linux(Personality):
         environment = dict(options.environment)
         if found.folders:
             environment.setdefault("LD_LIBRARY_PATH", ":".join(found.folders))
-        extra = {to: Entry.program(read_file(at, "file for the guest")) for to, at in options.files.items()}
         for at in options.files.values():  # further programs come with their libraries, too
-            if is_program(at):
+            if at.is_file() and is_program(at):
                 files |= {name: data for name, data in program_files(at).files.items() if name != str(at.absolute())}
         root = Root(
             init=self.find("init", "programs").read_bytes(),
@@ -119,17 +130,21 @@ class Linux(Personality):
             network=options.network,
             address=address,
             gateway=gateway,
+            window=options.window,
             environment=environment,
-            extra=extra,
+            extra=extra_entries(options.files),
         )
         initrd = kept("initramfs", initramfs(root))
         cmdline = " ".join(word for word in (CMDLINE, boot_words(keys, []), options.cmdline) if word)
+        if len(cmdline.encode("utf-8", "surrogateescape")) > MAX_CMDLINE_BYTES:
+            raise ConfigError(f"--append: the kernel's command line has more than the {MAX_CMDLINE_BYTES} bytes that Linux takes.")
         return BootSpec(
             image=image,
             cmdline=cmdline,
             modules=(BootModule(initrd),),
             manifest=self.manifest_path,
             linux64=_by_linux64(image, options.boot),
+            memory_bytes=_memory_needed(image, initrd),
             programs=(path, *(Path(name) for name in found.files if name != str(path.absolute()))),
         )
 
@@ -153,6 +168,10 @@ class Linux(Personality):
             Btf(spec.image).offset,
         )
 
+    def is_report(self, line: str) -> bool:
+        """What init tells of where code lies."""
+        return is_report_line(line)
+
     def arguments_for(self, program: str, cpus: int, port: int) -> list[str]:
         """kvd and memcached: a thread for each vCPU."""
         match Path(program).name:
@@ -167,7 +186,7 @@ class Linux(Personality):
         """Where it is here, and where it goes in the guest: ours to /bin, others to where they are."""
         if isinstance(program, Path) or "/" in program:
             path = Path(os.path.normpath(Path(program).absolute()))
-            return path, str(path)
+            return path, str(path) if path.parts[1] not in MOUNTED else f"/bin/{path.name}"
         try:
             return self.find(program, "programs"), f"/bin/{program}"
         except ConfigError:
@@ -201,6 +220,13 @@ def _usual_sign(program: str, arguments: Sequence[str]) -> str:
     if program in ("kvd", "memcached") and "-U" in arguments[:-1]:
         return f"udp {arguments[list(arguments).index('-U') + 1]}"
     return "asleep"
+
+
+def _memory_needed(image: Path, initrd: Path) -> int:
+    """The kernel, what it makes for itself (12 MiB at least), and three of its archive: in a root that takes half of the rest."""
+    with image.open("rb") as stream:
+        loaded = sum(segment["p_memsz"] for segment in ELFFile(stream).iter_segments("PT_LOAD"))
+    return int(loaded) + 12 * MIB + 3 * initrd.stat().st_size
 
 
 def _by_linux64(image: Path, boot: str | None) -> bool:

@@ -5,7 +5,6 @@
  * marks (NOTDIRTY), in the TLB of the processor that runs; so whenever a translation is made we mark its pages in all of them, and the
  * marks stay (layout_code_region). What a device writes is dropped before anybody runs again.
  */
-#define _GNU_SOURCE
 #include "cache.h"
 #include "machine.h"
 #include "softtlb.h"

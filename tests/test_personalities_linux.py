@@ -26,6 +26,7 @@ from emu.errors import ConfigError
 from personalities.linux.btf import Btf
 from personalities.linux.cache import KEPT, cache_folder, kept
 from personalities.linux.cpio import Entry, archive
+from personalities.linux.extras import extra_entries
 from personalities.linux.guest import Mapped, parse_report, program_functions
 from personalities.linux.initramfs import Root, initramfs, instructions
 from personalities.linux.kallsyms import read_kallsyms
@@ -353,3 +354,29 @@ def test_fetch_without_apt_says_what_to_download(
     monkeypatch.setenv("PATH", "/nonexistent")
     assert run_cli(["linux", "fetch"]) == 2
     assert "has no apt-get and no apt-cache and no dpkg-deb. Download Debian's package" in capsys.readouterr().err
+
+
+def test_a_folder_of_the_user_s_is_all_that_is_in_it(tmp_path: Path) -> None:
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub/file").write_text("text")
+    (tmp_path / "link").symlink_to("sub/file")
+    entries = extra_entries({"/opt/x": tmp_path})
+    assert list(entries) == ["opt/x", "opt/x/link", "opt/x/sub", "opt/x/sub/file"]
+    assert (entries["opt/x/link"], entries["opt/x/sub/file"]) == (Entry.link("sub/file"), Entry(b"text"))
+
+
+@pytest.mark.parametrize(
+    ("guest", "sentence"),
+    [
+        ("here", "is no place for a file in the guest"),
+        ("/", "is no place"),
+        ("/a/../b", "is no place"),
+        ("/init", "is init's own"),
+        ("/proc/x", "is init's own"),
+    ],
+)
+def test_places_that_are_none_are_named(guest: str, sentence: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=sentence):
+        extra_entries({guest: tmp_path})
+    with pytest.raises(ConfigError, match="cannot be in the guest, where /a is no folder"):
+        archive({"a": Entry(b""), "a/b": Entry(b"")})

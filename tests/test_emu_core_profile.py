@@ -235,6 +235,33 @@ def test_an_exception_is_part_of_what_raised_it():
     assert calls(paths)["main/a/handler"] == 1
 
 
+def test_a_handler_may_leave_by_another_function_with_the_error_code_dropped():
+    """As Linux does; from ring 3, so the handler has a stack of its own. The program is where it was."""
+    program = Program(
+        ("start", "reader", "b"),
+        main=TO_RING_3,
+        start="call {reader}; call {b}; hlt",
+        reader="mov rax, [0x600000]; call {b}; ret",
+        b="nop; ret",
+        handler="add qword ptr [rsp + 8], 10; add rsp, 8; jmp {leave}",
+        leave="iretq",
+        end=EXIT,
+    )
+    program.guest.page(0x600000, 0)
+    program.guest.vector(14, program.at["handler"])
+    program.guest.vector(13, program.at["end"])  # HLT in ring 3
+    paths = instructions(program.paths())
+    assert {path: n for path, n in paths.items() if path.startswith("[thread]")} == {
+        "[thread]/start": 2,
+        "[thread]/start/reader": 2,
+        "[thread]/start/reader/handler": 3,
+        "[thread]/start/reader/handler/leave": 1,
+        "[thread]/start/reader/b": 2,
+        "[thread]/start/b": 2,
+        "[thread]/start/end": 2,
+    }
+
+
 def test_an_interrupt_is_nobodys():
     """It comes right behind a CALL, before the callee's first instruction: STI's shadow puts it there."""
     program = Program(

@@ -157,8 +157,10 @@ static bool moved(struct step *t)
 static void settle(struct step *t)
 {
     uint64_t below = t->rsp + (t->how & BLK_CALL ? 1 : 0);        /* nothing that still runs was entered where a callee is */
+    bool iret = t->how & BLK_IRET;
     while (t->c->n && last(t->c)->rsp < below) {
         struct frame *f = last(t->c);
+        if (f->flags & FRAME_EVENT && !iret && t->rsp - f->rsp <= UNDERFLOW) return;          /* its end drops the error code, and may be a function of its own */
         if (!(f->flags & FRAME_SEGMENT) || t->c->n == 1) { cut(t, t->c->n - 1); continue; }
         if (f[-1].symbol == t->b->symbol) {           /* back in the function that called it on this stack, and is here until it moves */
             *f = (struct frame){ .rsp = t->rsp, .left = f->left, .flags = FRAME_SEGMENT | (f->flags & FRAME_USER), .node = f[-1].node, .symbol = f[-1].symbol };

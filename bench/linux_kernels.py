@@ -30,7 +30,17 @@ ROOT = Path(__file__).resolve().parents[1]
 DNS = ROOT / "tests" / "captures" / "dns"
 PACKAGES = ("linux-image-cloud-amd64", "linux-image-amd64", "linux-image-6.12-cloud-amd64")
 FILES = {f"/{name}": DNS / name for name in ("nsd.conf", "example.org.zone", "2.0.192.in-addr.arpa.zone")}
-COLUMNS = ("kernel", "payload", "entered by", "entry", "instructions to ready", "requests", "equal", "mean latency (us)")
+COLUMNS = (
+    "kernel",
+    "payload",
+    "entered by",
+    "entry",
+    "instructions to ready",
+    "requests",
+    "equal",
+    "mean latency (us)",
+    "busy cycles a request",
+)
 
 
 class Row(NamedTuple):
@@ -44,12 +54,14 @@ class Row(NamedTuple):
     requests: int
     equal: int
     latency_us: float
+    busy_cycles: float
 
     def line(self) -> str:
         """As a line of a Markdown table."""
         cells = (
             self.version, self.payload, self.protocol, f"{self.entry_gpa:#x}", f"{self.instructions_millions:.0f} million",
-            f"{self.requests}", f"{self.equal}", f"{self.latency_us:.2f}",
+            f"{self.requests}", f"{self.equal}", f"{self.latency_us:.3f}",
+            f"{self.busy_cycles:,.0f}",
         )  # fmt: skip
         return f"| {' | '.join(cells)} |"
 
@@ -83,6 +95,7 @@ def measure(kernel: Kernel, requests: int) -> Row:
         requests=result.requests,
         equal=result.equal,
         latency_us=float(result.run.latency_ps.mean()) / 1e6,
+        busy_cycles=result.run.busy_cycles / max(1, result.run.latency_ps.size),
     )
 
 

@@ -18,7 +18,7 @@ static struct rq rqs[MAX_CPUS];
 struct rq *sched_rq(u32 cpu) { return &rqs[cpu]; }
 
 static bool sched_allowed(struct task *t, u32 cpu) { return t->cpus_allowed >> cpu & 1; }
-static bool sched_cpu_idle(u32 cpu) { return READ_ONCE(rqs[cpu].nr) == 0 && !READ_ONCE(rqs[cpu].woken); }
+static bool sched_cpu_idle(u32 cpu) { return READ_ONCE(rqs[cpu].nr) == 0 && !READ_ONCE(rqs[cpu].expecting); }
 static struct task *sched_first(struct rq *rq) { return rq->queue.first ? container_of(rq->queue.first, struct task, rq_node) : NULL; }
 
 /* The lock, and the time that the whole operation goes by. */
@@ -152,6 +152,7 @@ noinline static void sched_wait_off_cpu(struct task *t)
 static void sched_hand_over(struct task *t, u32 cpu)
 {
     struct rq *rq = &rqs[cpu];
+    WRITE_ONCE(rq->expecting, true);
     t->wake_next = READ_ONCE(rq->woken);
     while (!__atomic_compare_exchange_n(&rq->woken, &t->wake_next, t, false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED))
         ;
@@ -183,6 +184,7 @@ void sched_take_woken(void)
             away = t;
         }
     }
+    WRITE_ONCE(rq->expecting, false); /* now, not before: or others would take this vCPU for idle and send it theirs, too */
     spin_unlock(&rq->lock);
     for (t = away; t; t = away) { /* its affinity changed on the way */
         away = t->wake_next;

@@ -14,6 +14,7 @@ struct rq {
     struct load load;        /* of all its threads */
     struct psi psi;
     struct task *woken cacheline_aligned; /* by other vCPUs, to be queued here: a stack linked by wake_next */
+    bool expecting;          /* some are on their way: until they count in nr */
 } cacheline_aligned;
 
 /* psi.c. The rq's lock is held; nr counts as it will be from now on. */

@@ -33,6 +33,7 @@ def judge(folder: Path, frames: Iterable[tuple[int, str, Frame]], first_ps: int 
     wrong = 0
     for line in run.stdout.splitlines():
         malformed, ip, tcp, _, messages = line.split("|")
-        wrong += bool(malformed) or ip not in ("", "1") or tcp not in ("", "1")
-        said.update(message for message in messages.split(";") if message)
+        other_zero = "(see RFC 1624)" in messages  # 0xffff, as Linux and our NIC write a sum of zero: as right as 0
+        wrong += bool(malformed) or ip not in ("", "1") or (tcp not in ("", "1") and not other_zero)
+        said.update(message for message in messages.split(";") if message and "(see RFC 1624)" not in message)
     return said, wrong

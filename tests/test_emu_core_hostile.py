@@ -86,3 +86,20 @@ def test_the_smallest_quantum_still_makes_progress(quantum: int) -> None:
     g.code(HANDLER, "add qword ptr [rsp], 3; iretq")
     assert g.run(10**10).stop == Stop.EXIT
     g.close()
+
+
+@pytest.mark.parametrize("fast", [False, True])
+@pytest.mark.parametrize("handler", [HANDLER, 0x7FFF_0000_0000])
+def test_a_handler_that_faults_at_once_for_ever(handler: int, fast: bool) -> None:
+    """On a stack of its own, which therefore never overflows: at an instruction that is none, and where there is no code."""
+    g = Guest()
+    if fast:
+        use_fast(g)
+    for vector in (6, 14):
+        g.vector(vector, handler, ist=1)
+    g.code(HANDLER, "ud2")
+    g.code(MAIN, "ud2")
+    with pytest.raises(NotModelled, match="no instruction of its handlers executes"):
+        g.run(10**12)
+    assert g.core.ledger_calls().components(0, 0)["cycles"].sum() == g.core.cycles(0, 0)
+    g.close()

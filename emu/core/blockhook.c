@@ -10,7 +10,7 @@
 
 void vcpu_attention(struct vcpu *v) { v->slice_end = 0; }
 
-static void stop_here(struct vcpu *v)
+void stop_here(struct vcpu *v)
 {
     v->stop_requested = true;
     unicorn.uc_emu_stop(v->uc);

@@ -12,6 +12,7 @@
 /* blockhook.c: translations and accesses */
 void on_block(uc_engine *, uint64_t va, uint32_t size, void *group);
 void on_memory(uc_engine *, uc_mem_type, uint64_t gpa, int size, int64_t value, void *);
+void stop_here(struct vcpu *);                         /* executes no further block */
 /* instructions.c: what Unicorn leaves undone */
 void on_exception(uc_engine *, uint32_t number, void *);
 bool on_invalid(uc_engine *, void *);

@@ -10,6 +10,8 @@ enum { PENDING_UD = 6 };
 
 /* ---- exceptions: the hook runs exactly where the IDT should take over ---- */
 
+enum { EXCEPTIONS_MOST = 1 << 12 };
+
 /* Unicorn puts RIP behind INT, INT3, INTO before it calls us; but when the gate refuses, the #GP is the instruction's own. */
 static void rewind_software_interrupt(struct vcpu *v, uint64_t rip)
 {
@@ -22,6 +24,19 @@ static void rewind_software_interrupt(struct vcpu *v, uint64_t rip)
     if (i < n && ((code[i] >= 0xcc && code[i] <= 0xce) || code[i] == 0xf1)) env_of(v)->eip -= n;
 }
 
+/* A handler whose first instruction faults, on a stack of its own, takes exceptions for ever, and no time passes in which somebody could mend it. */
+static void exception_after_none(struct vcpu *v, int vector, uint64_t rip)
+{
+    bool moved = v->clock != v->excepted_at || v->frac16 != v->excepted_frac16;
+    v->excepted = moved ? 0 : v->excepted + 1;
+    v->excepted_at = v->clock;
+    v->excepted_frac16 = v->frac16;
+    if (LIKELY(v->excepted < EXCEPTIONS_MOST)) return;
+    world_fail(world(v), "vCPU %d takes exception %d at %#llx again and again, and no instruction of its handlers executes.", v->index, vector & 0xff, (unsigned long long)rip);
+    world_stop(world(v), CS_NOT_MODELLED, v, 0);
+    stop_here(v);
+}
+
 static void deliver_exception(struct vcpu *v, int vector)
 {
     uint64_t rip = env_rip(v);
@@ -30,6 +45,7 @@ static void deliver_exception(struct vcpu *v, int vector)
     if (v->timed) cache_diverted(v, !v->cur || rip - v->cur->va >= v->cur->size, rip);
     profile_event(v, EVENT_EXCEPTION, !v->cur || rip - v->cur->va >= v->cur->size);
     block_close_before(v, rip);
+    exception_after_none(v, vector, rip);
     if (UNLIKELY(v->iret_pending)) {                  /* an IRET that did return, to a page whose fetch faults */
         v->iret_pending = false;
         follow_iret(v, user_mode(v));

@@ -100,6 +100,7 @@ struct vcpu {
     uint32_t cur_done16;  /* of cur's cost16, already charged by a part-way close */
     uint32_t stall[CS_NCAUSES]; uint32_t stall_total;            /* cycles, filled by the memory hooks while cur runs */
     uint32_t event_cycles;/* cost of an event (interrupt entry, exception, SYSCALL), charged with the next block, cause CS_EVENT */
+    uint64_t excepted_at; uint32_t excepted_frac16, excepted;      /* when the last exception came, and how many since without an instruction in between */
     bool ran, halted, started, stop_requested, iret_pending;
     bool timed;           /* machine->level != CS_FUNCTIONAL */
     bool diverted;        /* an interrupt or exception came between the last block and the next: its branch leads elsewhere (cache_diverted) */

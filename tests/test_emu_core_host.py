@@ -53,7 +53,7 @@ def stale_read(pause_s: float, level: Level) -> int:
     entry = 0x3000000 + (((target >> 21) - 4) << 12)
     g.put(target, b"\x11" * 8)
     g.put(0x1FF0000, b"\x22" * 8)
-    flush = "mov rax, cr3; mov cr3, rax;"
+    flush = "mov rax, cr4; xor rax, 0x80; mov cr4, rax;"  # PGE; what CR3 flushes is kept (softtlb.c)
     touch = "mov rsi, 0x800000; mov ecx, 1800; t{n}: mov rax, [rsi]; add rsi, 4096; dec ecx; jnz t{n};" + flush
     g.code(
         MAIN,

@@ -149,7 +149,7 @@ def _functions(machine: dict[str, Any]) -> str:
     return table(("function", "component", "alone: cycles", "at capacity: cycles", "instructions", "share", "sum"), rows)
 
 
-def _kernel(run: Run, *names: str) -> float:
+def kernel_ns(run: Run, *names: str) -> float:
     return sum(row.mean_ns for row in chronos_rows(run) if row.name in names)
 
 
@@ -178,8 +178,8 @@ def _seed_by_seed(runs: Sequence[Run]) -> str:
     rows = [
         [
             f"{seed}", number(run.rate_rps), us(float(run.latency_ps.mean()) / 1000), us(percentile_ns(run.latency_ps, 50.0)),
-            us(percentile_ns(run.latency_ps, 99.0)), us(_kernel(run, "Waiting")),
-            f"{100 * _kernel(run, 'Running', 'Lock contention', 'Waiting') / (float(run.latency_ps.mean()) / 1000):.0f} %",
+            us(percentile_ns(run.latency_ps, 99.0)), us(kernel_ns(run, "Waiting")),
+            f"{100 * kernel_ns(run, 'Running', 'Lock contention', 'Waiting') / (float(run.latency_ps.mean()) / 1000):.0f} %",
             _each_busy(run),
         ]
         for seed, run in enumerate(runs, 1)
@@ -218,7 +218,7 @@ def variant_texts(titles: Sequence[str], runs: Sequence[Run]) -> dict[str, str]:
     rows = []
     for title, run in zip(titles, runs, strict=True):
         found = figures(run)
-        kernel = [_kernel(run, name) for name in ("Running", "Lock contention", "Waiting")]
+        kernel = [kernel_ns(run, name) for name in ("Running", "Lock contention", "Waiting")]
         rows.append(
             [
                 title, number(run.capacity_rps), us(found["mean_ns"]), us(found["p99_ns"]), *map(us, kernel),

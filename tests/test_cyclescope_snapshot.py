@@ -71,6 +71,14 @@ def test_what_is_no_snapshot_is_refused_in_a_sentence(
     assert error.count("\n") == 1
 
 
+def test_a_program_of_the_users_is_refused_before_the_boot(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Going on from it would have to open a path that a snapshot names."""
+    kvd = get_personality("linux_like").prepare("kvd").programs[0]
+    assert run_cli(["snapshot", str(tmp_path / "no.snap"), "--quiet", "--", str(kvd), "-t", "1"]) == 2
+    assert "one of its own programs only" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_place_that_cannot_be_written_is_told_before_the_boot(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     target = tmp_path / "nowhere" / "file"
     assert run_cli(["snapshot", str(target), "--personality", "libos"]) == 2

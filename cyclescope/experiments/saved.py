@@ -71,9 +71,13 @@ def save_booted(
     """Boot `spec` (that program on that personality) until it is ready, and save it; the file's size.
 
     Raises:
-        ConfigError: a bad option or image, or a file that cannot be written.
+        ConfigError: a bad option or image, a program that is a file of the user's, or a file that cannot be written.
         GuestError: the guest crashed or hung.
     """
+    if personality.code_is_early and "/" in program:  # open_saved looks for it by name, and opens no path in a snapshot
+        raise ConfigError(
+            f"{program}: a snapshot of {personality.name} holds one of its own programs only; give the name of one, such as kvd"
+        )
     about = About(
         personality.name, program, list(arguments), spec.image.name, spec.cmdline, spec.program_cpl,
         msgspec.to_builtins(hardware), inputs_of(personality, spec, hardware),

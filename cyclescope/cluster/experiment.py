@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import resource
 import time
 from collections.abc import Iterable, Iterator
@@ -19,6 +18,7 @@ from cyclescope.cluster.topology import links_of
 from cyclescope.cluster.truth import Truth, request_of
 from cyclescope.config import config_hash
 from cyclescope.experiments.compare import PRELOAD_OUTSTANDING
+from cyclescope.experiments.inputs import digests, input_files
 from cyclescope.experiments.node import Node
 from cyclescope.experiments.phases import Phase, Progress, no_progress
 from cyclescope.experiments.workload import frames
@@ -26,7 +26,6 @@ from cyclescope.result import Host
 from emu.errors import GuestError
 from emu.ledger.accounts import Accounts
 from emu.ledger.flame import collapsed
-from emu.uarch.table import HERE as TABLES
 from nic.frames import parse_ip
 from nic.sharding import sharding
 from nic.sources.arrivals import poisson
@@ -151,10 +150,10 @@ def _node_run(spec: NodeSpec, node: Node, accounts: Accounts) -> NodeRun:
 
 def _inputs(nodes: Iterable[Node]) -> dict[str, str]:
     """SHA-256 of every file that the nodes are made of."""
-    paths: dict[str, Path] = {}
+    files: dict[str, Path] = {}
     for node in nodes:
-        files = {Path(node.spec.image), *(module.path for module in node.spec.modules)}
-        paths |= {path.name: path for path in files}
-        paths[f"{node.personality.folder.name}/{node.manifest.path.name}"] = node.manifest.path
-        paths |= {path.name: path for path in TABLES.glob(f"{node.hardware.uarch}.*")}
-    return {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in sorted(paths.items())}
+        manifest = node.manifest.path
+        own = input_files(node.spec, manifest, node.hardware.uarch)
+        del own[manifest.name]  # each personality has one of that name
+        files |= own | {f"{node.personality.folder.name}/{manifest.name}": manifest}
+    return digests(files)

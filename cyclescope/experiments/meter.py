@@ -3,12 +3,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import resource
 import time
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
+from cyclescope.experiments.inputs import digests, input_files
 from cyclescope.experiments.machines import processor_table
 from cyclescope.experiments.phases import Phase
 from cyclescope.experiments.testbed import Testbed
@@ -17,7 +16,6 @@ from emu.ledger.accounts import notes
 from emu.ledger.events import event_costs
 from emu.ledger.flame import collapsed
 from emu.ledger.profile import profile_between
-from emu.uarch.table import HERE as TABLES
 
 
 class Meter:
@@ -96,10 +94,7 @@ class Meter:
 
 def inputs_of(bed: Testbed) -> dict[str, str]:
     """SHA-256 of every file that a booted guest is a function of, by name."""
-    spec = bed.spec
-    files = {Path(spec.image), *(module.path for module in spec.modules), bed.manifest.path}
-    named = {path.name: path for path in (*files, *TABLES.glob(f"{bed.hardware.uarch}.*"))}
-    return {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in sorted(named.items())}
+    return digests(input_files(bed.spec, bed.manifest.path, bed.hardware.uarch))
 
 
 def _minus(later: Sequence[dict[str, int]], earlier: Sequence[dict[str, int]]) -> tuple[dict[str, int], ...]:

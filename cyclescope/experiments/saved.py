@@ -7,7 +7,6 @@ A snapshot is taken at the functional level when the program is ready, so it ser
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from pathlib import Path
 import msgspec
 
 from cyclescope.config import Hardware
+from cyclescope.experiments.inputs import digests, input_files
 from cyclescope.experiments.phases import Progress, no_progress
 from cyclescope.experiments.testbed import Testbed
 from emu.errors import BadSnapshot, ConfigError
@@ -52,11 +52,7 @@ class Start:
 
 def inputs_of(personality: Personality, spec: BootSpec, hardware: Hardware) -> dict[str, str]:
     """The hashes of what a booted machine was made from."""
-    files = {
-        Path(spec.image), *(module.path for module in spec.modules), spec.manifest or personality.manifest_path,
-        *TABLES.glob(f"{hardware.uarch}.*"),
-    }  # fmt: skip
-    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(files)}
+    return digests(input_files(spec, spec.manifest or personality.manifest_path, hardware.uarch))
 
 
 def save_booted(

@@ -6,14 +6,9 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
 
-import numpy as np
-
-from emu.errors import ConfigError
-from nic.ports import Clock, Frame, Payload, Receiver, Sender
+from nic.ports import Frame, Receiver, Sender
 
 #: (time_ps, "rx" or "tx" from the wrapped device's side, frame)
 TraceSink = Callable[[int, str, Frame], None]
@@ -57,52 +52,3 @@ class Tracer(Tap):
         """Trace, then pass on: what it is answered with comes after it."""
         self._sink(time_ps, "rx", frame)
         super().receive(frame, time_ps)
-
-
-@dataclass(frozen=True, slots=True)
-class Faults:
-    """Probabilities, 0..1, for each frame that arrives: of loss, of an extra delay up to `delay_ps`, of duplication."""
-
-    loss: float = 0.0
-    delay: float = 0.0
-    delay_ps: int = 0
-    duplicate: float = 0.0
-    seed: int = 1
-
-    def __post_init__(self) -> None:
-        if not all(0 <= chance <= 1 for chance in (self.loss, self.delay, self.duplicate)) or self.delay_ps < 0:
-            raise ConfigError("a fault's probability is from 0 to 1, and its delay at least 0")
-
-
-class FaultInjector(Tap):
-    """Loses, delays (so reorders) and duplicates frames that arrive from the link, by a seeded generator."""
-
-    def __init__(self, inner: Sender, faults: Faults, clock: Clock, name: str) -> None:
-        super().__init__(inner)
-        self.faults = faults
-        self.counters: Counter[str] = Counter()
-        self._clock = clock
-        self._name = name
-        self._rng = np.random.Generator(np.random.PCG64(faults.seed))
-        clock.register(name, self._late)
-
-    def receive(self, frame: Frame, time_ps: int) -> None:
-        """Draw the frame's fate. Four draws a frame, whatever happens, so that one fault's rate does not move the others'."""
-        lose, delay, duplicate, how_long = self._rng.random(4).tolist()
-        faults = self.faults
-        if lose < faults.loss:
-            self.counters["lost"] += 1
-            return
-        if delay < faults.delay:
-            self.counters["delayed"] += 1
-            at = time_ps + int(how_long * faults.delay_ps)
-            self._clock.schedule(at, self._name, "late", (frame.token, frame.data))
-        else:
-            super().receive(frame, time_ps)
-        if duplicate < faults.duplicate:
-            self.counters["duplicated"] += 1
-            super().receive(frame, time_ps)
-
-    def _late(self, time_ps: int, tag: str, payload: Payload) -> None:
-        token, data = payload
-        super().receive(Frame(data, token), time_ps)

@@ -3,10 +3,11 @@
 
 from __future__ import annotations
 
+from nic.faults import Fates, LinkFaults
 from nic.link import Link, LinkConfig
 from nic.mock_world import MockClock
 from nic.ports import Frame, NullRequests
-from nic.tap import FaultInjector, Faults, Tracer
+from nic.tap import Tracer
 from nic.tcp.config import TcpConfig
 from nic.tcp.host import TcpHost
 
@@ -55,7 +56,8 @@ class Pair:
         self,
         a: TcpConfig | None = None,
         b: TcpConfig | None = None,
-        faults: tuple[Faults, Faults] | None = None,
+        faults: tuple[LinkFaults, LinkFaults] | None = None,
+        seed: int = 1,
         link: LinkConfig | None = None,
         user: User | None = None,
         server: User | None = None,
@@ -63,12 +65,10 @@ class Pair:
         self.clock = MockClock()
         self.link = Link(self.clock, NullRequests(), "link", link or LinkConfig())
         self.frames: list[tuple[int, str, Frame]] = []
-        self.faults: list[FaultInjector] = []
         self.user, self.server = user or User(), server or User(echo=True)
         ends = [self.link.a, self.link.b]
-        for place, fault in enumerate(faults or ()):
-            self.faults.append(FaultInjector(ends[place], fault, self.clock, f"faults{place}"))
-            ends[place] = self.faults[-1]
+        for number, fault in enumerate(faults or ()):
+            ends[number].far.fates = Fates(fault, (seed, number))
         ends[0] = Tracer(ends[0], lambda *what: self.frames.append(what))
         common = {"clock": self.clock}
         self.a = TcpHost("a", A_MAC, A_IP, B_IP, None, service=self.user, sender=ends[0], config=a, **common)

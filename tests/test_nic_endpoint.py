@@ -10,6 +10,7 @@ from emu.units import us
 from nic.costs import NicConfig
 from nic.endpoint import Endpoint
 from nic.fabric import Star
+from nic.faults import Fates, LinkFaults
 from nic.frames import Arp, arp_frame, parse_arp, parse_ip, parse_mac, parse_udp, udp_frame
 from nic.link import Link, LinkConfig
 from nic.matching import EndpointConfig, PortMatcher
@@ -18,7 +19,7 @@ from nic.mock_driver import FlatMemory
 from nic.mock_guest import MockGuest
 from nic.mock_world import MockClock, MockRequests
 from nic.ports import Frame
-from nic.tap import FaultInjector, Faults, Tracer
+from nic.tap import Tracer
 from nic.virtio_net import VirtioNet
 
 GUEST_MAC, CLIENT_MAC = parse_mac("52:54:00:12:34:56"), parse_mac("52:54:00:00:00:02")
@@ -220,11 +221,12 @@ def test_wrong_addresses_are_refused(config):
 class Path:
     """Client - switch - NIC - guest that answers memcached requests; the whole path of one answer."""
 
-    def __init__(self, pairs: int = 4, wrap_client=None, wrap_nic=None) -> None:
+    def __init__(self, pairs: int = 4, wrap_client=None) -> None:
         self.clock, self.requests = MockClock(), MockRequests()
         star = Star(self.clock, self.requests)
         self.guest = MockGuest(self.clock, self.requests, FlatMemory(0x400000, 0x100000), self.answer)
         nic_port, client_port = star.join("guest"), star.join("client")
+        self.nic_port = nic_port
         self.nic = VirtioNet(
             "nic",
             NicConfig(pairs=pairs),
@@ -232,7 +234,7 @@ class Path:
             dma=self.guest.memory,
             interrupts=self.guest,
             requests=self.requests,
-            sender=wrap_nic(nic_port, self.clock) if wrap_nic else nic_port,
+            sender=nic_port,
         )
         self.guest.plug(self.nic.function)
         self.guest.start(self.nic.features, pairs=pairs, buffers=32)
@@ -281,23 +283,17 @@ def test_same_load_gives_the_same_events_to_the_picosecond():
     assert run() == run()
 
 
-def test_faults_lose_delay_and_duplicate_as_seeded_and_the_client_survives():
-    injectors = []
-
-    def faulty(port, clock):
-        injectors.append(
-            FaultInjector(port, Faults(loss=0.1, delay=0.2, delay_ps=us(20), duplicate=0.1, seed=3), clock, "faults")
-        )
-        return injectors[0]
-
-    path = Path(wrap_nic=faulty)
+def test_faults_lose_reorder_and_duplicate_as_seeded_and_the_client_survives():
+    fates = Fates(LinkFaults(loss=0.1, reorder=0.2, reorder_ps=us(20), duplicate=0.1), (3,))
+    path = Path()
+    path.nic_port.far.fates = fates
     path.client.open_loop([path.clock.now_ps + us(5 * number) for number in range(400)], requests_of(400))
     path.clock.run()
-    counters = injectors[0].counters
+    counters = fates.counters
     assert path.client.lost == counters["lost"]
     assert path.client.answered == 400 - counters["lost"]
     assert 20 < counters["lost"] < 60
-    assert 50 < counters["delayed"] < 110
+    assert 50 < counters["reordered"] < 110
     assert path.client.counters["unexpected"] == counters["duplicated"]
 
 
@@ -311,10 +307,10 @@ def test_tracer_shows_both_directions_in_order_of_time():
     assert [frame.token for _, way, frame in seen if way == "tx"] == list(range(1, 51))
 
 
-@pytest.mark.parametrize("faults", [{"loss": 1.5}, {"delay": -0.1}, {"delay_ps": -1}])
+@pytest.mark.parametrize("faults", [{"loss": 1.5}, {"reorder": -0.1}, {"reorder_ps": -1}, {"down_ps": ((2, 1),)}])
 def test_impossible_faults_are_refused(faults):
     with pytest.raises(ConfigError):
-        Faults(**faults)
+        LinkFaults(**faults)
 
 
 def test_a_short_frame_right_behind_a_long_one_does_not_overtake_it_in_the_nic():

@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 
 from emu.errors import ConfigError
 from emu.units import PS_PER_MS, PS_PER_S, us
+from nic.faults import Fates, LinkFaults
 from nic.link import Link, LinkConfig
 from nic.matching import EndpointConfig
 from nic.memcached_text import Answers, StreamError, commands
 from nic.mock_world import MockClock, MockRequests
 from nic.sources.etc import EtcLoad
-from nic.tap import FaultInjector, Faults
 from nic.tcp.client import TIMEOUT_PS, TcpClient
 from nic.tcp.config import TcpConfig
 from nic.tcp.host import TcpHost
@@ -68,10 +68,8 @@ class Bench:
         link = Link(self.clock, self.requests, "link", LinkConfig())
         ends = [link.a, link.b]
         if faults is not None:
-            ends = [
-                FaultInjector(end, fault, self.clock, f"f{at}")
-                for at, (end, fault) in enumerate(zip(ends, faults, strict=True))
-            ]
+            for number, (end, fault) in enumerate(zip(ends, faults, strict=True)):
+                end.far.fates = Fates(fault, (number,))
         self.answers: dict[int, bytes] = {}
         self.done: list[int] = []
         self.client = TcpClient(
@@ -129,7 +127,7 @@ def test_open_loop_pipelines_and_matches_answers_split_and_merged():
 @pytest.mark.parametrize("connections", [1, 50])
 def test_one_per_cent_of_loss_either_way_loses_no_request_and_repeats_by_seed(connections):
     def run():
-        bench = Bench(connections, (Faults(loss=0.01, seed=1), Faults(loss=0.01, seed=2)))
+        bench = Bench(connections, (LinkFaults(loss=0.01),) * 2)
         load = EtcLoad(1, 100, get_ratio=1.0)
         bench.store(load)
         sent = list(commands(load.requests(2000)))

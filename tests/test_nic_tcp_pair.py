@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from emu.units import PS_PER_MS, PS_PER_S, us
+from nic.faults import LinkFaults
 from nic.link import LinkConfig
-from nic.tap import Faults
 from nic.tcp.config import TcpConfig
 from nic.tcp.connection import State
 from nic.tcp.segment import ACK, FIN, PSH, SYN, parse_tcp
@@ -118,8 +118,7 @@ def test_one_loss_in_a_stream_is_mended_by_duplicates_without_a_timeout(sack):
 @pytest.mark.parametrize("loss", [0.01, 0.05])
 def test_request_and_answer_survive_loss_either_way_and_repeat_by_seed(loss):
     def run(seed: int):
-        faults = (Faults(loss=loss, seed=seed), Faults(loss=loss, seed=seed + 1000))
-        pair = Pair(faults=faults, user=User(brief=True))
+        pair = Pair(faults=(LinkFaults(loss=loss),) * 2, seed=seed, user=User(brief=True))
         for number in range(20):
             pair.a.connect(PORT, 0)
             pair.a.write(number, pattern(30_000, number), 0)
@@ -144,21 +143,21 @@ CONFIGS = st.builds(
     iss=st.sampled_from([0, 1, 0x7FFFFFF0, 0xFFFFFFFF, 0xFFFFF000]),
 )
 FAULTS = st.builds(
-    Faults,
+    LinkFaults,
     loss=st.sampled_from([0.0, 0.02, 0.2]),
-    delay=st.sampled_from([0.0, 0.1, 0.5]),
-    delay_ps=st.sampled_from([us(3), us(100), 300 * PS_PER_MS]),
+    reorder=st.sampled_from([0.0, 0.1, 0.5]),
+    reorder_ps=st.sampled_from([us(3), us(100), 300 * PS_PER_MS]),
+    jitter_ps=st.sampled_from([0, us(3), us(100)]),
     duplicate=st.sampled_from([0.0, 0.1, 0.5]),
-    seed=st.integers(0, 1000),
 )
 WRITES = st.lists(st.tuples(st.integers(0, us(2000)), st.integers(0, 6_000)), max_size=6)
 
 
 @settings(max_examples=150, deadline=None)
-@given(CONFIGS, CONFIGS, FAULTS, FAULTS, WRITES, WRITES)
-def test_every_byte_arrives_once_and_in_order_whatever_the_link_does(a, b, to_a, to_b, forth, back):
+@given(CONFIGS, CONFIGS, FAULTS, FAULTS, st.integers(0, 1000), WRITES, WRITES)
+def test_every_byte_arrives_once_and_in_order_whatever_the_link_does(a, b, to_a, to_b, seed, forth, back):
     def run():
-        pair = Pair(a, b, (to_a, to_b), server=User(shut=True))
+        pair = Pair(a, b, (to_a, to_b), seed, server=User(shut=True))
         small = min(a.receive_buffer, b.receive_buffer) < 300  # a byte a round trip: keep it short
         number = pair.a.connect(PORT, 0)
         want_b, want_a = bytearray(), bytearray()
@@ -211,7 +210,7 @@ def test_a_port_that_nobody_listens_on_refuses_and_a_dead_peer_is_given_up():
     pair.a.connect(9, 0)
     pair.run()
     assert pair.user.over == {0: "refused the connection"}
-    silent = Pair(faults=(Faults(), Faults(loss=1.0)))
+    silent = Pair(faults=(LinkFaults(), LinkFaults(loss=1.0)))
     silent.a._neighbours.mac = bytes(6)
     silent.a.connect(PORT, 0)
     silent.run()

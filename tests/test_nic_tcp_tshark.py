@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from nic.tap import Faults
+from nic.faults import LinkFaults
 from tests.tcp_pair import PORT, Pair, User
 from tests.test_nic_tcp_pair import pattern
 from tests.tshark import HAVE_TSHARK, judge
@@ -25,7 +25,7 @@ OF_LOSS = (
 pytestmark = [pytest.mark.crosscheck, pytest.mark.skipif(not HAVE_TSHARK, reason="tshark is not installed")]
 
 
-def streams(faults: tuple[Faults, Faults] | None = None) -> Pair:
+def streams(faults: tuple[LinkFaults, LinkFaults] | None = None) -> Pair:
     pair = Pair(faults=faults, user=User(brief=True))
     for number in range(10):
         pair.a.connect(PORT, 0)
@@ -42,7 +42,7 @@ def test_a_clean_run_has_nothing_to_remark(tmp_path: Path) -> None:
 
 
 def test_with_loss_only_what_loss_explains_is_remarked(tmp_path: Path) -> None:
-    said, wrong = judge(tmp_path, streams((Faults(loss=0.01, seed=1), Faults(loss=0.01, seed=2))).frames)
+    said, wrong = judge(tmp_path, streams((LinkFaults(loss=0.01),) * 2).frames)
     assert not wrong
     assert [message for message in said if not message.startswith(ORDINARY + OF_LOSS)] == []
     assert said["This frame is a (suspected) fast retransmission"] > 0

@@ -14,7 +14,7 @@ from cyclescope.experiments.machines import level_of
 from cyclescope.experiments.node import Node
 from cyclescope.experiments.phases import Progress, Served, describe, no_progress
 from emu.core.binding import Level
-from emu.errors import BadSnapshot, ConfigError, GuestError
+from emu.errors import BadSnapshot, GuestError
 from emu.ledger.accounts import Accounts, Snapshot
 from emu.ledger.calls import Paths
 from emu.ledger.install import taxonomy_of
@@ -27,11 +27,12 @@ from emu.state import Data
 from emu.world import Reason, StopInfo, World
 from nic.endpoint import Endpoint, Wiring
 from nic.fabric import Star
+from nic.faults import Fates, LinkFaults
 from nic.link import LinkConfig
 from nic.matching import EndpointConfig, Matcher
 from nic.ports import Sender
 from nic.switch import CrossTraffic, SwitchConfig
-from nic.tap import FaultInjector, Faults, Tracer, TraceSink
+from nic.tap import Tracer, TraceSink
 from nic.tcp.client import TIMEOUT_PS, TcpClient
 from nic.tcp.config import TcpConfig
 from personalities.base import Personality
@@ -73,7 +74,6 @@ class Testbed(Served):
         self.hardware, self.personality, self.spec = hardware, personality, spec
         self._level = level_of(timing)
         self._profiled = False
-        self._lossy = tcp is not None and tcp.loss > 0
         super().__init__(personality.name, world or World(), on_answer)
         try:
             self.node = Node(self.world, hardware, personality, spec)
@@ -92,12 +92,12 @@ class Testbed(Served):
         link = LinkConfig(hardware.link_bps, hardware.propagation_ns * 1000)
         self.network = star = Star(world, requests, SwitchConfig(forwarding_ps=hardware.switch_ns * 1000))
         cross = CrossTraffic(hardware.cross_traffic) if hardware.cross_traffic else None
-        guest_port: Sender = star.join("guest", link, cross)
-        port: Sender = star.join("client", link)
+        guest_port, client_port = star.join("guest", link, cross), star.join("client", link)
         if tcp is not None and tcp.loss:
-            guest_port = FaultInjector(guest_port, Faults(loss=tcp.loss, seed=2 * tcp.seed), world, "loss.guest")
-            port = FaultInjector(port, Faults(loss=tcp.loss, seed=2 * tcp.seed + 1), world, "loss.client")
+            for number, arrives_at in enumerate((guest_port, client_port)):
+                arrives_at.far.fates = Fates(LinkFaults(loss=tcp.loss), (tcp.seed, number))
         node.wire(self.taxonomy, requests, guest_port, "nic0")
+        port: Sender = client_port
         self.nic = node.nic
         if sink is not None:
             port = Tracer(port, sink)
@@ -119,8 +119,6 @@ class Testbed(Served):
         Raises:
             ConfigError: frames are being lost by a seed, or TCP requests were sent: neither is in a snapshot.
         """
-        if self._lossy:
-            raise ConfigError("a link that loses frames cannot be in a snapshot: take it without losses")
         parts = {
             "nic": self.nic.save(), "network": self.network.save(), "client": self.client.save(),
             "requests": self.requests.save(),

@@ -13,8 +13,9 @@ from emu.units import MIB, PS_PER_MS, PS_PER_S
 from emu.world import Reason, World
 from nic.costs import NicConfig
 from nic.fabric import Star
+from nic.faults import Fates, LinkFaults
 from nic.ports import Frame, NullRequests
-from nic.tap import FaultInjector, Faults, Tracer
+from nic.tap import Tracer
 from nic.tcp.config import TcpConfig
 from nic.tcp.connection import State
 from nic.tcp.host import TcpHost
@@ -53,7 +54,8 @@ class Guest:
         star = Star(world, log)
         ends = [star.join("guest"), star.join("client")]
         if loss:
-            ends = [FaultInjector(end, Faults(loss=loss, seed=n + 1), world, f"loss{n}") for n, end in enumerate(ends)]
+            for n, end in enumerate(ends):
+                end.far.fates = Fates(LinkFaults(loss=loss), (n,))
         nic = VirtioNet(
             "nic", NicConfig(pairs=1), clock=world, dma=machine.dma, interrupts=machine, requests=log, sender=ends[0]
         )

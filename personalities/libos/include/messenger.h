@@ -36,6 +36,9 @@ typedef void (*message_handler)(void *ctx, const struct message *message);
  */
 bool messenger_start(uint16_t own, uint16_t port, uint32_t session);
 
+uint16_t messenger_own(void);           /* this node */
+uint32_t messenger_session(void);       /* and its life, as messenger_start was told */
+
 /* Where a node is. Once for each, before messages go to it or come from it: others' datagrams are dropped. */
 void messenger_peer(uint16_t node, uint32_t ip, uint16_t port);      /* ip in network byte order */
 

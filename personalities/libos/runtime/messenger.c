@@ -23,10 +23,25 @@ static struct message_call *calls[CALL_BUCKETS];
 static struct spinlock call_lock;
 static uint32_t call_last;
 
+static uint16_t messenger_node;
+static uint32_t messenger_life;
+
 bool messenger_start(uint16_t own, uint16_t port, uint32_t session)
 {
+    messenger_node = own;
+    messenger_life = session;
     channel_start(own, port, session);
     return udp_bind(port, channel_datagram, NULL);
+}
+
+uint16_t messenger_own(void)
+{
+    return messenger_node;
+}
+
+uint32_t messenger_session(void)
+{
+    return messenger_life;
 }
 
 void messenger_peer(uint16_t node, uint32_t ip, uint16_t port)

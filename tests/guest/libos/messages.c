@@ -5,6 +5,7 @@
  */
 #include "check.h"
 #include "messenger.h"
+#include "words.h"
 
 #define TARGET 600u
 #define AT_ONCE 40u
@@ -137,28 +138,6 @@ static void test_message(void *ctx, const struct message *message)
         console_printf("taken %u\n", test_taken);
 }
 
-static uint32_t test_number(const char *text)
-{
-    uint32_t number = 0;
-
-    for (; *text >= '0' && *text <= '9'; text++)
-        number = number * 10 + (uint32_t)(*text - '0');
-    return number;
-}
-
-static uint32_t test_ip(const char *text)
-{
-    uint32_t ip = 0;
-
-    for (unsigned i = 0; i < 4; i++) {
-        ip |= test_number(text) << 8 * i;
-        while (*text >= '0' && *text <= '9')
-            text++;
-        text += *text == '.';
-    }
-    return ip;
-}
-
 void app_main(int argc, char **argv)
 {
     CHECK(argc == 8, "%d words", argc);
@@ -166,7 +145,7 @@ void app_main(int argc, char **argv)
     test_count = test_number(argv[7]);
     CHECK(messenger_target(TARGET, test_message, NULL), "target");
     CHECK(messenger_start((uint16_t)test_number(argv[1]), (uint16_t)test_number(argv[2]), test_number(argv[3])), "port");
-    messenger_peer(test_peer, test_ip(argv[5]), (uint16_t)test_number(argv[6]));
+    messenger_peer(test_peer, test_ip(argv[5], NULL), (uint16_t)test_number(argv[6]));
     console_printf("messages: ready\n");
     if (test_count)
         test_more();

@@ -56,7 +56,7 @@ def run(image: Path, words: str, cpus: int, *more: str, machine: str = "q35", me
 
 @needs_qemu
 @pytest.mark.parametrize("cpus", [1, 4])
-@pytest.mark.parametrize("name", ["ebb", "events", "futures", "timers", "memory", "iobufs", "locks", "strings"])
+@pytest.mark.parametrize("name", ["ebb", "events", "futures", "contexts", "timers", "memory", "iobufs", "locks", "strings"])
 def test_inside(images: Path, name: str, cpus: int) -> None:
     status, console = run(images / f"libos-test_{name}.elf", f"key=value two -- {name} one two=2", cpus, "-nic", "none")
     assert console.rstrip().endswith("SUCCESS"), console
@@ -96,6 +96,13 @@ def test_faults_end_the_run(images: Path, fault: str, report: str) -> None:
     status, console = run(images / "libos-test_faults.elf", f"-- faults {fault}", 2, "-nic", "none")
     assert report in console
     assert "went on" not in console
+    assert status == PANICKED
+
+
+@needs_qemu
+def test_a_context_that_needs_too_much_stack(images: Path) -> None:
+    status, console = run(images / "libos-test_contexts.elf", "-- contexts stack", 2, "-nic", "none")
+    assert "context: the stack of 61440 bytes that ends at" in console
     assert status == PANICKED
 
 

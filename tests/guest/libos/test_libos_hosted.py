@@ -11,7 +11,7 @@ from cyclescope.config import Hardware
 from cyclescope.experiments.run import run_guest
 from personalities.base import get_personality
 
-PROGRAMS = ["ebb", "events", "futures", "timers", "memory", "iobufs", "locks", "strings"]
+PROGRAMS = ["ebb", "events", "futures", "contexts", "timers", "memory", "iobufs", "locks", "strings"]
 
 
 def words(name: str) -> list[str]:
@@ -31,13 +31,19 @@ def test_on_this_host(images: Path, name: str, cpus: int) -> None:
         assert (done.stdout.rstrip()[-7:], done.returncode) == ("SUCCESS", 0)
 
 
-@pytest.mark.parametrize("name", ["ebb", "events", "futures", "timers", "strings"])
+@pytest.mark.parametrize("name", ["ebb", "events", "futures", "contexts", "timers", "strings"])
 def test_on_linux_like(images: Path, name: str) -> None:
     """The others take the emulator ten seconds each."""
     console = bytearray()
     spec = get_personality("linux_like").prepare(images / f"hosted_test_{name}", words(name))
     result = run_guest(spec, Hardware(cpus=3), limit_s=60, console=lambda data, time_ps: console.extend(data))
     assert (result.exit_code, console.decode().rstrip()[-7:]) == (0, "SUCCESS"), console
+
+
+def test_a_context_that_needs_too_much_stack(images: Path) -> None:
+    command = [images / "hosted_test_contexts", "--", "contexts", "stack"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout[:48]) == (125, "panic: context: the stack of 61440 bytes that en")
 
 
 def test_bad_words(images: Path) -> None:

@@ -16,6 +16,7 @@ from emu.errors import ConfigError
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples" / "clusters"
 A = '[[node]]\nname = "a"\n'
 B = '[[node]]\nname = "b"\n'
+POOL = '[[pool]]\nname = "p"\n'
 LOAD = "[load]\nclosed = 4\n"
 
 
@@ -54,7 +55,7 @@ TWO = '[[switch]]\nname = "s"\n[[switch]]\nname = "t"\n'
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("x = 1\n", "there is no table 'x'; there are: cluster, node, link, switch, kill, load"),
+        ("x = 1\n", "there is no table 'x'; there are: cluster, node, link, switch, kill, pool, load"),
         ("[[node]\n", "is not TOML"),
         (LOAD, "0 nodes: give 1 to 64 [[node]] tables"),
         (A + "colour = 1\n", "[[node]] a: there is no key 'colour'; there are: name, personality"),
@@ -73,7 +74,7 @@ TWO = '[[switch]]\nname = "s"\n[[switch]]\nname = "t"\n'
         (A + 'ip = "10.0.2"\n' + LOAD, "[[node]] a: not an IPv4 address: '10.0.2'"),
         (A + 'mac = "52:54:00:12:34:57"\n' + B + LOAD, "[[node]] b: mac 52:54:00:12:34:57 is a's already"),
         (A + 'mac = "ff:ff:ff:ff:ff:ff"\n' + LOAD, "[[node]] a: mac ff:ff:ff:ff:ff:ff is no address of one machine"),
-        (A + 'role = "front"\n' + LOAD, '[[node]] a: a front end needs back ends; give some node the role "back"'),
+        (A + 'role = "front"\n' + LOAD, '[[node]] a: a front end needs back ends; give some node or pool the role "back"'),
         (A + '[[link]]\nends = ["a", "c"]\n' + LOAD, "[[link]] a - c: nothing is called 'c'"),
         (A + B + '[[link]]\nends = ["a", "b"]\n' + LOAD, "[[link]] a - b: no end of it is a switch"),
         (A + 2 * '[[link]]\nends = ["a", "switch"]\n' + LOAD, "[[link]] a - switch: a has a link already"),
@@ -92,6 +93,20 @@ TWO = '[[switch]]\nname = "s"\n[[switch]]\nname = "t"\n'
         (A + "[load]\n", "[load]: give either rate (requests/s) or closed"),
         (A + "[load]\nclosed = 1\nrate = 5\n", "[load]: give either rate (requests/s) or closed"),
         (A + '[load]\nclosed = 1\nspread = "random"\n', "[load] spread: invalid enum value 'random'"),
+        (A + POOL + "max = 40\n" + LOAD, "1 nodes and 80 starts of pools are more than 64 machines; give a [[pool]] fewer starts"),
+        (A + POOL + "warm = 5\n" + LOAD, "[[pool]] p: warm is 5: give 0 to 4"),
+        (A + POOL + "max = 0\n" + LOAD, "[[pool]] p: max is 0: give 1 to 63"),
+        (A + POOL + "starts = 3\n" + LOAD, "[[pool]] p: starts is 3: give 4 to 63"),
+        (A + POOL + 'rate = "1"\n' + LOAD, "[[pool]] p: rate: '1': give a link rate"),
+        (A + POOL + 'switch = "s"\n' + LOAD, "[[pool]] p: there is no switch 's'"),
+        (A + POOL + 'colour = "red"\n' + LOAD, "[[pool]] p: there is no key 'colour'; there are: name, personality"),
+        ('[[node]]\nname = "p-2"\n' + POOL + LOAD, "[[pool]] p: one of its machines will be called p-2, which is taken"),
+        (A + 'ip = "10.0.2.3"\n' + POOL + LOAD, "[[node]] a: ip 10.0.2.3 is the provisioner's already"),
+        (A + 'ip = "10.0.2.17"\n' + POOL + LOAD, "[[node]] a: ip 10.0.2.17 is a pool's machine's already"),
+        (A + "[load]\nsteps = [[0, 5]]\n", "[load] steps: give [time in us, requests/s] pairs"),
+        (A + "[load]\nsteps = [[0, 5], [10, 5]]\n", "[load] steps: the last rate ends the load: make it 0"),
+        (A + "[load]\nsteps = [[0, 5], [10, 0]]\n", "[load] steps: the number of requests is 0: give 1"),
+        (A + "[load]\nrate = 5\nsteps = [[0, 5e5], [100, 0]]\n", "[load]: give either rate (requests/s) or closed"),
         (A + "[load]\nclosed = 0\n", "[load] closed is 0: give 1 to 10000"),
     ],
 )
@@ -111,12 +126,16 @@ def test_a_file_that_is_not_there(capsys):
 
 
 def test_an_unknown_personality_or_program_names_its_node(tmp_path: Path, capsys):
-    for line, sentence in (('personality = "plan9"', "There is no personality 'plan9'"), ('program = "vi"', "vi is not there")):
+    for line, sentence in (
+        ('personality = "plan9"', "There is no personality 'plan9'"), ('program = "vi"', "vi is not there"),
+        (POOL + 'personality = "plan9"', "There is no personality 'plan9'"),
+        (POOL + 'program = "vi"', "libos-vi.elf is not there"),
+    ):  # fmt: skip
         path = tmp_path / "c.toml"
         path.write_text(A + line + "\n" + LOAD)
         assert run_cli(["cluster", "run", str(path)]) == 2
         said = capsys.readouterr().err
-        assert f"{path}: [[node]] a: " in said
+        assert f"{path}: [[{'pool]] p' if POOL in line else 'node]] a'}: " in said
         assert sentence in said
 
 
@@ -127,5 +146,8 @@ def test_memory_is_counted_before_anything_starts(tmp_path: Path):
     check_memory(cluster, None)
     with pytest.raises(ConfigError, match=rf"c.toml: 2 nodes may need {need} MiB, and this computer has {need - 1} MiB free"):
         check_memory(cluster, need - 1)
+    pooled = read(tmp_path, A + 'mem = "64M"\n' + POOL + "max = 3\nstarts = 5\n" + LOAD)
+    with pytest.raises(ConfigError, match=r"6 nodes may need 768 MiB, and this computer has 767 .* fewer starts"):
+        check_memory(pooled, 767)
     assert available_mib(tmp_path / "nothing") is None
     assert (available_mib() or 0) > 0

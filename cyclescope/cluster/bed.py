@@ -6,7 +6,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
-from cyclescope.cluster.spec import CLIENT, CLIENT_IP, ROUTER, STORE, Cluster, LinkSpec, NodeSpec
+from cyclescope.cluster.pools import Pools
+from cyclescope.cluster.poolspec import PoolSpec
+from cyclescope.cluster.provisioner import PROVISIONER, PROVISIONER_IP, ControlPlane, Provisioner
+from cyclescope.cluster.spec import CLIENT, CLIENT_IP, ROUTER, STORE, Cluster, LinkSpec, NodeSpec, ip_of_number
 from cyclescope.cluster.topology import links_of
 from cyclescope.config import Hardware
 from cyclescope.experiments.compare import server_arguments
@@ -16,6 +19,7 @@ from cyclescope.experiments.phases import Phase, Progress, Served, describe, no_
 from emu.core.binding import Level
 from emu.errors import ConfigError, GuestError
 from emu.ledger.install import taxonomy_of
+from emu.ledger.manifest import Manifest, load_manifest
 from emu.ledger.requests import BETWEEN, RequestLog
 from emu.loader.boot import BootSpec
 from emu.units import PS_PER_US
@@ -26,11 +30,13 @@ from nic.link import Link, LinkConfig, Port
 from nic.matching import EndpointConfig
 from nic.memcached_udp import DEFAULT_PORT
 from nic.ports import Frame, Payload, Sender
-from nic.switch import Switch, SwitchConfig
+from nic.switch import Mirror, Switch, SwitchConfig, SwitchPort
 from personalities.base import Personality, get_personality
 
 #: A port by the name of what hangs there, (time of the last bit [ps], "rx": the switch takes it in, or "tx", frame).
 Capture = dict[str, list[tuple[int, str, Frame]]]
+
+_GUEST_ENDS = (Reason.EXIT, Reason.RESET, Reason.POWER_OFF, Reason.TRIPLE_FAULT)
 
 
 def personality_of(node: NodeSpec) -> Personality:
@@ -54,14 +60,26 @@ def boot_spec(cluster: Cluster, node: NodeSpec, personality: Personality) -> Boo
     if words is None and program == STORE:
         words = tuple(server_arguments(personality, hardware_of(node)))
     elif words is None and program == ROUTER:
-        backs = ",".join(cluster.ip_of(back) for back in cluster.of_role("back"))
-        words = (*personality.arguments_for(ROUTER, node.vcpus, DEFAULT_PORT), "--backends", backs)
+        words = (*personality.arguments_for(ROUTER, node.vcpus, DEFAULT_PORT), *router_words(cluster))
     keys = {"ip": f"{cluster.ip_of(node)}/24", "gw": CLIENT_IP}
     return personality.prepare(program, words or (), keys=keys)
 
 
+def router_words(cluster: Cluster) -> list[str]:
+    """Where a front end's back ends are: nodes of that role, and the first pool of machines of that role."""
+    words: list[str] = []
+    if backs := [cluster.ip_of(back) for back in cluster.of_role("back")]:
+        words += ["--backends", ",".join(backs)]
+    if pools := [pool.name for pool in cluster.pools if pool.role == "back"]:
+        words += ["--pool", pools[0], "--provisioner", PROVISIONER_IP]
+    return words
+
+
 class ClusterBed(Served):
     """Everything built; `boot` it, then send phases. Use `with`.
+
+    `specs` and `nodes` are all machines there ever were, by number: the cluster's nodes, then those of its pools in the order
+    of their starts.
 
     Args:
         capture: where every switch port's frames go while `capturing`, or None.
@@ -72,7 +90,7 @@ class ClusterBed(Served):
     ) -> None:
         super().__init__(cluster.name, World(), on_answer)
         self.cluster, self.capture, self.capturing = cluster, capture, False
-        self._level = level_of(cluster.timing)
+        self._timing, self._level = level_of(cluster.timing), Level.FUNCTIONAL
         try:
             self._build()
         except BaseException:
@@ -81,26 +99,31 @@ class ClusterBed(Served):
 
     def _build(self) -> None:
         cluster, world = self.cluster, self.world
+        self.specs: list[NodeSpec] = []
         self.nodes: list[Node] = []
         for spec in cluster.nodes:
-            try:
-                personality = personality_of(spec)
-                self.nodes.append(Node(world, hardware_of(spec), personality, boot_spec(cluster, spec, personality)))
-            except ConfigError as error:
-                raise ConfigError(f"{cluster.where}: [[node]] {spec.name}: {error}") from None
-        self.taxonomy = taxonomy_of([node.manifest for node in self.nodes])
-        self.requests = RequestLog(self.nodes[0].calls, self.taxonomy, len(self.nodes), by_place=True)
+            self._node(spec, f"[[node]] {spec.name}")
+        manifests = [node.manifest for node in self.nodes]
+        for pool in cluster.pools:
+            manifests.append(self._manifest_of(pool))
+        self.taxonomy = taxonomy_of(manifests)
+        self.requests = RequestLog(self.nodes[0].calls, self.taxonomy, cluster.most_machines, by_place=True)
         between = self.requests.machine(BETWEEN)
         self.switches = {
             each.name: Switch(between, SwitchConfig(each.forwarding_ns * 1000, each.queue_kib * 1024)) for each in cluster.switches
         }
         self.links: list[tuple[LinkSpec, Link]] = []
-        near: dict[str, Port] = {}  # each node's and the client's end
+        self._ports_there: dict[str, SwitchPort] = {}
+        self._unwatched: dict[int, Mirror | None] = {}
+        near: dict[str, Port] = {}  # each node's, the client's and the provisioner's end
         for link in links_of(cluster):
             near[link.ends[0]] = self._link(link)
-        for place, (spec, node) in enumerate(zip(cluster.nodes, self.nodes, strict=True)):
-            sender: Sender = near[spec.name]
-            node.wire(self.taxonomy, self.requests.machine(place), sender, f"{spec.name}.nic", cluster.mac_of(spec))
+        for place, spec in enumerate(cluster.nodes):
+            self._wire(place, near[spec.name])
+        self.pools: Pools | None = None
+        if cluster.pools:
+            self.pools = Pools(self)
+            self.pools.provisioner = Provisioner(ControlPlane(self.pools), near[PROVISIONER])
         targets = [cluster.ip_of(node) for node in cluster.targets]
         self.client = Endpoint(
             CLIENT,
@@ -116,6 +139,74 @@ class ClusterBed(Served):
         self.killed: dict[str, int] = {}
         world.register("kill", self._kill)
 
+    def _node(self, spec: NodeSpec, where: str) -> Node:
+        try:
+            personality = personality_of(spec)
+            node = Node(self.world, hardware_of(spec), personality, boot_spec(self.cluster, spec, personality))
+        except ConfigError as error:
+            raise ConfigError(f"{self.cluster.where}: {where}: {error}") from None
+        self.specs.append(spec)
+        self.nodes.append(node)
+        return node
+
+    def _manifest_of(self, pool: PoolSpec) -> Manifest:
+        """Of its machines, which must be there before any of them is."""
+        try:
+            node = NodeSpec(
+                name=pool.name, personality=pool.personality, knobs=pool.knobs, program=pool.program, arguments=pool.arguments,
+                vcpus=pool.vcpus, memory_mib=pool.memory_mib, uarch=pool.uarch, ip=ip_of_number(0),
+            )  # fmt: skip
+            hardware_of(node).check()
+            personality = personality_of(node)
+            if not personality.code_is_early:
+                raise ConfigError(
+                    f"{personality.name} says where its code lies only once it has booted, and a pool's machines must know before; "
+                    "give linux_like or libos"
+                )
+            return load_manifest(boot_spec(self.cluster, node, personality).manifest or personality.manifest_path)
+        except ConfigError as error:
+            raise ConfigError(f"{self.cluster.where}: [[pool]] {pool.name}: {error}") from None
+
+    def _wire(self, place: int, sender: Sender) -> None:
+        spec, node = self.specs[place], self.nodes[place]
+        node.wire(self.taxonomy, self.requests.machine(place), sender, f"{spec.name}.nic", self.cluster.mac_of(spec))
+
+    # ---- machines of pools
+
+    def add_machine(self, spec: NodeSpec, pool: PoolSpec, watch: Mirror) -> tuple[Node, Port]:
+        """One more, without power, at the level of all; `watch` sees the frames at its switch's port.
+
+        From an event's handler, or between runs.
+        """
+        node = self._node(spec, f"[[pool]] {pool.name}")
+        switch = pool.switch or next(iter(self.switches))
+        port = self._link(LinkSpec(ends=(spec.name, switch), rate_bps=pool.rate_bps, propagation_ns=pool.propagation_ns))
+        self._wire(len(self.nodes) - 1, port)
+        self.world.core.set_level(node.machine.index, self._level)
+        there = self._ports_there[spec.name]
+        captured = there.mirror
+
+        def both(time_ps: int, direction: str, frame: Frame) -> None:
+            watch(time_ps, direction, frame)
+            if captured is not None:
+                captured(time_ps, direction, frame)
+
+        there.mirror = both
+        self._unwatched[len(self.nodes) - 1] = captured
+        return node, port
+
+    def stop_watching(self, number: int) -> None:
+        """Its frames are seen no more, but for the capture."""
+        self._ports_there[self.specs[number].name].mirror = self._unwatched[number]
+
+    def run(self, until_ps: int | None) -> StopInfo:
+        """The World's; a guest on a machine of a pool that ends its run ends its machine alone."""
+        while True:
+            stop = super().run(until_ps)
+            if self.pools is None or stop.reason not in _GUEST_ENDS or not self.pools.holds(stop.machine):
+                return stop
+            self.pools.end(stop.machine, self.world.now_ps, f"{describe(stop)}: {self.nodes[stop.machine].last_lines()}")
+
     def _link(self, spec: LinkSpec) -> Port:
         first, second = spec.ends
         config = LinkConfig(spec.rate_bps, spec.propagation_ns * 1000)
@@ -123,7 +214,7 @@ class ClusterBed(Served):
         self.links.append((spec, link))
         for name, port, other in ((second, link.b, first), (first, link.a, second)):
             if name in self.switches:
-                port_there = self.switches[name].connect(port)
+                port_there = self._ports_there[other] = self.switches[name].connect(port)
                 if self.capture is not None:
                     label = other if other not in self.switches else f"{name}-{other}"
                     port_there.mirror = partial(self._captured, self.capture.setdefault(label, []))
@@ -140,24 +231,28 @@ class ClusterBed(Served):
 
         Raises GuestError when one ends, hangs, or says nothing of the kind within its personality's time.
         """
-        progress(f"{self.name}: booting", 0, len(self.nodes))
         self.world.set_level(Level.FUNCTIONAL)
-        waiting = len(self.nodes)
+        own = len(self.nodes)
+        total = waiting = own + sum(pool.warm for pool in self.cluster.pools)
+        progress(f"{self.name}: booting", 0, total)
 
         def one_more() -> None:
             nonlocal waiting
             waiting -= 1
-            progress(f"{self.name}: booting", len(self.nodes) - waiting, len(self.nodes))
+            progress(f"{self.name}: booting", total - waiting, total)
             if not waiting:
                 self.world.stop()
 
         for node in self.nodes:
             node.boot(one_more)
+        if self.pools is not None:
+            self.pools.warm_up(one_more)
         stop = self.run(max(node.personality.boot_limit_ps for node in self.nodes))
         if stop.reason is not Reason.REQUESTED:
             raise GuestError(self.explain(stop, "before all programs were ready"))
-        for node in self.nodes:
+        for node in self.nodes[:own]:
             node.booted()
+        self._level = self._timing
         self.world.set_level(self._level)
 
     def send(
@@ -175,7 +270,7 @@ class ClusterBed(Served):
         late = next((place for place, node in enumerate(self.nodes) if not node.ready), 0)
         place = stop.machine if stop.machine >= 0 else late
         how = f"{stop.time_ps / 1e12:g} s of simulated time went by" if stop.reason is Reason.UNTIL else describe(stop)
-        node = self.cluster.nodes[place].name
+        node = self.specs[place].name
         return f"{self.cluster.where}: node {node}: {how} {when}; its console ends: {self.nodes[place].last_lines()}"
 
     # ---- what goes wrong
@@ -191,16 +286,24 @@ class ClusterBed(Served):
                 if faults.any:
                     port.fates = Fates(faults, (seed, number, side))
         for kill in self.cluster.kills:
-            place = next(i for i, node in enumerate(self.cluster.nodes) if node.name == kill.node)
-            self.world.schedule(now_ps + round(kill.at_us * PS_PER_US), "kill", "now", (place,))
+            self.world.schedule(now_ps + round(kill.at_us * PS_PER_US), "kill", "now", (kill.node,))
 
     def _kill(self, time_ps: int, tag: str, payload: Payload) -> None:
-        place = payload[0]
-        name = self.cluster.nodes[place].name
-        self.nodes[place].machine.off()
+        name: str = payload[0]
+        place = next((place for place, spec in enumerate(self.specs) if spec.name == name), None)
+        if place is None:  # of a pool, and not started
+            return
         self.killed[name] = time_ps
+        if self.pools is not None and self.pools.holds(place):
+            self.pools.end(place, time_ps, "killed")
+            return
+        self.nodes[place].machine.off()
+        self.cut(place)
+
+    def cut(self, number: int) -> None:
+        """Its link is dead from now on, both ways."""
         for spec, link in self.links:
-            if spec.ends[0] == name:
+            if spec.ends[0] == self.specs[number].name:
                 for port in (link.a, link.b):
                     port.fates = port.fates or Fates(LinkFaults(), (0,))
                     port.fates.cut = True

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import resource
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -14,6 +14,7 @@ from cyclescope.cluster.bed import Capture, ClusterBed, hardware_of
 from cyclescope.cluster.host import available_mib, check_memory
 from cyclescope.cluster.result import ClusterOutcome, ClusterRun, NodeRun
 from cyclescope.cluster.spec import Cluster, NodeSpec
+from cyclescope.cluster.timeline import Timeline, timeline
 from cyclescope.cluster.topology import links_of
 from cyclescope.cluster.truth import Truth, request_of
 from cyclescope.config import config_hash
@@ -24,16 +25,20 @@ from cyclescope.experiments.phases import Phase, Progress, no_progress
 from cyclescope.experiments.workload import frames
 from cyclescope.result import Host
 from emu.errors import GuestError
-from emu.ledger.accounts import Accounts
+from emu.ledger.accounts import Accounts, Snapshot, later_of
 from emu.ledger.flame import collapsed
+from emu.units import PS_PER_US
 from nic.frames import parse_ip
 from nic.sharding import sharding
-from nic.sources.arrivals import poisson
+from nic.sources.arrivals import poisson, steps
 from nic.sources.etc import EtcLoad
 
 
-def run_cluster(cluster: Cluster, *, keep_wire: bool = False, progress: Progress = no_progress) -> ClusterOutcome:
-    """Runs it.
+def run_cluster(
+    cluster: Cluster, *, keep_wire: bool = False, progress: Progress = no_progress,
+    on_measuring: Callable[[ClusterBed], object] = lambda bed: None,
+) -> ClusterOutcome:  # fmt: skip
+    """Runs it; `on_measuring` is called when the measured requests are about to begin.
 
     Raises:
         ConfigError: something in it does not fit, or this computer has too little memory.
@@ -48,7 +53,7 @@ def run_cluster(cluster: Cluster, *, keep_wire: bool = False, progress: Progress
     truth = Truth()
     with ClusterBed(cluster, truth.answer, capture) as bed:
         bed.boot(progress)
-        return _Load(bed, truth).measured(progress)
+        return _Load(bed, truth).measured(progress, on_measuring)
 
 
 class _Load:
@@ -72,12 +77,22 @@ class _Load:
     def _send(self, count: int, seed: int, label: str, progress: Progress) -> Phase:
         load, bed = self.cluster.load, self.bed
         sent = self._frames(self.traffic.requests(count))
-        if load.rate is None:
+        if load.rate is None and not load.steps:
             return bed.send(count, sent, label, progress, closed=load.closed or 1)
-        times = poisson(count, load.rate, seed, bed.world.now_ps)
+        times = poisson(count, load.rate or load.steps[0][1], seed, bed.world.now_ps)
         return bed.send(count, sent, label, progress, times_ps=times.tolist())
 
-    def measured(self, progress: Progress) -> ClusterOutcome:
+    def _measure(self, progress: Progress) -> Phase:
+        """The measured requests: so many, or as many as the load's steps come to."""
+        load, bed, seed = self.cluster.load, self.bed, self.cluster.seed
+        if not load.steps:
+            return self._send(load.requests, seed, "measuring", progress)
+        *rates, (end_us, _) = [(round(at * PS_PER_US), rate) for at, rate in load.steps]
+        times = steps(rates, end_us, seed, bed.world.now_ps).tolist()
+        sent = self._frames(self.traffic.requests(len(times)))
+        return bed.send(len(times), sent, "measuring", progress, times_ps=times)
+
+    def measured(self, progress: Progress, on_measuring: Callable[[ClusterBed], object]) -> ClusterOutcome:
         """All phases; the last is what is reported."""
         bed, cluster, load = self.bed, self.cluster, self.cluster.load
         stored = self._frames(self.traffic.preload())
@@ -92,12 +107,13 @@ class _Load:
         begun, cpu, host_s, events = time.perf_counter(), time.process_time(), bed.host_s, bed.world.events
         start_ps = bed.world.now_ps
         bed.begin_faults()
-        phase = self._send(load.requests, cluster.seed, "measuring", progress)
+        on_measuring(bed)
+        phase = self._measure(progress)
         wall_s, cpu_s, in_guest_s = time.perf_counter() - begun, time.process_time() - cpu, bed.host_s - host_s
         bed.capturing = False
         if not phase.answered and not cluster.kills and not bed.faults():
             raise GuestError(f"{cluster.where}: none of {phase.count} requests was answered")
-        accounts = [node.accounts(earlier, node.snapshot()) for node, earlier in zip(bed.nodes, before, strict=True)]
+        accounts = self._accounts(before)
         run = self._run(phase, accounts, start_ps)
         run.check()
         instructions = sum(each.instructions for each in accounts)
@@ -106,6 +122,21 @@ class _Load:
             peak_mib=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
         )  # fmt: skip
         return ClusterOutcome(run, host, bed.capture or {})
+
+    def _accounts(self, before: list[Snapshot]) -> list[Accounts]:
+        """Each machine's, while it had power: since measuring began or its vCPUs did, up to now or its end."""
+        pools, found = self.bed.pools, []
+        for number, node in enumerate(self.bed.nodes):
+            after = pools.finished.get(number) if pools is not None else None
+            after = after or node.snapshot()
+            if number < len(before):
+                earlier = before[number]
+                if pools is not None and number in pools.begun:
+                    earlier = later_of(earlier, pools.begun[number])
+            else:
+                earlier = pools.begun.get(number, after) if pools is not None else after
+            found.append(node.accounts(earlier, later_of(earlier, after)))
+        return found
 
     def _run(self, phase: Phase, accounts: list[Accounts], start_ps: int) -> ClusterRun:
         bed, cluster = self.bed, self.cluster
@@ -122,10 +153,11 @@ class _Load:
             part_names=tuple(table.part_names[i] for i in columns),
             places=tuple(table.places[i] for i in columns),
             parts_ps=table.parts_ps[mine][:, columns],
-            nodes=tuple(_node_run(*each) for each in zip(cluster.nodes, bed.nodes, accounts, strict=True)),
+            nodes=tuple(_node_run(*each) for each in zip(bed.specs, bed.nodes, accounts, strict=True)),
             sent=phase.count,
             lost=phase.lost,
             rate_rps=cluster.load.rate or phase.rate_rps,
+            timeline=self._timeline(phase, start_ps),
             answers=dict(sorted(self.truth.counts.items())),
             first_wrong=self.truth.first_wrong,
             faults=bed.faults(),
@@ -133,6 +165,15 @@ class _Load:
             killed={name: when - start_ps for name, when in bed.killed.items()},
             inputs=_inputs(bed.nodes),
         )
+
+    def _timeline(self, phase: Phase, start_ps: int) -> Timeline:
+        bed, own = self.bed, len(self.cluster.nodes)
+        requests = range(phase.first, phase.first + phase.count)
+        kinds = [self.truth.kinds.get(index, "") for index in requests]
+        starts, ends = (times[phase.first : phase.first + phase.count] for times in (bed.client.starts_ps, bed.client.ends_ps))
+        lives = bed.pools.lives if bed.pools is not None else []
+        killed = {name: when for name, when in bed.killed.items() if name in [node.name for node in self.cluster.nodes]}
+        return timeline(starts, ends, kinds, start_ps, lives, own, killed)
 
 
 def _node_run(spec: NodeSpec, node: Node, accounts: Accounts) -> NodeRun:

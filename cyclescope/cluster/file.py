@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from cyclescope.cluster.poolspec import PoolSpec
 from cyclescope.cluster.spec import Cluster, ClusterLoad, KillSpec, LinkSpec, NodeSpec, SwitchSpec
 from cyclescope.cluster.topology import links_of
 from cyclescope.config import parse_rate
@@ -17,7 +18,10 @@ from emu.errors import ConfigError
 from emu.machine import parse_size
 from emu.units import MIB
 
-_TABLES = {"cluster": Cluster, "node": NodeSpec, "link": LinkSpec, "switch": SwitchSpec, "kill": KillSpec, "load": ClusterLoad}
+_TABLES = {
+    "cluster": Cluster, "node": NodeSpec, "link": LinkSpec, "switch": SwitchSpec, "kill": KillSpec, "pool": PoolSpec,
+    "load": ClusterLoad,
+}  # fmt: skip
 _CLUSTER_KEYS = ("name", "seed", "timing")
 _WRITTEN = {"rate_bps": "rate", "memory_mib": "mem"}  # fields whose key takes a text like 10G or 128M
 _T = TypeVar("_T", bound=msgspec.Struct)
@@ -55,6 +59,7 @@ def _cluster(text: dict[str, Any], path: Path) -> Cluster:
         "links": _many(text, "link", LinkSpec),
         "switches": _many(text, "switch", SwitchSpec) or (SwitchSpec(),),
         "kills": _many(text, "kill", KillSpec),
+        "pools": _many(text, "pool", PoolSpec),
     }  # fmt: skip
     if "load" in text:
         parts["load"] = _struct(_one(text, "load"), ClusterLoad, "[load]")

@@ -25,8 +25,9 @@ def available_mib(meminfo: Path = _MEMINFO) -> int | None:
 def check_memory(cluster: Cluster, available: int | None) -> None:
     """Raises ConfigError when all nodes together, with every page of their RAM in use, need more than `available` MiB."""
     need = sum(node.memory_mib + NODE_MIB for node in cluster.nodes)
+    need += sum((pool.memory_mib + NODE_MIB) * pool.most_starts for pool in cluster.pools)
     if available is not None and need > available:
         raise ConfigError(
-            f"{cluster.where}: {len(cluster.nodes)} nodes may need {need:,} MiB, and this computer has {available:,} MiB free; "
-            "give fewer nodes, or less mem"
+            f"{cluster.where}: {cluster.most_machines} nodes may need {need:,} MiB, and this computer has {available:,} MiB free; "
+            f"give fewer nodes{', fewer starts of a pool' if cluster.pools else ''}, or less mem"
         )

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cyclescope.cluster.spec import Cluster
+from cyclescope.cluster.timeline import Timeline
 from cyclescope.result import Host, Int64
 from emu.errors import EmuBug
 from emu.ledger.requests import BETWEEN
@@ -65,6 +66,7 @@ class ClusterRun:
     drops: int
     killed: dict[str, int]
     inputs: dict[str, str]
+    timeline: Timeline
 
     def of_places(self, places: set[int]) -> list[int]:
         """Columns had there."""

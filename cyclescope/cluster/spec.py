@@ -6,10 +6,14 @@ docs/cluster.md explains the fields; file.py reads them from TOML. Messages name
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Literal
 
 import msgspec
 
+from cyclescope.cluster.poolspec import PoolSpec
+from cyclescope.cluster.poolspec import within as _within
+from cyclescope.cluster.provisioner import PROVISIONER, PROVISIONER_IP, PROVISIONER_MAC
 from cyclescope.config import DEFAULT_TIMING
 from emu.errors import ConfigError
 from nic.frames import parse_ip, parse_mac
@@ -19,8 +23,19 @@ CLIENT = "client"
 """The load's source, as links and captures name it."""
 CLIENT_IP = EndpointConfig().ip
 MAX_NODES = 64
+"""Machines in one World, those that were freed among them."""
 ROUTER, STORE = "kvd_router", "kvd"
 Spread = Literal["modulo", "consistent"]
+
+
+def ip_of_number(number: int) -> str:
+    """Of a machine without an address of its own."""
+    return f"10.0.2.{15 + number}"
+
+
+def mac_of_number(number: int) -> str:
+    """Likewise."""
+    return f"52:54:00:12:34:{(0x56 + number) & 0xFF:02x}"
 
 
 class NodeSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -84,7 +99,9 @@ class ClusterLoad(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     Attributes:
         to: nodes that the keys are spread over; empty: those of role front, or else all.
         rate: requests/s of the open loop, Poisson; or
-        closed: requests kept outstanding.
+        closed: requests kept outstanding; or
+        steps: (time since measuring began [us], requests/s from then on), Poisson; the last rate is 0, and ends the load
+            (`requests` does not count then). Warm-up has the first rate.
         timeout_us: when an unanswered request counts as lost.
     """
 
@@ -94,6 +111,7 @@ class ClusterLoad(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     flows: int = 64
     rate: float | None = None
     closed: int | None = None
+    steps: tuple[tuple[float, float], ...] = ()
     to: tuple[str, ...] = ()
     spread: Spread = "modulo"
     timeout_us: float = 20_000.0
@@ -106,6 +124,7 @@ class Cluster(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     links: tuple[LinkSpec, ...] = ()
     switches: tuple[SwitchSpec, ...] = (SwitchSpec(),)
     kills: tuple[KillSpec, ...] = ()
+    pools: tuple[PoolSpec, ...] = ()
     load: ClusterLoad = ClusterLoad(closed=16)
     name: str = "cluster"
     seed: int = 1
@@ -125,11 +144,16 @@ class Cluster(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
     def ip_of(self, node: NodeSpec) -> str:
         """As given, or by its place."""
-        return node.ip or f"10.0.2.{15 + self.nodes.index(node)}"
+        return node.ip or ip_of_number(self.nodes.index(node))
 
     def mac_of(self, node: NodeSpec) -> str:
         """As given, or by its place."""
-        return node.mac or f"52:54:00:12:34:{(0x56 + self.nodes.index(node)) & 0xFF:02x}"
+        return node.mac or mac_of_number(self.nodes.index(node))
+
+    @property
+    def most_machines(self) -> int:
+        """Nodes, and all that pools may start."""
+        return len(self.nodes) + sum(pool.most_starts for pool in self.pools)
 
     def check(self) -> None:
         """Raises ConfigError for the first thing that does not fit."""
@@ -141,15 +165,29 @@ class Cluster(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     def _check(self) -> None:
         if not 1 <= len(self.nodes) <= MAX_NODES:
             raise ConfigError(f"{len(self.nodes)} nodes: give 1 to {MAX_NODES} [[node]] tables")
+        if self.most_machines > MAX_NODES:
+            raise ConfigError(
+                f"{len(self.nodes)} nodes and {self.most_machines - len(self.nodes)} starts of pools are more than {MAX_NODES} "
+                "machines; give a [[pool]] fewer starts (by default twice its max)"
+            )
         _within("[cluster] seed", self.seed, 0, 2**63 - 1)
         names: set[str] = {CLIENT}
-        for kind, things in (("node", self.nodes), ("switch", self.switches)):
+        if self.pools:
+            names.add(PROVISIONER)
+        for kind, things in (("node", self.nodes), ("switch", self.switches), ("pool", self.pools)):
             for thing in things:
                 if not thing.name or not all(c.isascii() and (c.isalnum() or c in "-_.") for c in thing.name):
                     raise ConfigError(f"[[{kind}]] name {thing.name!r}: letters, digits, - _ and . make a name")
                 if thing.name in names:
-                    raise ConfigError(f"[[{kind}]] {thing.name}: that name is taken; give each node and switch its own")
+                    raise ConfigError(f"[[{kind}]] {thing.name}: that name is taken; give each node, switch and pool its own")
                 names.add(thing.name)
+        for pool in self.pools:
+            for name in pool.machine_names:
+                if name in names:
+                    raise ConfigError(f"[[pool]] {pool.name}: one of its machines will be called {name}, which is taken")
+            names.update(pool.machine_names)
+            pool.check()
+            self._check_switch(pool)
         self._check_addresses()
         for node in self.nodes:
             self._check_node(node)
@@ -157,13 +195,24 @@ class Cluster(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
             _within(f"[[switch]] {switch.name}: forwarding_ns", switch.forwarding_ns, 0, 1_000_000_000)
             _within(f"[[switch]] {switch.name}: queue_kib", switch.queue_kib, 2, 1 << 20)
         for kill in self.kills:
-            if kill.node not in {node.name for node in self.nodes}:
+            if kill.node not in {node.name for node in self.nodes} | {name for pool in self.pools for name in pool.machine_names}:
                 raise ConfigError(f"[[kill]] node {kill.node!r}: there is no such node")
             _within(f"[[kill]] {kill.node}: at_us", kill.at_us, 0, 1e9)
         self._check_load()
 
+    def _check_switch(self, pool: PoolSpec) -> None:
+        names = [switch.name for switch in self.switches]
+        if pool.switch is None and len(names) > 1:
+            raise ConfigError(f"[[pool]] {pool.name}: there are {len(names)} switches; give switch = one of them")
+        if pool.switch is not None and pool.switch not in names:
+            raise ConfigError(f"[[pool]] {pool.name}: there is no switch {pool.switch!r}")
+
     def _check_addresses(self) -> None:
         ips, macs = {parse_ip(CLIENT_IP): "the client"}, {parse_mac(EndpointConfig().mac): "the client"}
+        if self.pools:
+            ips[parse_ip(PROVISIONER_IP)] = macs[parse_mac(PROVISIONER_MAC)] = "the provisioner"
+        for number in range(len(self.nodes), self.most_machines):
+            ips[parse_ip(ip_of_number(number))] = macs[parse_mac(mac_of_number(number))] = "a pool's machine"
         for node in self.nodes:
             place = f"[[node]] {node.name}"
             try:
@@ -184,8 +233,8 @@ class Cluster(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         _within(f"[[node]] {node.name}: vcpus", node.vcpus, 1, 16)
         _within(f"[[node]] {node.name}: mem", node.memory_mib, 64, 8192, " MiB")
         routes = node.program == ROUTER or (node.program is None and node.role == "front")
-        if routes and node.arguments is None and not self.of_role("back"):
-            raise ConfigError(f"[[node]] {node.name}: a front end needs back ends; give some node the role \"back\"")
+        if routes and node.arguments is None and not self.of_role("back") and not any(pool.role == "back" for pool in self.pools):
+            raise ConfigError(f"[[node]] {node.name}: a front end needs back ends; give some node or pool the role \"back\"")
 
     def _check_load(self) -> None:
         load = self.load
@@ -194,8 +243,10 @@ class Cluster(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
                 raise ConfigError(f"[load] to: there is no node {name!r}")
         if len(set(load.to)) != len(load.to):
             raise ConfigError("[load] to: name each node once")
-        if (load.rate is None) == (load.closed is None):
-            raise ConfigError("[load]: give either rate (requests/s) or closed (requests outstanding)")
+        if sum((load.rate is not None, load.closed is not None, bool(load.steps))) != 1:
+            raise ConfigError("[load]: give either rate (requests/s) or closed (requests outstanding), or steps")
+        if load.steps:
+            self._check_steps(load.steps)
         if load.rate is not None:
             _within("[load] rate", load.rate, 1, 1e8)
         if load.closed is not None:
@@ -204,7 +255,13 @@ class Cluster(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
             _within(f"[load] {key}", getattr(load, key), low, high)
         _within("[load] timeout_us", load.timeout_us, 1, 1e8)
 
-
-def _within(what: str, value: float, low: float, high: float, unit: str = "") -> None:
-    if not low <= value <= high:
-        raise ConfigError(f"{what} is {value}: give {low:g} to {high:g}{unit}")
+    def _check_steps(self, steps: tuple[tuple[float, float], ...]) -> None:
+        times = [at for at, _ in steps]
+        if len(steps) < 2 or times[0] != 0 or times != sorted(set(times)) or times[-1] > 1e9:
+            raise ConfigError("[load] steps: give [time in us, requests/s] pairs, the first at 0, each later than the one before")
+        if steps[-1][1] != 0:
+            raise ConfigError("[load] steps: the last rate ends the load: make it 0")
+        for at, rate in steps[:-1]:
+            _within(f"[load] steps: the rate at {at:g} us", rate, 1, 1e8)
+        expected = sum((end - at) * rate / 1e6 for (at, rate), (end, _) in pairwise(steps))
+        _within("[load] steps: the number of requests", round(expected), 1, 10**7)

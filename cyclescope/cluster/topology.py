@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import msgspec
 
+from cyclescope.cluster.provisioner import PROVISIONER
 from cyclescope.cluster.spec import CLIENT, Cluster, LinkSpec
 from emu.errors import ConfigError
 
@@ -22,7 +23,7 @@ def links_of(cluster: Cluster) -> tuple[LinkSpec, ...]:
 
 def _links(cluster: Cluster) -> tuple[LinkSpec, ...]:
     switches = [switch.name for switch in cluster.switches]
-    leaves = [CLIENT, *(node.name for node in cluster.nodes)]
+    leaves = [CLIENT, *(node.name for node in cluster.nodes), *((PROVISIONER,) if cluster.pools else ())]
     linked: set[str] = set()
     group = {name: name for name in switches}  # switches that hang together have one name
     links: list[LinkSpec] = []

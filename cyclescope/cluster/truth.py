@@ -44,6 +44,7 @@ class Truth:
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter()
         self.first_wrong = ""
+        self.kinds: dict[int, str] = {}  # by the request's place
         self._asked: list[Request] = []
         self._stored: dict[bytes, set[bytes]] = {}
 
@@ -57,6 +58,7 @@ class Truth:
         """What came back for request `index`."""
         kind = self._judge(self._asked[index], answer)
         self.counts[kind] += 1
+        self.kinds[index] = kind
         if kind == "wrong" and not self.first_wrong:
             self.first_wrong = f"request {index + 1} ({self._asked[index].key.decode(errors='replace')}): {answer[:80]!r}"
 

@@ -44,7 +44,7 @@ def latency_table(runs: Sequence[ClusterRun]) -> Table:
     """Role by role: mean and p99 in microseconds, share of the mean latency."""
     load = runs[0].cluster.load
     table = compact_table(
-        f"Where a request's latency goes: {load.requests:,} requests after {load.warmup:,} of warm-up, seed {runs[0].cluster.seed}"
+        f"Where a request's latency goes: {runs[0].sent:,} requests after {load.warmup:,} of warm-up, seed {runs[0].cluster.seed}"
     )
     table.add_column("Role", no_wrap=True)
     table.add_column("Description", no_wrap=True)
@@ -55,6 +55,8 @@ def latency_table(runs: Sequence[ClusterRun]) -> Table:
     order = [f"{group}, {name.lower()}" if group == "Kernel" else name for group, name, _ in ROWS]
     for role in dict.fromkeys(role for groups in columns for role in groups):
         named = [{_label(row): row for row in groups.get(role, [])} for groups in columns]
+        if not any(named):
+            continue
         first = role
         for label in order:
             if not any(label in rows for rows in named):

@@ -29,6 +29,11 @@ class Snapshot:
     symbols: Array
 
 
+def later_of(one: Snapshot, other: Snapshot) -> Snapshot:
+    """Of two snapshots of one machine."""
+    return other if other.clocks > one.clocks else one
+
+
 def snapshot(calls: LedgerCalls, machine: int, clocks: Sequence[int], nsymbols: int) -> Snapshot:
     """All accounts of a machine whose vCPUs' clocks are `clocks` [cycles]. Raises EmuBug when they do not sum to them."""
     components = np.zeros((len(clocks), MAX_COMPONENTS), ACCOUNT)

@@ -46,6 +46,29 @@ def poisson(count: int, rate: float, seed: int, start_ps: int = 0) -> Times:
     return _checked(np.cumsum(rng.exponential(PS_PER_S / rate, count)), start_ps)
 
 
+def steps(rates: Sequence[tuple[int, float]], end_ps: int, seed: int, start_ps: int = 0) -> Times:
+    """Poisson at a rate that changes: `rates` are (time since `start_ps` [ps], requests/s from then on); none at or after `end_ps`.
+
+    One stream of unit exponentials, stretched by the rate: so what a step draws does not depend on the steps behind it.
+    """
+    rng = np.random.Generator(np.random.PCG64(seed))
+    bounds = [*(at for at, _ in rates[1:]), end_ps]
+    offered = [0.0]  # requests expected by each bound
+    for (at, rate), bound in zip(rates, bounds, strict=True):
+        if not 0 < rate <= 1e12 or bound <= at:
+            raise ConfigError(f"a load's steps have rates from 0 to 1e12 a second and times that ascend, not {rate} at {at} ps")
+        offered.append(offered[-1] + (bound - at) * rate / PS_PER_S)
+    found: list[float] = []
+    reached = float(rng.exponential())
+    for number, (at, rate) in enumerate(rates):
+        while reached < offered[number + 1]:
+            found.append(at + (reached - offered[number]) * PS_PER_S / rate)
+            reached += float(rng.exponential())
+    if not found:
+        raise ConfigError("the load's steps come to no request: give higher rates, or longer steps")
+    return _checked(np.array(found), start_ps)
+
+
 def bursts(count: int, rate: float, size: int, seed: int, start_ps: int = 0) -> Times:
     """Bursts of `size` requests at the same instant, Poisson among themselves, so that the mean rate is `rate`."""
     _check(count, rate)

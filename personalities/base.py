@@ -109,6 +109,7 @@ class Personality(ABC):
         arguments: Sequence[str] = (),
         *,
         keys: Mapping[str, str] | None = None,
+        beside: Sequence[str | Path] = (),
     ) -> BootSpec:
         """What to boot.
 
@@ -116,6 +117,7 @@ class Personality(ABC):
             program: a program of this personality by name, or (where it can run one) the path of a program's file.
             arguments: the program's own, without its name.
             keys: `key=value` words for the kernel's command line.
+            beside: further programs, in /bin, which the first may start; never given where a personality has but one.
         Raises:
             ConfigError: a file is missing or cannot be run by this personality.
         """
@@ -127,8 +129,8 @@ class Personality(ABC):
             ConfigError: an image has no readable symbols.
             GuestError: the guest did not tell what it should.
         """
-        program = next((p for p in spec.programs if p.read_bytes()[:4] == b"\x7fELF"), None)
-        return read_code(spec.image, program, load_manifest(spec.manifest or self.manifest_path))
+        programs = [p for p in spec.programs if p.read_bytes()[:4] == b"\x7fELF"]
+        return read_code(spec.image, programs, load_manifest(spec.manifest or self.manifest_path))
 
     def is_report(self, line: str) -> bool:
         """Whether a console line before the ready line, or that one, is meant for `code` and not for people."""
@@ -160,10 +162,12 @@ class Tuned(Personality):
         arguments: Sequence[str] = (),
         *,
         keys: Mapping[str, str] | None = None,
+        beside: Sequence[str | Path] = (),
     ) -> BootSpec:
         """As the base's; the knobs' keys give way to `keys`."""
         turned = {key: value for knob in self.turned for key, value in knob.keys.items()}
-        return self.base.prepare(program, arguments, keys={**turned, **(keys or {})})
+        more = {"beside": beside} if beside else {}
+        return self.base.prepare(program, arguments, keys={**turned, **(keys or {})}, **more)
 
     def code(self, spec: BootSpec, console: str = "") -> Code:
         """The base's."""

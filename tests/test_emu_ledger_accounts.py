@@ -142,7 +142,7 @@ def test_a_damaged_image_is_read_or_refused(tmp_path_factory, data):
 def test_cycles_sum_to_the_clocks_by_component_and_by_symbol(image, manifest):
     with harness.World() as world:
         m, taxonomy = world.machines[0], taxonomy_of([manifest])
-        names = install(world.calls, 0, manifest, read_code(image, None, manifest), taxonomy)
+        names = install(world.calls, 0, manifest, read_code(image, [], manifest), taxonomy)
         for va, cycles in ((0x100000, 10), (0x100003, 1), (0x100004, 7), (0x100007, 5), (0x100009, 30), (0x300000, 2)):
             m.call(0, va, cycles, 4711)
         m.call(1, 0x100000, 3)
@@ -178,7 +178,7 @@ def test_cycles_sum_to_the_clocks_by_component_and_by_symbol(image, manifest):
 
 def test_a_probe_at_a_symbol_that_is_not_there_is_refused(image, manifest, tmp_path):
     (tmp_path / "manifest.toml").write_text(MANIFEST.replace('"idle_halt"', '"idle_half"'))
-    code = read_code(image, None, manifest)
+    code = read_code(image, [], manifest)
     with harness.World() as world, pytest.raises(ConfigError, match=r"probe 1 \(idle_half\): .* has no such function"):
         install(world.calls, 0, load_manifest(tmp_path / "manifest.toml"), code, taxonomy_of([manifest]))
 

@@ -4,7 +4,7 @@
  * the request where the device wrote it, and the answer is written into the buffer that the device sends.
  */
 #include "kvd.h"
-#include "libos.h"
+#include "node.h"
 
 #define KVD_PORT 11211
 #define KVD_MEGABYTES 64
@@ -130,5 +130,6 @@ void app_main(int argc, char **argv)
     kvd_port = (uint16_t)options.port;
     if (!udp_bind(kvd_port, kvd_port_datagram, kvd_store))
         panic("kvd: port %u is taken", kvd_port);
+    node_start("kvd", NULL);            /* it serves meanwhile, and whether or not there is a gpos */
     console_printf("kvd: ready\n");
 }

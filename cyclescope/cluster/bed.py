@@ -9,7 +9,7 @@ from functools import partial
 from cyclescope.cluster.pools import Pools
 from cyclescope.cluster.poolspec import PoolSpec
 from cyclescope.cluster.provisioner import PROVISIONER, PROVISIONER_IP, ControlPlane, Provisioner
-from cyclescope.cluster.spec import CLIENT, CLIENT_IP, ROUTER, STORE, Cluster, LinkSpec, NodeSpec, ip_of_number
+from cyclescope.cluster.spec import CLIENT, CLIENT_IP, GPOS, ROUTER, STORE, Cluster, LinkSpec, NodeSpec, ip_of_number
 from cyclescope.cluster.topology import links_of
 from cyclescope.config import Hardware
 from cyclescope.experiments.compare import server_arguments
@@ -56,13 +56,38 @@ def hardware_of(node: NodeSpec) -> Hardware:
 
 def boot_spec(cluster: Cluster, node: NodeSpec, personality: Personality) -> BootSpec:
     """What it boots. Raises ConfigError."""
-    program, words = program_of(node), node.arguments
+    program = program_of(node)
+    keys = {"ip": f"{cluster.ip_of(node)}/24", "gw": CLIENT_IP}
+    if program == GPOS:
+        runs = node.runs or (ROUTER if node.role == "front" else None)
+        own = [*_node_words(cluster, node), "memory=32", *node.words]
+        if runs is None:
+            return personality.prepare(GPOS, own, keys=keys)
+        return personality.prepare(GPOS, [*own, "--", runs, *_words(cluster, node, personality, runs)], keys=keys, beside=[runs])
+    words: Sequence[str] = _words(cluster, node, personality, program)
+    if program.startswith("hosted_"):
+        words = [*_node_words(cluster, node), *node.words, *words]
+    elif personality.kind == "asymmetric":
+        keys |= dict(word.split("=", 1) for word in (*_node_words(cluster, node), *node.words))
+    return personality.prepare(program, words, keys=keys)
+
+
+def _node_words(cluster: Cluster, node: NodeSpec) -> list[str]:
+    """What a node of the application must know (docs/offload.md); nothing, where there is no gpos."""
+    gpos = cluster.gpos
+    if gpos is None:
+        return []
+    return [f"node={cluster.number_of(node)}", "session=1", f"gpos={cluster.ip_of(gpos)}", f"name={node.name}"]
+
+
+def _words(cluster: Cluster, node: NodeSpec, personality: Personality, program: str) -> Sequence[str]:
+    """A program's words."""
+    words = node.arguments
     if words is None and program == STORE:
         words = tuple(server_arguments(personality, hardware_of(node)))
     elif words is None and program == ROUTER:
         words = (*personality.arguments_for(ROUTER, node.vcpus, DEFAULT_PORT), *router_words(cluster))
-    keys = {"ip": f"{cluster.ip_of(node)}/24", "gw": CLIENT_IP}
-    return personality.prepare(program, words or (), keys=keys)
+    return words or ()
 
 
 def router_words(cluster: Cluster) -> list[str]:
@@ -137,6 +162,9 @@ class ClusterBed(Served):
             on_done=lambda _: world.stop(),
         )
         self.killed: dict[str, int] = {}
+        #: Nodes that ended their run, with status 0, while the cluster served: when.
+        self.ended: dict[str, int] = {}
+        self._serving = False
         world.register("kill", self._kill)
 
     def _node(self, spec: NodeSpec, where: str) -> Node:
@@ -200,12 +228,17 @@ class ClusterBed(Served):
         self._ports_there[self.specs[number].name].mirror = self._unwatched[number]
 
     def run(self, until_ps: int | None) -> StopInfo:
-        """The World's; a guest on a machine of a pool that ends its run ends its machine alone."""
+        """The World's; a guest that ends its run with status 0, or is of a pool, ends its machine alone."""
         while True:
             stop = super().run(until_ps)
-            if self.pools is None or stop.reason not in _GUEST_ENDS or not self.pools.holds(stop.machine):
+            if self.pools is not None and stop.reason in _GUEST_ENDS and self.pools.holds(stop.machine):
+                self.pools.end(stop.machine, self.world.now_ps, f"{describe(stop)}: {self.nodes[stop.machine].last_lines()}")
+            elif self._serving and (stop.reason is Reason.POWER_OFF or (stop.reason is Reason.EXIT and stop.value == 0)):
+                self.nodes[stop.machine].machine.off()
+                self.cut(stop.machine)
+                self.ended[self.specs[stop.machine].name] = stop.time_ps
+            else:
                 return stop
-            self.pools.end(stop.machine, self.world.now_ps, f"{describe(stop)}: {self.nodes[stop.machine].last_lines()}")
 
     def _link(self, spec: LinkSpec) -> Port:
         first, second = spec.ends
@@ -252,6 +285,7 @@ class ClusterBed(Served):
             raise GuestError(self.explain(stop, "before all programs were ready"))
         for node in self.nodes[:own]:
             node.booted()
+        self._serving = True
         self._level = self._timing
         self.world.set_level(self._level)
 

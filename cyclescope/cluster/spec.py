@@ -24,13 +24,14 @@ CLIENT = "client"
 CLIENT_IP = EndpointConfig().ip
 MAX_NODES = 64
 """Machines in one World, those that were freed among them."""
-ROUTER, STORE = "kvd_router", "kvd"
+FIRST_IP = 15
+ROUTER, STORE, GPOS = "kvd_router", "kvd", "gpos"
 Spread = Literal["modulo", "consistent"]
 
 
 def ip_of_number(number: int) -> str:
     """Of a machine without an address of its own."""
-    return f"10.0.2.{15 + number}"
+    return f"10.0.2.{FIRST_IP + number}"
 
 
 def mac_of_number(number: int) -> str:
@@ -44,7 +45,9 @@ class NodeSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     Attributes:
         role: `front`, `back`, or any word; nodes of a role share a column of the table.
         program: None: kvd_router for the role front, else kvd.
-        arguments: the program's words; None: those for its role.
+        runs: with the program gpos: what it starts beside itself; None: kvd_router for the role front, else nothing.
+        arguments: the program's words (with gpos: those of what it runs); None: those for its role.
+        words: further `key=value` words: for a libos kernel's command line, or gpos's own.
         ip, mac: None: 10.0.2.15 and up, 52:54:00:12:34:56 and up, in the order of nodes.
     """
 
@@ -52,6 +55,8 @@ class NodeSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     personality: str = "linux_like"
     knobs: tuple[str, ...] = ()
     program: str | None = None
+    runs: str | None = None
+    words: tuple[str, ...] = ()
     arguments: tuple[str, ...] | None = None
     role: str = "server"
     vcpus: int = 2
@@ -141,6 +146,18 @@ class Cluster(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         if self.load.to:
             return tuple(node for name in self.load.to for node in self.nodes if node.name == name)
         return self.of_role("front") or self.nodes
+
+    @property
+    def gpos(self) -> NodeSpec | None:
+        """The node whose program is gpos."""
+        return next((node for node in self.nodes if node.program == GPOS), None)
+
+    def number_of(self, node: NodeSpec) -> int:
+        """As nodes call each other: 0 is gpos's, others count from 1 in the order given; a pool's machines count on."""
+        if node.program == GPOS:
+            return 0
+        place = self.nodes.index(node) if node in self.nodes else int(self.ip_of(node).rpartition(".")[2]) - FIRST_IP
+        return place + (self.gpos is not None and place < self.nodes.index(self.gpos))
 
     def ip_of(self, node: NodeSpec) -> str:
         """As given, or by its place."""
@@ -232,7 +249,17 @@ class Cluster(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     def _check_node(self, node: NodeSpec) -> None:
         _within(f"[[node]] {node.name}: vcpus", node.vcpus, 1, 16)
         _within(f"[[node]] {node.name}: mem", node.memory_mib, 64, 8192, " MiB")
-        routes = node.program == ROUTER or (node.program is None and node.role == "front")
+        for word in node.words:
+            if "=" not in word or any(character.isspace() for character in word):
+                raise ConfigError(f"[[node]] {node.name}: words: {word!r} is no word like key=value")
+        if node.runs is not None and node.program != GPOS:
+            raise ConfigError(f"[[node]] {node.name}: runs: only gpos starts another program; say program = \"{GPOS}\"")
+        if node.program == GPOS and node is not self.gpos:
+            raise ConfigError(f"[[node]] {node.name}: the program {GPOS} is there already; a cluster has one")
+        if node.program == GPOS and node.personality == "libos":
+            raise ConfigError(f"[[node]] {node.name}: {GPOS} runs on a general-purpose system; give personality = \"linux_like\"")
+        runs = node.runs if node.program == GPOS else node.program
+        routes = runs == ROUTER or (runs is None and node.role == "front")
         if routes and node.arguments is None and not self.of_role("back") and not any(pool.role == "back" for pool in self.pools):
             raise ConfigError(f"[[node]] {node.name}: a front end needs back ends; give some node or pool the role \"back\"")
 

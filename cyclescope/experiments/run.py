@@ -55,7 +55,7 @@ def run_guest(
         if manifest is not None:
             parsed = load_manifest(manifest)
             calls = world.core.ledger_calls()
-            install(calls, machine.index, parsed, read_code(Path(spec.image), None, parsed), taxonomy_of([parsed]))
+            install(calls, machine.index, parsed, read_code(Path(spec.image), [], parsed), taxonomy_of([parsed]))
         machine.boot(spec)
         stop = world.run(int(limit_s * 1e12) if limit_s else None)
         if parsed is not None:

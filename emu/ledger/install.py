@@ -42,20 +42,26 @@ def taxonomy_of(manifests: Sequence[Manifest]) -> Taxonomy:
     return taxonomy
 
 
-def read_code(image: Path, program: Path | None, manifest: Manifest) -> Code:
-    """What the symbol tables of an image and, if there is one, its program say.
+def read_code(image: Path, programs: Sequence[Path], manifest: Manifest) -> Code:
+    """What the symbol tables of an image and of its programs say; of one that lies where an earlier one does, nothing.
 
     Raises ConfigError when an image has no readable symbols, or a program has none where a probe needs one.
     """
     functions = read_functions(image)
     program_functions: tuple[Function, ...] = ()
-    if program is not None:
+    for program in programs:
         try:
-            program_functions = read_functions(program)
+            more = read_functions(program)
+            if not program_functions or not more or _apart(program_functions, more):
+                program_functions = tuple(sorted((*program_functions, *more)))
         except ConfigError:
             if any(probe.program and not probe.optional for probe in manifest.probes):
                 raise
     return Code(functions, program_functions, image)
+
+
+def _apart(some: Sequence[Function], others: Sequence[Function]) -> bool:
+    return max(f.end for f in some) <= min(f.start for f in others) or max(f.end for f in others) <= min(f.start for f in some)
 
 
 def install(

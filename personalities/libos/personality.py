@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
+from emu.errors import ConfigError
 from personalities.base import BootSpec, Knob, Personality, boot_words
 
 
@@ -23,8 +24,11 @@ class LibOS(Personality):
         arguments: Sequence[str] = (),
         *,
         keys: Mapping[str, str] | None = None,
+        beside: Sequence[str | Path] = (),
     ) -> BootSpec:
         """As in Personality.prepare; a `program` with a slash in it, or a Path, is a libos image of the user's."""
+        if beside:
+            raise ConfigError(f"libos: an image is one program; {', '.join(map(str, beside))} cannot be beside {program}.")
         own = isinstance(program, str) and "/" not in program
         image = self.find(f"libos-{program}.elf") if own else Path(program)
         word = str(program) if own else image.stem.removeprefix("libos-")

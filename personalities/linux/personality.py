@@ -100,6 +100,7 @@ class Linux(Personality):
         arguments: Sequence[str] = (),
         *,
         keys: Mapping[str, str] | None = None,
+        beside: Sequence[str | Path] = (),
     ) -> BootSpec:
         """As in Personality.prepare; a `program` without a slash is one of ours, or found where programs are.
 
@@ -116,7 +117,8 @@ class Linux(Personality):
         environment = dict(options.environment)
         if found.folders:
             environment.setdefault("LD_LIBRARY_PATH", ":".join(found.folders))
-        for at in options.files.values():  # further programs come with their libraries, too
+        more = {guest: at for at, guest in map(self._find_program, beside)} | dict(options.files)
+        for at in more.values():  # further programs come with their libraries, too
             if at.is_file() and is_program(at):
                 files |= {name: data for name, data in program_files(at).files.items() if name != str(at.absolute())}
         root = Root(
@@ -132,7 +134,7 @@ class Linux(Personality):
             gateway=gateway,
             window=options.window,
             environment=environment,
-            extra=extra_entries(options.files),
+            extra=extra_entries(more),
         )
         initrd = kept("initramfs", initramfs(root))
         cmdline = " ".join(word for word in (CMDLINE, boot_words(keys, []), options.cmdline) if word)
@@ -145,7 +147,11 @@ class Linux(Personality):
             manifest=self.manifest_path,
             linux64=_by_linux64(image, options.boot),
             memory_bytes=_memory_needed(image, initrd),
-            programs=(path, *(Path(name) for name in found.files if name != str(path.absolute()))),
+            programs=(
+                path,
+                *(self._find_program(each)[0] for each in beside),
+                *(Path(name) for name in found.files if name != str(path.absolute())),
+            ),
         )
 
     def code(self, spec: BootSpec, console: str = "") -> Code:
@@ -210,9 +216,10 @@ class LinuxProgram(Linux):
         arguments: Sequence[str] = (),
         *,
         keys: Mapping[str, str] | None = None,
+        beside: Sequence[str | Path] = (),
     ) -> BootSpec:
         """As Linux's, but for the program."""
-        return super().prepare(self._program, self._arguments, keys=keys)
+        return super().prepare(self._program, self._arguments, keys=keys, beside=beside)
 
 
 def _usual_sign(program: str, arguments: Sequence[str]) -> str:

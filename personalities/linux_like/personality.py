@@ -36,11 +36,10 @@ class LinuxLike(Personality):
         arguments: Sequence[str] = (),
         *,
         keys: Mapping[str, str] | None = None,
+        beside: Sequence[str | Path] = (),
     ) -> BootSpec:
         """As in Personality.prepare; a `program` with a slash in it, or a Path, is a file of the user's."""
-        own = isinstance(program, str) and "/" not in program
-        path = self.find(str(program), "programs") if own else Path(program)
-        check_program(path)
+        path, *others = (self._find_program(each) for each in (program, *beside))
         cmdline = boot_words(keys or {}, [path.name, *arguments], quotes=True)
         if len(cmdline) > MAX_CMDLINE:
             raise ConfigError(
@@ -49,11 +48,15 @@ class LinuxLike(Personality):
         return BootSpec(
             image=self.find("linux_like.elf"),
             cmdline=cmdline,
-            modules=(BootModule(path, path.name),),
+            modules=(BootModule(path, path.name), *(BootModule(other, other.name) for other in others)),
             manifest=self.manifest_path,
-            programs=(path,),
+            programs=(path, *others),
             program_cpl=0 if (keys or {}).get("ring") == "0" else 3,
         )
+
+    def _find_program(self, program: str | Path) -> Path:
+        own = isinstance(program, str) and "/" not in program
+        return check_program(self.find(str(program), "programs") if own else Path(program))
 
     def arguments_for(self, program: str, cpus: int, port: int) -> list[str]:
         """kvd and its router: a thread for each vCPU, all on one socket."""

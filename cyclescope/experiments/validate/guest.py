@@ -129,8 +129,8 @@ class _Marks:
         self._core, self._calls, self._machine, self._cpus = world.core, world.core.ledger_calls(), machine, cpus
         parsed = load_manifest(manifest)
         self._taxonomy = taxonomy_of([parsed])
-        program = next((p for p in spec.programs if p.read_bytes()[:4] == b"\x7fELF"), None)
-        self._names = install(self._calls, machine, parsed, read_code(Path(spec.image), program, parsed), self._taxonomy)
+        programs = [p for p in spec.programs if p.read_bytes()[:4] == b"\x7fELF"]
+        self._names = install(self._calls, machine, parsed, read_code(Path(spec.image), programs, parsed), self._taxonomy)
         self._open: tuple[str, int, Snapshot] | None = None
         self._windows: dict[str, list[tuple[int, Accounts]]] = {}
 

@@ -13,6 +13,8 @@
 #define HOSTED_WATCHES 63u
 void hosted_watch(int fd, struct event *event);
 
+extern unsigned hosted_cpus_most;       /* LIBOS_MAX_CPUS, unless the program defines it */
+
 void hosted_wait_init(unsigned cpu);    /* before any event of that vCPU */
 void hosted_start_threads(void);        /* one for each further vCPU; returns when all count */
 uint32_t hosted_cpu_of(unsigned cpu);    /* Linux's number of a vCPU's CPU */

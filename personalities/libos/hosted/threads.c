@@ -10,6 +10,7 @@
 #define ARCH_SET_GS 0x1001
 #define MASK_WORDS 16u          /* 1,024 CPUs */
 
+unsigned hosted_cpus_most __attribute__((weak)) = LIBOS_MAX_CPUS;      /* a program may define its own */
 struct cpu *cpu_table[LIBOS_MAX_CPUS];
 static unsigned hosted_online;
 static uint32_t hosted_cpus[LIBOS_MAX_CPUS];    /* Linux's numbers */
@@ -89,7 +90,7 @@ void hosted_start_threads(void)
 {
     unsigned most = 0;
 
-    while (most < LIBOS_MAX_CPUS && hosted_cpu(most) >= 0)
+    while (most < hosted_cpus_most && hosted_cpu(most) >= 0)
         most++;
 
     const char *asked = cmdline_get("cpus", NULL);

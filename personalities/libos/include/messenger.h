@@ -42,6 +42,14 @@ uint32_t messenger_session(void);       /* and its life, as messenger_start was 
 /* Where a node is. Once for each, before messages go to it or come from it: others' datagrams are dropped. */
 void messenger_peer(uint16_t node, uint32_t ip, uint16_t port);      /* ip in network byte order */
 
+/*
+ * Before messenger_start: asked about a well-formed datagram of a node without a name, on the vCPU it came to. messenger_peer in it takes the sender in;
+ * otherwise the datagram is dropped, and comes again. `port` as in messenger_peer.
+ */
+typedef void (*messenger_stranger_fn)(uint16_t node, uint32_t ip, uint16_t port);
+void messenger_on_stranger(messenger_stranger_fn fn);
+bool messenger_knows(uint16_t node);
+
 /* Messages to that Ebb of this node go to `handler`, from now on and for good. False: too many. */
 bool messenger_target(ebb_id ebb, message_handler handler, void *ctx);
 

@@ -12,7 +12,7 @@
 
 #define ARP_ENTRIES 64u         /* direct-mapped: a newcomer evicts */
 #define ARP_PENDING_MAX 8u      /* packets that wait for one address */
-#define ARP_RETRY_NS 500000000ull
+#define ARP_RETRY_NS 20000000ull        /* our choice, shorter than hosts are to wait (RFC 1122): nodes boot together, and the last comer is looked for */
 #define ARP_TRIES 4u
 #define ARP_REQUEST 1
 #define ARP_REPLY 2

@@ -12,6 +12,7 @@ static struct channel *channels[MESSENGER_NODES];
 static struct messenger_counts channel_counted[LIBOS_MAX_CPUS];
 uint16_t channel_own, channel_port;
 static uint32_t channel_session;        /* where own_session starts */
+messenger_stranger_fn channel_on_stranger;
 
 struct messenger_counts *channel_counts(void)
 {
@@ -43,6 +44,11 @@ void channel_start(uint16_t own, uint16_t port, uint32_t session)
 struct channel *channel_to(unsigned node)
 {
     return node < MESSENGER_NODES ? channels[node] : NULL;
+}
+
+bool channel_known(uint16_t node)
+{
+    return channel_to(node) != NULL;
 }
 
 /*
@@ -104,9 +110,14 @@ void channel_datagram(void *ctx, const struct udp_peer *from, struct iobuf *buf)
     struct channel *channel = NULL;
 
     (void)ctx;
-    if (!channel_well_formed(buf))
+    if (!channel_well_formed(buf)) {
         channel_counts()->malformed++;
-    else if ((channel = channel_to(segment->from)) == NULL || channel->ip != from->ip || channel->port != from->port) {
+        iobuf_free(buf);
+        return;
+    }
+    if (channel_to(segment->from) == NULL && channel_on_stranger && segment->from < MESSENGER_NODES)
+        channel_on_stranger(segment->from, from->ip, __builtin_bswap16(from->port));
+    if ((channel = channel_to(segment->from)) == NULL || channel->ip != from->ip || channel->port != from->port) {
         channel = NULL;
         channel_counts()->strangers++;
     }

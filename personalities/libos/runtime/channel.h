@@ -47,7 +47,9 @@ struct outgoing {
     uint8_t body[];
 };
 
+extern messenger_stranger_fn channel_on_stranger;
 void channel_start(uint16_t own, uint16_t port, uint32_t session);
+bool channel_known(uint16_t node);
 void channel_peer(uint16_t node, uint32_t ip, uint16_t port);
 void channel_send(struct outgoing *message);                    /* takes it over; from any vCPU */
 void channel_datagram(void *ctx, const struct udp_peer *from, struct iobuf *datagram);

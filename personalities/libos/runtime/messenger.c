@@ -44,6 +44,16 @@ uint32_t messenger_session(void)
     return messenger_life;
 }
 
+void messenger_on_stranger(messenger_stranger_fn fn)
+{
+    channel_on_stranger = fn;
+}
+
+bool messenger_knows(uint16_t node)
+{
+    return channel_known(node);
+}
+
 void messenger_peer(uint16_t node, uint32_t ip, uint16_t port)
 {
     channel_peer(node, ip, port);

@@ -8,7 +8,12 @@
 
 #define MAX_ARGS 64
 
+#define MAX_FILES 8
+
 struct module boot_module;
+/* Further modules: programs that the first one may start. */
+static struct { struct module module; char name[32]; } boot_files[MAX_FILES];
+static u32 nr_boot_files;
 char boot_cmdline[1024];
 static char cmdline_words[1024];
 static struct pt_regs *init_regs(void) { return task_regs(current); }
@@ -96,6 +101,29 @@ static const char *main_unpack_module(void)
     return "/init";
 }
 
+/* Each further module is a file in /bin, by the first word of its own command line. */
+static void main_note_modules(const struct hvm_start_info *si)
+{
+    const struct hvm_modlist_entry *mods = (const void *)si->modlist_paddr;
+    for (u32 i = 1; i < si->nr_modules && nr_boot_files < MAX_FILES; i++) {
+        if (!mods[i].cmdline_paddr)
+            continue;
+        boot_files[nr_boot_files].module = (struct module){ mods[i].paddr, mods[i].size };
+        strlcpy(boot_files[nr_boot_files++].name, (const char *)mods[i].cmdline_paddr, sizeof boot_files[0].name);
+    }
+}
+
+static void main_place_files(void)
+{
+    for (u32 i = 0; i < nr_boot_files; i++) {
+        char path[40];
+        snprintk(path, sizeof path, "/bin/%s", boot_files[i].name);
+        struct inode *f = inode_make(path, S_IFREG | 0755);
+        f->data = va(boot_files[i].module.start);
+        f->size = boot_files[i].module.size;
+    }
+}
+
 static void main_init_thread(void *arg)
 {
     static char *argv[MAX_ARGS + 2], *envp[] = { "HOME=/", "PATH=/bin:/sbin:/usr/bin", "TERM=vt100", NULL };
@@ -105,6 +133,7 @@ static void main_init_thread(void *arg)
     console_init_irq();
     main_open_console();
     const char *path = main_unpack_module();
+    main_place_files();
     if (!cmdline_split_args(argv))
         argv[0] = (char *)path;
     long r = exec_load(path, argv, envp, init_regs());
@@ -121,6 +150,7 @@ static void main_read_start_info(u64 phys)
         panic("main: not started by the PVH protocol");
     if (si->cmdline_paddr)
         strlcpy(boot_cmdline, (const char *)si->cmdline_paddr, sizeof boot_cmdline);
+    main_note_modules(si);
     page_early_init(si);
     knobs_read();
     if (knobs.ring0)

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* gpos WORDS -- PROGRAM ARGUMENTS: starts the services, then the node's other program, if there is one. */
+#include "gpos.h"
+
+unsigned hosted_cpus_most = 1;          /* hosted/threads.c */
+
+uint32_t words_number(const char *key, uint32_t fallback, uint32_t least, uint32_t most)
+{
+    const char *text = cmdline_get(key, NULL);
+    uint64_t value = 0;
+    const char *at = text;
+
+    if (text == NULL)
+        return fallback;
+    while (*at >= '0' && *at <= '9' && value <= most)
+        value = value * 10 + (uint64_t)(*at++ - '0');
+    if (at == text || *at || value < least || value > most)
+        panic("gpos: the word %s=%s must be a number from %u to %u", key, text, least, most);
+    return (uint32_t)value;
+}
+
+void app_main(int argc, char **argv)
+{
+    node_speaks(NODE_EBB_HELLO, "hello", 1, 1, true);
+    node_speaks(NODE_EBB_CONTROL, "control", 1, 1, true);
+    node_speaks(NODE_EBB_MAP, "map", 1, 1, false);
+    processes_start();
+    nodes_start();
+    map_start();
+    if (argc)
+        processes_run(argc, argv);      /* whose own line says when it is ready */
+    else
+        console_printf("gpos: ready\n");
+}

@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A node of a MultiLibOS: it joins the application by a hello to the general-purpose node (`gpos`, number 0), which gives it a prefix for ids,
+ * takes its log lines, gives it its configuration, lists it among its processes and may tell it to stop. docs/offload.md has the formats.
+ *
+ * A node's words stand on the command line: node=N (1 to 255), session=S (1 to 65535, larger in each life), gpos=A.B.C.D, name=NAME.
+ */
+#ifndef NODE_H
+#define NODE_H
+
+#include "messenger.h"
+
+#define NODE_GPOS 0u
+#define NODE_NAME 24u                   /* bytes of a name, with its zero */
+#define NODE_SENTENCE 240u
+
+/* Services that every node knows by number: no prefix, and above the ids of a node's own Ebbs. */
+enum {
+    NODE_EBB_HELLO = 0x200,             /* gpos: joining, who is where, heartbeats */
+    NODE_EBB_CONTROL,                   /* every node: stop, statistics */
+    NODE_EBB_MAP,                       /* gpos: what ids of distributed Ebbs stand for */
+    NODE_EBB_LOG,                       /* gpos */
+    NODE_EBB_CONFIG,                    /* gpos, and every node: changes */
+    NODE_EBB_POWER,                     /* gpos: machines on and off */
+    NODE_EBB_SHARED,                    /* every node: shared objects */
+    NODE_EBB_MEMORY,                    /* every node: shared memory */
+    NODE_EBB_APPLICATION = 0x240,       /* from here on an application's own */
+};
+
+/* Why a future of ours fails, besides the messenger's reasons. */
+enum { NODE_REFUSED = 100, NODE_UNKNOWN, NODE_APART };
+
+/*
+ * Joins. False, and nothing happens: there is no word gpos=. `image` is the program's name. `joined`, unless NULL, is fulfilled when the welcome
+ * has come, or fails with NODE_REFUSED. A gpos that does not answer is asked again and again, also after it was lost; a node need not wait.
+ */
+bool node_start(const char *image, struct future *joined);
+
+unsigned node_number(void);
+const char *node_name(void);            /* name=, or node and the number */
+bool node_joined(void);
+const char *node_refusal(void);         /* the sentence, after NODE_REFUSED */
+
+/* Whoever must know when it joined (again, after gpos was lost): fn(arg), an event of vCPU 0. At most 8, for good. */
+bool node_on_join(event_fn fn, void *arg);
+
+/* ---- ids: a prefix of ours, and a number ---- */
+
+#define NODE_ID_BITS 20u
+#define NODE_PREFIXES (1u << (32 - NODE_ID_BITS))
+
+uint32_t node_new_id(void);             /* the same nowhere else, ever; 0: not joined yet, or none are left */
+
+/*
+ * gpos's map of ids: which node an Ebb is at home on, and up to NODE_ROOT bytes that say what it is. `done` is fulfilled once it is stored: anybody who then asks
+ * gets it. Publishing an id again replaces it.
+ */
+#define NODE_ROOT 512u
+
+struct node_root {
+    uint32_t id;
+    uint16_t home;
+    uint16_t length;
+    uint8_t bytes[NODE_ROOT];
+};
+
+void node_publish(uint32_t id, const void *root, uint16_t length, struct future *done);
+/* Into `root`, which stays until `done` is fulfilled, or fails with NODE_UNKNOWN. From the second time on without asking. */
+void node_resolve(uint32_t id, struct node_root *root, struct future *done);
+
+/*
+ * An Ebb of this node that stands for the one of all nodes: calls through `*slot` are as fast as any. `miss` makes representatives; its root is the struct
+ * node_root. The same slot whoever asks, with the first one's `miss`.
+ */
+void node_attach(uint32_t id, ebb_miss_fn miss, ebb_id *slot, struct future *done);
+
+/* ---- other nodes ---- */
+
+/* Fulfilled when messages to that node can be sent: its address is known. Fails with NODE_UNKNOWN. */
+void node_peer(unsigned node, struct future *done);
+
+/* ---- versions: each interface has a range, and a pair of nodes uses the highest that both have ---- */
+
+struct node_interface {
+    uint32_t ebb;
+    const char *name;
+    uint16_t low, high;                 /* 0, 0: none, by the word speaks= */
+    bool needed;                        /* without it we do not work */
+    uint16_t agreed;                    /* with gpos; 0: none */
+};
+
+/* Before node_start. At most 16. The word speaks=NAME:LOW-HIGH,... narrows ranges, NAME:0 leaves one out. */
+void node_speaks(uint32_t ebb, const char *name, uint16_t low, uint16_t high, bool needed);
+uint16_t node_version(uint32_t ebb);    /* agreed with gpos; 0: none, or not joined */
+
+#endif

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What nodes and gpos say to each other: bodies of messages, little-endian. docs/offload.md. */
+#ifndef NODE_WIRE_H
+#define NODE_WIRE_H
+
+#include "node.h"
+
+#define NODE_FORMAT 1u                  /* of hello and welcome; later ones only append */
+
+/* To NODE_EBB_HELLO. */
+enum {
+    NODE_HELLO = 1,                     /* question: struct node_hello; answered by one of the next two */
+    NODE_WELCOME,                       /* struct node_welcome */
+    NODE_REFUSAL,                       /* a sentence */
+    NODE_WHERE,                         /* question: uint16_t node; answered by NODE_HERE, empty where there is none */
+    NODE_HERE,                          /* struct node_place */
+    NODE_BEAT,                          /* nothing */
+};
+
+/* To NODE_EBB_MAP. */
+enum {
+    NODE_PUBLISH = 1,                   /* question: struct node_root, as long as its bytes; answered by NODE_STORED or NODE_FULL */
+    NODE_STORED,
+    NODE_FULL,
+    NODE_RESOLVE,                       /* question: uint32_t id; answered by NODE_ROOT_IS: struct node_root, or nothing */
+    NODE_ROOT_IS,
+};
+
+/* To NODE_EBB_CONTROL. */
+enum {
+    NODE_STOP = 1,                      /* power off */
+    NODE_AGAIN,                         /* gpos does not count you in (any more): say hello */
+};
+
+struct node_place {
+    uint32_t address;                   /* network byte order */
+    uint16_t port, zero;
+} __attribute__((packed));
+
+struct node_offer {
+    uint32_t ebb;
+    uint16_t low, high, needed, zero;
+} __attribute__((packed));
+
+struct node_hello {
+    uint16_t format, offers, vcpus, zero;
+    uint32_t free_mib;
+    char name[NODE_NAME], image[NODE_NAME];
+    struct node_offer offer[];
+} __attribute__((packed));
+
+struct node_choice {
+    uint32_t ebb;
+    uint16_t version, zero;
+} __attribute__((packed));
+
+struct node_welcome {
+    uint16_t format, choices;
+    uint32_t prefix;
+    uint32_t beat_us;                   /* how often gpos wants to hear from us */
+    struct node_choice choice[];
+} __attribute__((packed));
+
+#define NODE_INTERFACES 16u
+
+/* runtime/node_versions.c */
+struct node_interface *node_interfaces(unsigned *count);
+struct node_interface *node_interface(uint32_t ebb);            /* NULL: not ours */
+void node_narrow(void);                                         /* by the word speaks= */
+uint16_t node_agree(const struct node_interface *own, uint16_t low, uint16_t high);    /* 0: nothing in common */
+
+#endif

@@ -26,6 +26,7 @@ struct message {
 };
 
 #define MESSAGE_TYPES 0xFF00u
+#define MESSAGE_NO_TARGET_TYPE MESSAGE_TYPES    /* an answer of this type fails the call with MESSAGE_NO_TARGET */
 
 /* Runs as an event, always on the same vCPU for messages of one node. The message is gone when it returns. */
 typedef void (*message_handler)(void *ctx, const struct message *message);
@@ -52,6 +53,9 @@ bool messenger_knows(uint16_t node);
 
 /* Messages to that Ebb of this node go to `handler`, from now on and for good. False: too many. */
 bool messenger_target(ebb_id ebb, message_handler handler, void *ctx);
+
+/* Messages to Ebbs that are no target go to `handler`, which answers those it does not know with MESSAGE_NO_TARGET_TYPE. One for a node. */
+void messenger_otherwise(message_handler handler, void *ctx);
 
 /*
  * Sends a copy of `body`. `delivered`, unless NULL, is fulfilled when the other node has it all, and fails when that cannot be known any more:

@@ -5,7 +5,6 @@
 #define CALL_BUCKETS 64u
 #define ANSWER 0x80000000u      /* in `call`: this is the answer to it */
 
-enum { TYPE_NO_TARGET = MESSAGE_TYPES };
 enum { CALL_SENT = 1, CALL_ANSWERED = 2 };
 
 struct target {
@@ -17,6 +16,7 @@ struct target {
 static struct target targets[MESSENGER_TARGETS];
 static unsigned target_count;
 static struct spinlock target_lock;
+static struct target target_otherwise;
 
 /* Open calls, of all vCPUs. */
 static struct message_call *calls[CALL_BUCKETS];
@@ -71,6 +71,11 @@ bool messenger_target(ebb_id ebb, message_handler handler, void *ctx)
     }
     spin_unlock(&target_lock);
     return room;
+}
+
+void messenger_otherwise(message_handler handler, void *ctx)
+{
+    target_otherwise = (struct target){ handler, ctx, EBB_NONE };
 }
 
 struct messenger_counts messenger_counts(void)
@@ -197,7 +202,7 @@ static void call_take_answer(const struct message *answer)
     call->type = answer->type;
     call->length = answer->length;
     call->reply = answer->length ? mem_alloc(answer->length) : NULL;
-    if (answer->type == TYPE_NO_TARGET)
+    if (answer->type == MESSAGE_NO_TARGET_TYPE)
         call->error = MESSAGE_NO_TARGET;
     else if (answer->length && call->reply == NULL)
         call->error = MESSAGE_NO_MEMORY;
@@ -218,7 +223,11 @@ void messenger_deliver(const struct message *message)
             targets[i].handler(targets[i].ctx, message);
             return;
         }
+    if (target_otherwise.handler) {
+        target_otherwise.handler(target_otherwise.ctx, message);
+        return;
+    }
     channel_counts()->undeliverable++;
     if (message->call)
-        message_answer(message, TYPE_NO_TARGET, NULL, 0);
+        message_answer(message, MESSAGE_NO_TARGET_TYPE, NULL, 0);
 }

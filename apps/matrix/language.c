@@ -1,0 +1,580 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The line language: a line asks for an operation, and one line answers, "ok ..." or "error ..."; one after the other. README.md has all of it. */
+#include "blocks.h"
+#include "decimal.h"
+#include "front.h"
+#include "words.h"
+
+#define LINES_WAITING 256u
+
+struct line {
+    struct line *next;
+    front_reply reply;
+    void *arg;
+    size_t length;
+    char text[];                        /* and a zero */
+};
+
+struct words {
+    const char *at, *end;
+};
+
+struct command {
+    const char *name, *usage;
+    void (*run)(struct words *words);
+};
+
+bool front_log;
+unsigned front_refused;
+
+static struct line *lines, **lines_last = &lines, *line_now;
+static unsigned lines_waiting;
+static bool line_bits;                  /* values as bits */
+static const char *line_command = "";
+static struct front_figures line_before;        /* of the last operation on matrices */
+static struct event line_event;
+
+/* ---- answers ---- */
+
+static void line_next(void *arg);
+
+static void line_log(const char *how)
+{
+    const struct front_figures *f = &front.figures;
+    char text[256];
+
+    if (!front_log)
+        return;
+    format_string(text, sizeof(text), "matrix: %s %s: %lu ns, nodes %lu ns, messages %lu, bytes %lu, generated %lu, provisioned %u\n", line_command, how,
+                  f->ns, f->node_ns, f->messages, f->bytes, f->generated, f->provisioned);
+    console_printf("%s", text);
+}
+
+static void line_answer(const char *text, size_t length)
+{
+    struct line *line = line_now;
+
+    line->reply(line->arg, text, length);
+    mem_free(front.values);
+    front.values = NULL;
+    mem_free(line);
+    line_now = NULL;
+    lines_waiting--;
+    if (lines)
+        event_post(cpu_id(), &line_event, line_next, NULL);
+}
+
+static void line_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
+static void line_error(const char *format, ...)
+{
+    char text[FRONT_SENTENCE + 10];
+    va_list args;
+
+    format_string(text, sizeof(text), "error ");
+    va_start(args, format);
+    format_vstring(text + 6, sizeof(text) - 7, format, args);
+    va_end(args);
+    for (char *at = text; *at; at++)
+        *at = *at < ' ' || *at > '~' ? '?' : *at;
+    front_refused++;
+
+    size_t length = strlen(text);
+
+    text[length] = '\n';
+    line_answer(text, length + 1);
+}
+
+static void line_ok(const char *format, ...) __attribute__((format(printf, 1, 2)));
+static void line_ok(const char *format, ...)
+{
+    char text[512];
+    va_list args;
+
+    format_string(text, sizeof(text), "ok ");
+    va_start(args, format);
+    format_vstring(text + 3, sizeof(text) - 4, format, args);
+    va_end(args);
+
+    size_t length = strlen(text);
+
+    text[length] = '\n';
+    line_answer(text, length + 1);
+}
+
+static void line_values(const double *values, uint64_t count)
+{
+    char *text = mem_alloc(count * DECIMAL_TEXT + 8), *at = text;
+
+    if (text == NULL) {
+        line_error("the front end has no memory for the text of %lu values", count);
+        return;
+    }
+    memcpy(at, "ok", 2);
+    at += 2;
+    for (uint64_t i = 0; i < count; i++) {
+        *at++ = ' ';
+        at += line_bits ? decimal_write_bits(values[i], at) : decimal_write(values[i], at);
+    }
+    *at++ = '\n';
+    line_answer(text, (size_t)(at - text));
+    mem_free(text);
+}
+
+/* An operation is over: true when it did not fail. */
+static bool line_over(void)
+{
+    front.figures.ns = clock_ns() - front.figures.since_ns;
+    line_before = front.figures;
+    line_log(front.failed[0] ? "failed" : "done");
+    if (front.failed[0])
+        line_error("%s", front.failed);
+    return front.failed[0] == '\0';
+}
+
+static void line_done(void)
+{
+    if (line_over())
+        line_answer("ok\n", 3);
+}
+
+static void line_done_value(void)
+{
+    if (line_over())
+        line_values(&front.result, 1);
+}
+
+static void line_done_values(void)
+{
+    if (line_over())
+        line_values(front.values, (uint64_t)front.rect.rows * front.rect.columns);
+}
+
+static void line_done_product(void)
+{
+    if (line_over())
+        line_ok("%u", front.matrix->number);
+    else
+        front_matrix_forget(front.matrix);
+}
+
+static void line_done_drop(void)
+{
+    if (!line_over())
+        return;
+    front_matrix_forget(front.matrix);
+    line_answer("ok\n", 3);
+}
+
+static void line_begin(void)
+{
+    front.figures = (struct front_figures){ .since_ns = clock_ns() };
+}
+
+/* ---- words ---- */
+
+static bool line_word(struct words *words, const char **word, size_t *length)
+{
+    while (words->at < words->end && *words->at == ' ')
+        words->at++;
+    *word = words->at;
+    while (words->at < words->end && *words->at != ' ')
+        words->at++;
+    *length = (size_t)(words->at - *word);
+    return *length > 0;
+}
+
+static bool line_at_end(struct words *words)
+{
+    while (words->at < words->end && *words->at == ' ')
+        words->at++;
+    return words->at == words->end;
+}
+
+static bool line_number(struct words *words, uint64_t *number)
+{
+    const char *word, *end;
+    size_t length;
+
+    return line_word(words, &word, &length) && length <= 20 && matrix_number_at(word, ~0ull >> 1, number, &end) && end == word + length;
+}
+
+static bool line_value(struct words *words, double *value)
+{
+    const char *word;
+    size_t length;
+
+    return line_word(words, &word, &length) && decimal_read(word, length, value);
+}
+
+/* Says what the command takes. */
+static void line_usage(void);
+
+static bool line_matrix(struct words *words, struct front_matrix **matrix)
+{
+    uint64_t number;
+
+    if (!line_number(words, &number)) {
+        line_usage();
+        return false;
+    }
+    *matrix = front_matrix_find(number);
+    if (*matrix == NULL)
+        line_error("there is no matrix %lu; create makes one", number);
+    return *matrix != NULL;
+}
+
+/* front.rect, checked, and memory for its values. */
+static bool line_rect(uint64_t row, uint64_t column, uint64_t rows, uint64_t columns)
+{
+    const struct matrix_shape *shape = &front.matrix->shape;
+
+    if (row >= shape->rows || column >= shape->columns || rows == 0 || columns == 0 || rows > shape->rows - row || columns > shape->columns - column) {
+        line_error("matrix %u has %lu rows and %lu columns, from 0; %lu x %lu elements at (%lu, %lu) are not in it", front.matrix->number, shape->rows,
+                   shape->columns, rows, columns, row, column);
+        return false;
+    }
+    if (rows > FRONT_ELEMENTS_MOST || columns > FRONT_ELEMENTS_MOST || rows * columns > FRONT_ELEMENTS_MOST) {
+        line_error("%lu x %lu elements are %lu bytes; at most %u elements are read or written at once", rows, columns, rows * columns * 8,
+                   FRONT_ELEMENTS_MOST);
+        return false;
+    }
+    front.rect = (struct matrix_rect){ row, column, (uint32_t)rows, (uint32_t)columns };
+    front.values = mem_alloc(rows * columns * sizeof(double));
+    if (front.values == NULL)
+        line_error("the front end has no memory for %lu elements", rows * columns);
+    return front.values != NULL;
+}
+
+/* ---- commands ---- */
+
+static void run_create(struct words *words)
+{
+    struct matrix_shape shape = { 0 };
+    char sentence[FRONT_SENTENCE];
+
+    if (!line_number(words, &shape.rows) || !line_number(words, &shape.columns) ||
+        (!line_at_end(words) && (!line_number(words, &shape.tile_rows) || !line_number(words, &shape.tile_columns) || !line_at_end(words)))) {
+        line_usage();
+        return;
+    }
+
+    struct front_matrix *matrix = front_matrix_make(shape, sentence);
+
+    if (matrix)
+        line_ok("%u", matrix->number);
+    else
+        line_error("%s", sentence);
+}
+
+static void run_drop(struct words *words)
+{
+    if (!line_matrix(words, &front.matrix))
+        return;
+    if (!line_at_end(words))
+        line_usage();
+    else
+        front_rebase((struct matrix_base){ 0 }, line_done_drop);
+}
+
+static void run_read(struct words *words)
+{
+    uint64_t row, column, rows, columns;
+
+    if (!line_matrix(words, &front.matrix))
+        return;
+    if (!line_number(words, &row) || !line_number(words, &column) || !line_number(words, &rows) || !line_number(words, &columns) || !line_at_end(words))
+        line_usage();
+    else if (line_rect(row, column, rows, columns))
+        front_read(line_done_values);
+}
+
+static void run_get(struct words *words)
+{
+    uint64_t row, column;
+
+    if (!line_matrix(words, &front.matrix))
+        return;
+    if (!line_number(words, &row) || !line_number(words, &column) || !line_at_end(words))
+        line_usage();
+    else if (line_rect(row, column, 1, 1))
+        front_read(line_done_values);
+}
+
+/* A row or a column, or `count` of it from `from` on. */
+static void line_slice(struct words *words, bool is_row)
+{
+    uint64_t which, from = 0, count;
+
+    if (!line_matrix(words, &front.matrix))
+        return;
+    count = is_row ? front.matrix->shape.columns : front.matrix->shape.rows;
+    if (!line_number(words, &which) || (!line_at_end(words) && (!line_number(words, &from) || !line_number(words, &count) || !line_at_end(words))))
+        line_usage();
+    else if (is_row ? line_rect(which, from, 1, count) : line_rect(from, which, count, 1))
+        front_read(line_done_values);
+}
+
+static void run_row(struct words *words)
+{
+    line_slice(words, true);
+}
+
+static void run_column(struct words *words)
+{
+    line_slice(words, false);
+}
+
+static void run_set(struct words *words)
+{
+    uint64_t row, column;
+    double value;
+
+    if (!line_matrix(words, &front.matrix))
+        return;
+    if (!line_number(words, &row) || !line_number(words, &column)) {
+        line_usage();
+    } else if (!line_value(words, &value) || !line_at_end(words)) {
+        line_error("a value is a decimal number of up to 15 digits with an exponent of up to 22, nan, inf, or x and its bits in 16 hexadecimal digits");
+    } else if (line_rect(row, column, 1, 1)) {
+        front.values[0] = value;
+        front_write(line_done);
+    }
+}
+
+static void run_write(struct words *words)
+{
+    uint64_t row, column, rows, columns;
+
+    if (!line_matrix(words, &front.matrix))
+        return;
+    if (!line_number(words, &row) || !line_number(words, &column) || !line_number(words, &rows) || !line_number(words, &columns)) {
+        line_usage();
+        return;
+    }
+    if (!line_rect(row, column, rows, columns))
+        return;
+    for (uint64_t i = 0; i < rows * columns; i++)
+        if (!line_value(words, &front.values[i])) {
+            line_error("%lu x %lu values are to be written; number %lu of them is missing, or is none", rows, columns, i + 1);
+            return;
+        }
+    if (!line_at_end(words))
+        line_error("%lu x %lu values are to be written, and more are there", rows, columns);
+    else
+        front_write(line_done);
+}
+
+static void run_fill(struct words *words)
+{
+    double value;
+
+    if (!line_matrix(words, &front.matrix))
+        return;
+    if (!line_value(words, &value) || !line_at_end(words))
+        line_usage();
+    else
+        front_rebase((struct matrix_base){ .bits = matrix_bits(value) }, line_done);
+}
+
+static void run_randomize(struct words *words)
+{
+    uint64_t seed;
+
+    if (!line_matrix(words, &front.matrix))
+        return;
+    if (!line_number(words, &seed) || !line_at_end(words))
+        line_usage();
+    else
+        front_rebase((struct matrix_base){ .bits = seed, .random = 1 }, line_done);
+}
+
+static void run_sum(struct words *words)
+{
+    if (!line_matrix(words, &front.matrix))
+        return;
+    if (!line_at_end(words))
+        line_usage();
+    else
+        front_sum(line_done_value);
+}
+
+static void run_multiply(struct words *words)
+{
+    char sentence[FRONT_SENTENCE];
+
+    if (!line_matrix(words, &front.a) || !line_matrix(words, &front.b))
+        return;
+
+    const struct matrix_shape *a = &front.a->shape, *b = &front.b->shape;
+
+    if (!line_at_end(words)) {
+        line_usage();
+    } else if (a->columns != b->rows) {
+        line_error("%lu x %lu and %lu x %lu do not multiply", a->rows, a->columns, b->rows, b->columns);
+    } else if (a->rows * b->columns > front_limit / a->columns) {
+        line_error("%lu x %lu x %lu multiplications, and a product of up to %lu bytes: the limit is %lu multiplications (limit N)", a->rows, a->columns,
+                   b->columns, a->rows * b->columns * 8, front_limit);
+    } else {
+        front.matrix = front_matrix_make((struct matrix_shape){ a->rows, b->columns, a->tile_rows, b->tile_columns }, sentence);
+        if (front.matrix)
+            front_multiply(line_done_product);
+        else
+            line_error("%s", sentence);
+    }
+}
+
+static void run_stat(struct words *words)
+{
+    uint64_t blocks = 0, tiles, placed = 0;
+    unsigned nodes = 0, lost = 0;
+
+    if (!line_matrix(words, &front.matrix))
+        return;
+
+    const struct matrix_shape *shape = &front.matrix->shape;
+
+    tiles = matrix_tiles_down(shape) * matrix_tiles_across(shape);
+    for (uint64_t i = 0; i < tiles; i++)
+        placed += front.matrix->nodes[i] != MATRIX_NOWHERE;
+    for (unsigned node = 0; node < MESSENGER_NODES; node++) {
+        nodes += front_nodes[node].known && !front_nodes[node].lost;
+        lost += front_nodes[node].lost;
+        blocks += front_nodes[node].lost ? 0 : front_nodes[node].last.blocks;
+    }
+    line_ok("rows %lu columns %lu tile_rows %lu tile_columns %lu tiles %lu placed %lu nodes %u lost %u more %u blocks %lu resident %lu dense %lu",
+            shape->rows, shape->columns, shape->tile_rows, shape->tile_columns, tiles, placed, nodes, lost, front_provision_left(), blocks,
+            blocks * MATRIX_BLOCK_BYTES, shape->rows * shape->columns * 8);
+}
+
+static void run_nodes(struct words *words)
+{
+    char text[4000];
+    unsigned length = 0;
+
+    if (!line_at_end(words)) {
+        line_usage();
+        return;
+    }
+    length += (unsigned)format_string(text, sizeof(text), "ok");
+    for (unsigned node = 0; node < MESSENGER_NODES; node++)
+        if (front_nodes[node].known && length < sizeof(text) - 80)
+            length += (unsigned)format_string(text + length, sizeof(text) - length, " %u:%s%lu", node, front_nodes[node].lost ? "lost" : "",
+                                              front_nodes[node].last.blocks);
+    text[length++] = '\n';
+    line_answer(text, length);
+}
+
+static void run_time(struct words *words)
+{
+    const struct front_figures *f = &line_before;
+
+    if (line_at_end(words))
+        line_ok("ns %lu node_ns %lu messages %lu bytes %lu generated %lu provisioned %u", f->ns, f->node_ns, f->messages, f->bytes, f->generated,
+                f->provisioned);
+    else
+        line_usage();
+}
+
+static void run_limit(struct words *words)
+{
+    uint64_t limit;
+
+    if (!line_number(words, &limit) || !line_at_end(words) || limit == 0) {
+        line_usage();
+        return;
+    }
+    front_limit = limit;
+    line_ok("%lu", limit);
+}
+
+static const struct command commands[] = {
+    { "create", "ROWS COLUMNS [TILE_ROWS TILE_COLUMNS]", run_create },
+    { "get", "MATRIX ROW COLUMN", run_get },
+    { "set", "MATRIX ROW COLUMN VALUE", run_set },
+    { "row", "MATRIX ROW [FROM COUNT]", run_row },
+    { "column", "MATRIX COLUMN [FROM COUNT]", run_column },
+    { "read", "MATRIX ROW COLUMN ROWS COLUMNS", run_read },
+    { "write", "MATRIX ROW COLUMN ROWS COLUMNS VALUE...", run_write },
+    { "fill", "MATRIX VALUE", run_fill },
+    { "randomize", "MATRIX SEED", run_randomize },
+    { "sum", "MATRIX", run_sum },
+    { "multiply", "MATRIX MATRIX", run_multiply },
+    { "stat", "MATRIX", run_stat },
+    { "nodes", "", run_nodes },
+    { "time", "", run_time },
+    { "limit", "OPERATIONS", run_limit },
+    { "drop", "MATRIX", run_drop },
+};
+
+#define COMMANDS (sizeof(commands) / sizeof(commands[0]))
+
+static const struct command *command_now;
+
+static void line_usage(void)
+{
+    line_error("%s takes: %s", command_now->name, command_now->usage[0] ? command_now->usage : "nothing");
+}
+
+/* ---- lines ---- */
+
+static void line_run(struct line *line)
+{
+    struct words words = { line->text, line->text + line->length };
+    const char *word;
+    size_t length;
+
+    line_bits = false;
+    line_word(&words, &word, &length);
+    if (length == 1 && *word == 'x') {
+        line_bits = true;
+        line_word(&words, &word, &length);
+    }
+    for (unsigned i = 0; i < COMMANDS; i++)
+        if (strlen(commands[i].name) == length && memcmp(commands[i].name, word, length) == 0) {
+            command_now = &commands[i];
+            line_command = commands[i].name;
+            line_begin();
+            commands[i].run(&words);
+            return;
+        }
+
+    char text[256];
+    unsigned at = 0;
+
+    for (unsigned i = 0; i < COMMANDS; i++)
+        at += (unsigned)format_string(text + at, sizeof(text) - at, "%s %s", i ? "," : "", commands[i].name);
+    line_error("there is no such command; there are:%s", text);
+}
+
+static void line_next(void *arg)
+{
+    (void)arg;
+    if (line_now || lines == NULL)
+        return;
+    line_now = lines;
+    lines = lines->next;
+    if (lines == NULL)
+        lines_last = &lines;
+    line_run(line_now);
+}
+
+bool front_idle(void)
+{
+    return lines_waiting == 0;
+}
+
+bool front_line(const char *text, size_t length, front_reply reply, void *arg)
+{
+    struct line *line = lines_waiting < LINES_WAITING ? mem_alloc(sizeof(*line) + length + 1) : NULL;
+
+    if (line == NULL)
+        return false;
+    *line = (struct line){ .reply = reply, .arg = arg, .length = length };
+    memcpy(line->text, text, length);
+    line->text[length] = '\0';
+    *lines_last = line;
+    lines_last = &line->next;
+    if (lines_waiting++ == 0)
+        event_post(cpu_id(), &line_event, line_next, NULL);
+    return true;
+}

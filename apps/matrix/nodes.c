@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Nodes for tiles: a new one for each as long as there are any, then the one with the fewest. Nodes are told of each other. */
+#include "front.h"
+#include "words.h"
+
+struct front_node front_nodes[MESSENGER_NODES];
+
+/* ---- where they come from: a list ---- */
+
+static uint16_t listed[MESSENGER_NODES];
+static unsigned listed_count, listed_given;
+
+bool front_provision_list(const char *list)
+{
+    uint64_t number = 0, port;
+
+    while (*list) {
+        const char *end = list;
+        uint16_t node = (uint16_t)(listed_count + 1);
+
+        if (matrix_number_at(list, MESSENGER_NODES - 1, &number, &end) && *end == '@') {
+            node = (uint16_t)number;
+            list = end + 1;
+        }
+
+        uint32_t ip = matrix_address_at(list, &list);
+
+        port = MESSENGER_PORT;
+        if (ip == 0 || node == 0 || node >= MESSENGER_NODES || front_nodes[node].ip || (*list == ':' && !matrix_number_at(list + 1, 65535, &port, &list)))
+            return false;
+        front_nodes[node].ip = ip;
+        front_nodes[node].port = (uint16_t)port;
+        listed[listed_count++] = node;
+        if (*list == ',' && list[1])
+            list++;
+        else if (*list)
+            return false;
+    }
+    return true;
+}
+
+unsigned front_provision_left(void)
+{
+    return listed_count - listed_given;
+}
+
+void front_provision(struct front_grant *grant)
+{
+    grant->number = MATRIX_NOWHERE;
+    if (listed_given < listed_count) {
+        grant->number = listed[listed_given++];
+        grant->ip = front_nodes[grant->number].ip;
+        grant->port = front_nodes[grant->number].port;
+        messenger_peer(grant->number, grant->ip, grant->port);
+    }
+    future_fulfil(&grant->given, grant);
+}
+
+/* ---- nodes that know each other ---- */
+
+struct meeting {
+    struct message_call call;
+    struct future_wait wait;
+    uint16_t node;
+};
+
+static void front_met(void *arg)
+{
+    struct meeting *meeting = arg;
+
+    if (meeting->call.answered.state != FUTURE_FULFILLED) {
+        front_nodes[meeting->node].lost = true;
+        front_fail("node %u does not answer (%s): it was to be told of another node", meeting->node,
+                   meeting->call.answered.error == MESSAGE_LATE ? "late" : "unreachable");
+    }
+    mem_free(meeting->call.reply);
+    mem_free(meeting);
+    front_step();
+}
+
+/* Tells `node` of `other`. */
+static void front_introduce(uint16_t node, uint16_t other)
+{
+    struct meeting *meeting = mem_zalloc(sizeof(*meeting));
+    struct matrix_meet meet = { front_nodes[other].ip, other, front_nodes[other].port };
+
+    if (meeting == NULL) {
+        front_fail("the front end has no memory");
+        return;
+    }
+    meeting->node = node;
+    front_wait();
+    front.figures.messages += 2;
+    front.figures.bytes += sizeof(meet) + sizeof(uint16_t);
+    future_then(&meeting->call.answered, &meeting->wait, front_met, meeting);
+    message_ask(&meeting->call, node, EBB_MATRIX_NODE, MATRIX_MEET, &meet, sizeof(meet), front_patience_ns);
+}
+
+/* ---- placing ---- */
+
+struct placing {
+    struct front_grant grant;
+    struct front_matrix *matrix;
+    uint64_t tile;
+};
+
+static uint16_t front_emptiest(void)
+{
+    uint16_t found = MATRIX_NOWHERE;
+
+    for (uint16_t node = 0; node < MESSENGER_NODES; node++)
+        if (front_nodes[node].known && !front_nodes[node].lost &&
+            (found == MATRIX_NOWHERE || front_nodes[node].tiles < front_nodes[found].tiles))
+            found = node;
+    return found;
+}
+
+static void front_placed(void *arg)
+{
+    struct placing *placing = arg;
+    uint16_t node = placing->grant.number;
+
+    if (node != MATRIX_NOWHERE) {
+        front_nodes[node] = (struct front_node){ .known = true, .ip = placing->grant.ip, .port = placing->grant.port };
+        front.figures.provisioned++;
+        for (uint16_t other = 0; other < MESSENGER_NODES; other++)
+            if (other != node && front_nodes[other].known && !front_nodes[other].lost) {
+                front_introduce(other, node);
+                front_introduce(node, other);
+            }
+    } else {
+        node = front_emptiest();
+    }
+    if (node == MATRIX_NOWHERE) {
+        front_fail("there is no node for another tile: none is left to be had, and none is there");
+    } else {
+        placing->matrix->nodes[placing->tile] = node;
+        front_nodes[node].tiles++;
+    }
+    mem_free(placing);
+    front_step();
+}
+
+void front_place(struct front_matrix *matrix, uint64_t tile)
+{
+    struct placing *placing = NULL;
+
+    if (matrix->nodes[tile] != MATRIX_NOWHERE)
+        return;
+    if ((placing = mem_zalloc(sizeof(*placing))) == NULL) {
+        front_fail("the front end has no memory");
+        return;
+    }
+    placing->matrix = matrix;
+    placing->tile = tile;
+    front_wait();
+    future_then(&placing->grant.given, &placing->grant.wait, front_placed, placing);
+    front_provision(&placing->grant);
+}

@@ -15,12 +15,14 @@ runtime_linux_program(libos_hosted -march=x86-64)
 target_include_directories(libos_hosted PRIVATE ${LIBOS_DIR}/include ${LIBOS_DIR}/kernel ${LIBOS_DIR}/hosted)
 target_compile_options(libos_hosted PRIVATE $<$<COMPILE_LANGUAGE:C>:${LIBOS_FLAGS}>)
 
-foreach(part window.c fault.c fault_return.S)     # where the native runtime has runtime/native
+foreach(part window.c fault.c fault_return.S ninep_home.c ninep_stream.c)     # where the native runtime has runtime/native
     list(APPEND LIBOS_HOSTED_RUNTIME_SOURCES ${LIBOS_DIR}/hosted/${part})
 endforeach()
+list(APPEND LIBOS_HOSTED_RUNTIME_SOURCES ${LIBOS_TREE}/apps/ninep/server.c ${LIBOS_TREE}/apps/ninep/files_linux.c)
 add_library(libos_hosted_runtime STATIC ${LIBOS_RUNTIME_SOURCES} ${LIBOS_HOSTED_RUNTIME_SOURCES})
 runtime_linux_program(libos_hosted_runtime -march=x86-64)
-target_include_directories(libos_hosted_runtime PRIVATE ${LIBOS_DIR}/include ${LIBOS_DIR}/kernel ${LIBOS_DIR}/hosted ${LIBOS_DIR}/runtime)
+target_include_directories(libos_hosted_runtime PRIVATE ${LIBOS_DIR}/include ${LIBOS_DIR}/kernel ${LIBOS_DIR}/hosted ${LIBOS_DIR}/runtime
+    ${LIBOS_TREE}/apps/ninep)
 target_compile_options(libos_hosted_runtime PRIVATE $<$<COMPILE_LANGUAGE:C>:${LIBOS_FLAGS}>)
 
 function(libos_add_hosted_app name)

@@ -9,9 +9,10 @@
 
 #include "libos.h"
 
-/* Raises `event` on the calling vCPU whenever the descriptor has something to read. At most HOSTED_WATCHES, for good. */
+/* Raises `event` on the calling vCPU whenever the descriptor has something to read. At most HOSTED_WATCHES. */
 #define HOSTED_WATCHES 63u
 void hosted_watch(int fd, struct event *event);
+void hosted_unwatch(struct event *event);       /* on the vCPU that watches */
 
 extern unsigned hosted_cpus_most;       /* LIBOS_MAX_CPUS, unless the program defines it */
 

@@ -56,10 +56,26 @@ void hosted_watch(int fd, struct event *event)
 {
     struct wait_cpu *own = &wait_cpus[cpu_id()];
 
-    if (own->count > HOSTED_WATCHES)
+    unsigned free = 1;
+
+    while (free < own->count && own->raised[free])
+        free++;
+    if (free > HOSTED_WATCHES)
         panic("libos: vCPU %u watches too many descriptors", cpu_id());
-    own->raised[own->count] = event;
-    own->fds[own->count++] = (struct wait_fd){ fd, POLLIN, 0 };
+    own->count += free == own->count;
+    own->raised[free] = event;
+    own->fds[free] = (struct wait_fd){ fd, POLLIN, 0 };
+}
+
+void hosted_unwatch(struct event *event)
+{
+    struct wait_cpu *own = &wait_cpus[cpu_id()];
+
+    for (unsigned i = 1; i < own->count; i++)
+        if (own->raised[i] == event) {
+            own->raised[i] = NULL;
+            own->fds[i].fd = -1;        /* which ppoll passes over */
+        }
 }
 
 void lapic_send_ipi(uint32_t apic_id, uint8_t vector)
@@ -106,7 +122,7 @@ static void wait_ask(struct wait_cpu *own, bool sleep)
         wait_handlers[IRQ_WAKEUP]();
     }
     for (unsigned i = 1; ready > 0 && i < own->count; i++)
-        if (own->fds[i].revents)
+        if (own->fds[i].revents && own->raised[i])
             event_raise(own->raised[i]);
     if (own->deadline && rdtsc() >= own->deadline) {
         own->deadline = 0;

@@ -25,7 +25,7 @@
 /* Why a future fails. */
 enum {
     SHARED_UNREACHABLE = 1,     /* the home does not answer, or did not get to it */
-    SHARED_STALE,               /* the home lives anew: what was opened is no more; open it again */
+    SHARED_STALE,               /* the home lives anew, or has forgotten us: open it again */
     SHARED_ABSENT,              /* the home has no object of that name */
     SHARED_RANGE,               /* beyond the object's end */
     SHARED_CLOSED,              /* the handle is not open */

@@ -31,7 +31,7 @@ const char *shared_error(int error)
     static const char *const words[] = {
         [0] = "nothing is wrong",
         [SHARED_UNREACHABLE] = "its home cannot be reached",
-        [SHARED_STALE] = "its home has started anew; open it again",
+        [SHARED_STALE] = "its home has started anew or forgotten us; open it again",
         [SHARED_ABSENT] = "its home has no such object",
         [SHARED_RANGE] = "beyond the object's end",
         [SHARED_CLOSED] = "it is not open",

@@ -33,7 +33,7 @@ static void shared_ask(struct shared_call *call, uint16_t type, const void *body
     struct asking *asking = (struct asking *)call->own;
 
     future_then(&asking->call.answered, &asking->wait, then, call);
-    message_ask(&asking->call, call->object->home, SHARED_EBB_MESSAGES, type, body, length, SHARED_PATIENCE_NS);
+    message_ask(&asking->call, call->object->home, NODE_EBB_SHARED, type, body, length, SHARED_PATIENCE_NS);
 }
 
 static void shared_opened(void *arg)

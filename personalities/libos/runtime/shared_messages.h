@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Shared objects by messages: what goes to the Ebb SHARED_EBB_MESSAGES of the home, and what comes back. Little-endian. */
+/* Shared objects by messages: what goes to the Ebb NODE_EBB_SHARED of the home, and what comes back. Little-endian. */
 #ifndef SHARED_MESSAGES_H
 #define SHARED_MESSAGES_H
 

@@ -107,7 +107,7 @@ static void home_message(void *ctx, const struct message *question)
 
 int shared_messages_serve(void)
 {
-    return messenger_target(SHARED_EBB_MESSAGES, home_message, NULL) ? 0 : SHARED_NO_MEMORY;
+    return messenger_target(NODE_EBB_SHARED, home_message, NULL) ? 0 : SHARED_NO_MEMORY;
 }
 
 int shared_messages_host(const char *name, uint64_t size)

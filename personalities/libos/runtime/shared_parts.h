@@ -3,10 +3,8 @@
 #ifndef SHARED_PARTS_H
 #define SHARED_PARTS_H
 
+#include "node.h"
 #include "shared.h"
-
-/* Ebbs that take the integrations' messages on a home node. */
-enum { SHARED_EBB_MESSAGES = 480, SHARED_EBB_NINEP, SHARED_EBB_MEMORY };
 
 /* One step of an operation. Within the object; a read's or write's `length` is not 0, and at most the integration's `most`. */
 struct shared_call {
@@ -44,6 +42,10 @@ int shared_error_of_message(int error);
 bool shared_name_is_one(const char *name);
 
 /* Of shared.c's table. */
-extern const struct shared_integration shared_messages;
+extern const struct shared_integration shared_messages, shared_ninep;
+
+/* hosted/ninep_home.c serves the files below ninep_root=DIRECTORY; a native library OS has none (runtime/ninep_no_home.c), and refuses. */
+int shared_ninep_serve(void);
+int shared_ninep_host(const char *name, uint64_t size);
 
 #endif

@@ -20,9 +20,7 @@ static struct {
 static void together_answered(void *arg)
 {
     CHECK(together.call.answered.state == FUTURE_FULFILLED, "the helper: %d", together.call.answered.error);
-    together.then(arg);
-    if (together.call.answered.state == FUTURE_FULFILLED)
-        mem_free(together.call.reply);
+    together.then(arg);                 /* which frees the reply */
 }
 
 static void together_ask(uint16_t type, event_fn then)

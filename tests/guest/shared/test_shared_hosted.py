@@ -11,15 +11,16 @@ import pytest
 
 from tests.relay import Faults, Relay, free_port, relay
 
-INTEGRATIONS = ["messages"]
+INTEGRATIONS = ["messages", "ninep"]
 HOME, LEADER, HELPER = 0, 1, 2
 
 
 class Nodes:
     """Processes and what lies between them."""
 
-    def __init__(self, images: Path, stack: ExitStack, integration: str, faults: Faults, seed: int) -> None:
+    def __init__(self, images: Path, root: Path, stack: ExitStack, integration: str, faults: Faults, seed: int) -> None:
         self.program, self.stack, self.integration = images / "hosted_test_shared", stack, integration
+        self.root = root  # of the home's files, where an integration has such
         self.ports = [free_port() for _ in range(3)]
         self.between: dict[tuple[int, int], Relay] = {}
         for number, (a, b) in enumerate(itertools.combinations(range(3), 2)):
@@ -32,9 +33,15 @@ class Nodes:
             a, b = min(own, other), max(own, other)
             port = self.ports[own] if own == other else self.between[a, b].ports[0 if own == a else 1]
             addresses.append(f"127.0.0.1:{port}")
-        command = [self.program, f"cpus={cpus}", "memory=64", f"integration={self.integration}", "--", "shared"]
+        command = [
+            self.program,
+            f"cpus={cpus}",
+            "memory=64",
+            f"integration={self.integration}",
+            f"ninep_root={self.root}",
+        ]
         process = subprocess.Popen(
-            [*command, str(own), str(session), what, *addresses], stdout=subprocess.PIPE, text=True
+            [*command, "--", "shared", str(own), str(session), what, *addresses], stdout=subprocess.PIPE, text=True
         )
         self.stack.callback(ended, process)
         if own != LEADER:
@@ -63,9 +70,9 @@ def until(process: "subprocess.Popen[str]", words: str) -> None:
     ("faults", "cpus"),
     [(Faults(), 1), (Faults(), 2), (Faults(lost=0.03, doubled=0.05, late=0.1, forged=0.1), 1)],
 )
-def test_the_suite(images: Path, integration: str, faults: Faults, cpus: int) -> None:
+def test_the_suite(images: Path, tmp_path: Path, integration: str, faults: Faults, cpus: int) -> None:
     with ExitStack() as stack:
-        nodes = Nodes(images, stack, integration, faults, 1)
+        nodes = Nodes(images, tmp_path, stack, integration, faults, 1)
         home, helper, leader = (nodes.start(own, cpus=cpus) for own in (HOME, HELPER, LEADER))
         said, _ = leader.communicate(timeout=120)
         assert said.splitlines() == [
@@ -80,9 +87,9 @@ def test_the_suite(images: Path, integration: str, faults: Faults, cpus: int) ->
 
 
 @pytest.mark.parametrize("integration", INTEGRATIONS)
-def test_a_home_that_dies_and_lives_anew(images: Path, integration: str) -> None:
+def test_a_home_that_dies_and_lives_anew(images: Path, tmp_path: Path, integration: str) -> None:
     with ExitStack() as stack:
-        nodes = Nodes(images, stack, integration, Faults(lost=0.01), 4)
+        nodes = Nodes(images, tmp_path, stack, integration, Faults(lost=0.01), 4)
         home = nodes.start(HOME)
         leader = nodes.start(LEADER, "death")
         until(leader, "under way")

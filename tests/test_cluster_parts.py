@@ -148,7 +148,8 @@ class Peer(ctypes.Structure):
 def route(tmp_path_factory: pytest.TempPathFactory):
     out = tmp_path_factory.mktemp("router") / "route.so"
     command = ["cc", "-std=gnu11", "-O1", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", "-fsanitize=undefined"]
-    command += ["-fsanitize-undefined-trap-on-error", "-o", str(out), str(ROUTER / "route.c")]
+    command += ["-fsanitize-undefined-trap-on-error", "-o", str(out)]
+    command += [str(path) for path in sorted(ROUTER.glob("*.c")) if not path.name.startswith("port_")]
     subprocess.run(command, check=True)
     library = ctypes.CDLL(str(out))
     library.kvd_router_backends.restype = ctypes.c_size_t
@@ -158,7 +159,7 @@ def route(tmp_path_factory: pytest.TempPathFactory):
 
 
 def router(library: ctypes.CDLL, backends: bytes = b"10.0.2.16,10.0.2.17,10.0.2.18"):
-    memory = ctypes.create_string_buffer(4 << 20)
+    memory = ctypes.create_string_buffer(5 << 20)
     base = ctypes.addressof(memory)
     at = ctypes.c_void_p(base + -base % 64)
     bad = library.kvd_router_backends(at, ctypes.c_char_p(backends), ctypes.c_uint16(11211))
@@ -231,7 +232,7 @@ def test_what_is_not_one_command_on_one_key_is_refused(route, payload: bytes, ve
     assert routed(route, at, CLIENT, payload)[0] == verdict
     if verdict == REFUSE:
         refusal = ctypes.create_string_buffer(64)
-        n = route.kvd_router_refusal(ctypes.c_char_p(payload), refusal)
+        n = route.kvd_router_refusal(verdict, ctypes.c_char_p(payload), refusal)
         assert refusal.raw[:n].startswith(payload[:2] + b"\0\0\0\1\0\0SERVER_ERROR ")
 
 

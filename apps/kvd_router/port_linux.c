@@ -17,7 +17,7 @@ struct kvd_router_thread {
 static const char kvd_router_usage[] =
     "usage: kvd_router --backends ADDRESS,ADDRESS,... [-t THREADS] [-p PORT]\n"
     "memcached's requests over UDP, each forwarded to the back end of its key (FNV-1a of it, modulo their number).\n"
-    "  --backends LIST  IPv4 addresses of kvd, 1 to 32; they listen on the same port\n"
+    "  --backends LIST  IPv4 addresses of kvd, 1 to 32; they listen on the same port. Not needed with --pool\n"
     "  -t THREADS       1 to 64 (4)\n"
     "  -p PORT          UDP port; -U is the same (11211)\n";
 
@@ -44,11 +44,13 @@ static _Noreturn void kvd_router_serve(void *argument)
             continue;
         struct kvd_router_peer peer = {from.address, from.port}, to = peer;
         const uint8_t *out = thread->datagram;
-        switch (kvd_router_route(thread->router, peer, thread->datagram, (size_t)length, &to)) {
+        enum kvd_router_verdict verdict = kvd_router_route(thread->router, peer, thread->datagram, (size_t)length, &to);
+        switch (verdict) {
         case KVD_ROUTER_DROP:
             continue;
         case KVD_ROUTER_REFUSE:
-            length = (long)kvd_router_refusal(thread->datagram, refusal);
+        case KVD_ROUTER_NOBODY:
+            length = (long)kvd_router_refusal(verdict, thread->datagram, refusal);
             out = refusal;
             break;
         case KVD_ROUTER_SEND:
@@ -56,6 +58,29 @@ static _Noreturn void kvd_router_serve(void *argument)
         }
         struct rt_address address = {.family = RT_AF_INET, .port = to.port, .address = to.address};
         rt_syscall(RT_NR_SENDTO, thread->socket, (long)out, length, 0, (long)&address, sizeof address);
+    }
+}
+
+static void kvd_router_put(void *ctx, struct kvd_router_peer to, const void *data, size_t length)
+{
+    struct rt_address address = {.family = RT_AF_INET, .port = to.port, .address = to.address};
+    rt_syscall(RT_NR_SENDTO, *(int *)ctx, (long)data, (long)length, 0, (long)&address, sizeof address);
+}
+
+/* Looks after the back ends, and says when there are enough. */
+static _Noreturn void kvd_router_manage(void *argument)
+{
+    struct kvd_router_thread *thread = argument;
+    struct kvd_router *router = thread->router;
+    for (;;) {
+        struct rt_timespec now, pause = {(int64_t)(router->plan.tick_ns / 1000000000u), (int64_t)(router->plan.tick_ns % 1000000000u)};
+        rt_syscall(RT_NR_CLOCK_GETTIME, RT_CLOCK_MONOTONIC, (long)&now, 0, 0, 0, 0);
+        kvd_router_tick(router, (uint64_t)now.seconds * 1000000000u + (uint64_t)now.nanoseconds, kvd_router_put, &thread->socket);
+        if (!router->served && kvd_router_serves(router)) {
+            router->served = true;
+            rt_print(1, "kvd_router: ready\n");
+        }
+        rt_syscall(RT_NR_PPOLL, 0, 0, (long)&pause, 0, 8, 0);
     }
 }
 
@@ -78,6 +103,7 @@ int main(int argc, char **argv)
     for (char **at = argv + (argc > 0 ? 1 : 0); *at != NULL; at += 2) {
         if (rt_same(*at, "-h") || rt_same(*at, "--help")) {
             rt_print(1, kvd_router_usage);
+            rt_print(1, kvd_router_options);
             rt_exit(0);
         }
         if (at[1] == NULL)
@@ -91,13 +117,18 @@ int main(int argc, char **argv)
         } else if (rt_same(*at, "--backends")) {
             backends = at[1];
         } else {
-            kvd_router_die(2, "no such option (try --help): ", *at);
+            int taken = kvd_router_option(&router, *at, at[1]);
+            if (taken == 0)
+                kvd_router_die(2, "no such option (try --help): ", *at);
+            if (taken < 0)
+                kvd_router_die(2, "that is no value for this option (try --help): ", *at);
         }
     }
-    size_t bad = kvd_router_backends(&router, backends, __builtin_bswap16((uint16_t)port));
+    router.port = __builtin_bswap16((uint16_t)port);
+    size_t bad = router.plan.pool != NULL && *backends == '\0' ? 0 : kvd_router_backends(&router, backends, router.port);
     if (bad)
         kvd_router_die(2, "--backends takes 1 to 32 IPv4 addresses joined by commas; this is none: ", backends + bad - 1);
-    struct kvd_router_thread *thread = rt_map((size_t)threads * sizeof *thread);
+    struct kvd_router_thread *thread = rt_map((size_t)(threads + 1) * sizeof *thread); /* the last manages */
     if (thread == NULL)
         kvd_router_die(1, "not enough memory: take fewer threads with -t", "");
     int socket = kvd_router_listen(port);
@@ -107,6 +138,10 @@ int main(int argc, char **argv)
         if (i > 0 && rt_thread_start(kvd_router_serve, &thread[i], STACK) != 0)
             kvd_router_die(1, "cannot start another thread", "");
     }
-    rt_print(1, "kvd_router: ready\n");
+    thread[threads] = (struct kvd_router_thread){.router = &router, .socket = socket};
+    if (!router.plan.managed)
+        rt_print(1, "kvd_router: ready\n");
+    else if (rt_thread_start(kvd_router_manage, &thread[threads], STACK) != 0)
+        kvd_router_die(1, "cannot start another thread", "");
     kvd_router_serve(&thread[0]);
 }

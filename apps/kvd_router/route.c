@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Where a datagram goes. */
-#include "kvd_router.h"
+#include "internal.h"
 
-#include <stdbool.h>
-
-enum { HEADER = 8, KEY_MAX = 250 };
+enum { HEADER = KVD_ROUTER_HEADER, KEY_MAX = 250 };
 #define WRITING UINT32_MAX
 
 struct word {
@@ -73,8 +71,7 @@ static uint32_t kvd_router_hash(struct word key) /* FNV-1a, 32 bits */
     return hash;
 }
 
-/* Remembers who asked, by our id. False: another worker writes in that place right now; the request is dropped. */
-static bool kvd_router_note(struct kvd_router_backend *backend, struct kvd_router_peer from, uint8_t *datagram)
+bool kvd_router_note(struct kvd_router_backend *backend, bool managed, struct kvd_router_peer from, uint8_t *datagram)
 {
     uint16_t id = (uint16_t)__atomic_fetch_add(&backend->next, 1, __ATOMIC_RELAXED);
     struct kvd_router_slot *slot = &backend->slot[id % KVD_ROUTER_SLOTS];
@@ -82,6 +79,8 @@ static bool kvd_router_note(struct kvd_router_backend *backend, struct kvd_route
     uint32_t old = __atomic_load_n(&slot->id, __ATOMIC_RELAXED);
     if (old == WRITING || !__atomic_compare_exchange_n(&slot->id, &old, WRITING, 0, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED))
         return false;
+    if (managed && old != 0 && __atomic_exchange_n(&slot->done, old, __ATOMIC_RELAXED) != old)
+        __atomic_fetch_add(&backend->forgotten, 1, __ATOMIC_RELAXED);
     __atomic_store_n(&slot->asked, asked, __ATOMIC_SEQ_CST);
     __atomic_store_n(&slot->id, (uint32_t)id + 1, __ATOMIC_RELEASE);
     datagram[0] = (uint8_t)(id >> 8);
@@ -89,7 +88,8 @@ static bool kvd_router_note(struct kvd_router_backend *backend, struct kvd_route
     return true;
 }
 
-static enum kvd_router_verdict kvd_router_return(struct kvd_router_backend *backend, uint8_t *datagram, struct kvd_router_peer *to)
+static enum kvd_router_verdict kvd_router_return(struct kvd_router_backend *backend, bool managed, uint8_t *datagram,
+                                                 struct kvd_router_peer *to)
 {
     uint32_t id = (uint32_t)datagram[0] << 8 | datagram[1];
     struct kvd_router_slot *slot = &backend->slot[id % KVD_ROUTER_SLOTS];
@@ -98,6 +98,10 @@ static enum kvd_router_verdict kvd_router_return(struct kvd_router_backend *back
     uint64_t asked = __atomic_load_n(&slot->asked, __ATOMIC_SEQ_CST);
     if (__atomic_load_n(&slot->id, __ATOMIC_SEQ_CST) != id + 1)
         return KVD_ROUTER_DROP; /* taken for another request meanwhile */
+    if (managed && datagram[3] + 1 == datagram[5] && __atomic_exchange_n(&slot->done, id + 1, __ATOMIC_RELAXED) != id + 1)
+        __atomic_fetch_add(&backend->answered, 1, __ATOMIC_RELAXED); /* its last datagram */
+    if (asked == 0)
+        return KVD_ROUTER_DROP; /* the tick asked whether it lives */
     datagram[0] = (uint8_t)(asked >> 8);
     datagram[1] = (uint8_t)asked;
     *to = (struct kvd_router_peer){(uint32_t)(asked >> 32), (uint16_t)(asked >> 16)};
@@ -109,46 +113,69 @@ enum kvd_router_verdict kvd_router_route(struct kvd_router *router, struct kvd_r
 {
     if (length <= HEADER)
         return KVD_ROUTER_DROP;
-    for (uint32_t i = 0; i < router->backends; i++)
+    bool managed = router->plan.managed;
+    for (uint32_t i = 0, n = __atomic_load_n(&router->backends, __ATOMIC_ACQUIRE); i < n; i++)
         if (router->backend[i].peer.address == from.address && router->backend[i].peer.port == from.port)
-            return kvd_router_return(&router->backend[i], datagram, to);
+            return kvd_router_return(&router->backend[i], managed, datagram, to);
+    if (managed && from.address == router->plan.provisioner.address && from.port == router->plan.provisioner.port) {
+        kvd_router_post(router, datagram, length);
+        return KVD_ROUTER_DROP;
+    }
     if (datagram[4] != 0 || datagram[5] != 1)
         return KVD_ROUTER_DROP; /* requests of several datagrams are dropped, as memcached drops them */
     struct word key = kvd_router_key(datagram + HEADER, datagram + length);
     if (key.length == 0)
         return KVD_ROUTER_REFUSE;
-    struct kvd_router_backend *backend = &router->backend[kvd_router_hash(key) % router->backends];
+    uint32_t hash = kvd_router_hash(key), place = hash % (managed ? KVD_ROUTER_PLACES : router->backends);
+    if (managed) {
+        uint8_t owner = __atomic_load_n(&router->table[place], __ATOMIC_ACQUIRE);
+        if (owner == 0)
+            return KVD_ROUTER_NOBODY;
+        place = owner - 1u;
+    }
+    struct kvd_router_backend *backend = &router->backend[place];
     *to = backend->peer;
-    return kvd_router_note(backend, from, datagram) ? KVD_ROUTER_SEND : KVD_ROUTER_DROP;
+    return kvd_router_note(backend, managed, from, datagram) ? KVD_ROUTER_SEND : KVD_ROUTER_DROP;
 }
 
-size_t kvd_router_refusal(const uint8_t *datagram, uint8_t refusal[KVD_ROUTER_REFUSAL])
+size_t kvd_router_refusal(enum kvd_router_verdict why, const uint8_t *datagram, uint8_t refusal[KVD_ROUTER_REFUSAL])
 {
-    static const char text[] = "SERVER_ERROR one command on one key a datagram\r\n";
-    _Static_assert(HEADER + sizeof text - 1 <= KVD_ROUTER_REFUSAL, "room");
+    static const char several[] = "SERVER_ERROR one command on one key a datagram\r\n", nobody[] = "SERVER_ERROR no back end\r\n";
+    _Static_assert(HEADER + sizeof several - 1 <= KVD_ROUTER_REFUSAL && sizeof nobody <= sizeof several, "room");
     const uint8_t header[HEADER] = {datagram[0], datagram[1], 0, 0, 0, 1, 0, 0};
+    const char *text = why == KVD_ROUTER_NOBODY ? nobody : several;
+    size_t length = why == KVD_ROUTER_NOBODY ? sizeof nobody - 1 : sizeof several - 1;
     for (size_t i = 0; i < HEADER; i++)
         refusal[i] = header[i];
-    for (size_t i = 0; i < sizeof text - 1; i++)
+    for (size_t i = 0; i < length; i++)
         refusal[HEADER + i] = (uint8_t)text[i];
-    return HEADER + sizeof text - 1;
+    return HEADER + length;
 }
+
+/* Four numbers joined by dots; *at is then behind them. */
+static bool kvd_router_dotted(const char **at, uint32_t *address)
+{
+    *address = 0;
+    for (int part = 0; part < 4; part++) {
+        uint32_t number = 0, digits = 0;
+        for (; **at >= '0' && **at <= '9' && digits < 4; ++*at, digits++)
+            number = number * 10 + (uint32_t)(**at - '0');
+        if (digits == 0 || number > 255 || (part < 3 && *(*at)++ != '.'))
+            return false;
+        *address |= number << (8 * part);
+    }
+    return true;
+}
+
+bool kvd_router_address(const char *text, uint32_t *address) { return kvd_router_dotted(&text, address) && *text == '\0'; }
 
 size_t kvd_router_backends(struct kvd_router *router, const char *text, uint16_t port)
 {
     const char *at = text;
     do {
-        uint32_t address = 0;
+        uint32_t address;
         const char *from = at;
-        for (int part = 0; part < 4; part++) {
-            uint32_t number = 0, digits = 0;
-            for (; *at >= '0' && *at <= '9' && digits < 4; at++, digits++)
-                number = number * 10 + (uint32_t)(*at - '0');
-            if (digits == 0 || number > 255 || (part < 3 && *at++ != '.'))
-                return (size_t)(from - text) + 1;
-            address |= number << (8 * part);
-        }
-        if ((*at != ',' && *at != '\0') || router->backends == KVD_ROUTER_BACKENDS)
+        if (!kvd_router_dotted(&at, &address) || (*at != ',' && *at != '\0') || router->backends == KVD_ROUTER_LISTED)
             return (size_t)(from - text) + 1;
         router->backend[router->backends++].peer = (struct kvd_router_peer){address, port};
     } while (*at++ == ',');

@@ -21,18 +21,28 @@ struct front_node {
 
 extern struct front_node front_nodes[MESSENGER_NODES];
 
-/* Where nodes come from. `number` is set to the new node's, whose messenger is known by then, or to MATRIX_NOWHERE: there are no more. */
+/* Where nodes come from (provision.c). `number` is set to the new node's, whose messenger is known by then, or to MATRIX_NOWHERE: there are no more. */
 struct front_grant {
     uint16_t number;
-    uint32_t ip;
+    uint32_t ip;                                /* network byte order */
     uint16_t port;
     struct future given;
     struct future_wait wait;
+    /* of a machine that is powered on */
+    uint32_t tag;
+    uint64_t asked_ns;
+    struct timer timer;
+    struct front_grant *next;
 };
 
 void front_provision(struct front_grant *grant);
-bool front_provision_list(const char *list);    /* N@A.B.C.D:PORT or A.B.C.D, joined by commas. False: it is none */
-unsigned front_provision_left(void);            /* nodes that could still be had */
+
+/* A list of nodes, N@A.B.C.D:PORT or A.B.C.D, joined by commas: they are taken first. False: it is none. */
+bool front_provision_list(const char *list);
+/* And then machines of a kind that the provisioner powers on. False: the port is taken. */
+bool front_provision_pool(const char *kind, uint32_t provisioner_ip);
+/* A node says that it is there. */
+void front_provision_here(uint16_t node);
 
 /* ---- matrices ---- */
 

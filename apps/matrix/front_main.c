@@ -5,6 +5,7 @@
  */
 #include "front.h"
 #include "hosted.h"
+#include "node.h"
 #include "runtime.h"
 #include "words.h"
 
@@ -12,12 +13,14 @@
 #define LINE_MOST (32u << 20)
 
 static const char main_usage[] =
-    "usage: hosted_matrix [WORD=VALUE ...] -- matrix [-c WORD ...]\n"
-    "A matrix whose tiles are kept by other nodes. Lines on standard input, one operation each; or, behind -c, as words with ; between lines.\n"
-    "  nodes=LIST      where they are: A.B.C.D, N@A.B.C.D or N@A.B.C.D:PORT, joined by commas\n"
+    "usage: hosted_matrix [WORD=VALUE ...] -- matrix [-c LINE ...]\n"
+    "A matrix whose tiles are kept by other nodes. Lines on standard input, one operation each; or behind -c, with colons between a line's words.\n"
+    "  nodes=LIST      where they are: A.B.C.D, N@A.B.C.D or N@A.B.C.D:PORT, joined by commas; and then\n"
+    "  pool=KIND       machines of that kind, which provisioner=A.B.C.D (10.0.2.3) powers on\n"
     "  listen=PORT     take lines in datagrams to 127.0.0.1:PORT instead\n"
     "  log=1           print the figures of each operation\n"
     "  patience_ms=N   how long a node may take to answer (5000)\n"
+    "  node=N, gpos=A.B.C.D: join it, as that node; else this is node 0\n"
     "  port=P, session=S, cpus=1, memory=MIB: as of every hosted program\n";
 
 static struct event main_input, main_ended;
@@ -142,43 +145,60 @@ static void main_datagram(void *ctx, const struct udp_peer *from, struct iobuf *
     iobuf_free(rx);
 }
 
-/* ---- */
+/* ---- nodes ---- */
 
-static void main_join_words(int argc, char **argv, int first)
+static void main_message(void *ctx, const struct message *message)
+{
+    (void)ctx;
+    if (message->type == MATRIX_HERE)
+        front_provision_here(message->from);
+}
+
+/* Node 0, or one that joins gpos. */
+static void main_network(int argc, char **argv)
+{
+    uint32_t port = matrix_word_number(argc, argv, "port", MESSENGER_PORT, 1, 65535);
+    const char *pool = matrix_word(argc, argv, "pool", NULL);
+
+    if (!distributed_start(NULL, 0) || !messenger_target(EBB_MATRIX_NODE, main_message, NULL) ||
+        (!node_start("matrix", NULL) && !messenger_start(0, (uint16_t)port, matrix_word_number(argc, argv, "session", 1, 1, 65535))))
+        panic("matrix: port %u is taken", port);
+    if (!front_provision_list(matrix_word(argc, argv, "nodes", "")))
+        panic("matrix: nodes= takes addresses like 10.0.2.16 or 3@10.0.2.16:5640 joined by commas, each node once");
+    if (pool && !front_provision_pool(pool, matrix_address(matrix_word(argc, argv, "provisioner", "10.0.2.3"))))
+        panic("matrix: the port for the provisioner's answers is taken");
+}
+
+/* One argument is one line: sum:1 says `sum 1`. */
+static void main_take_lines(int argc, char **argv, int first)
 {
     for (int i = first; i < argc; i++) {
         size_t length = strlen(argv[i]);
 
-        if (main_length + length + 2 > main_room)
-            panic("matrix: the words behind -c are too many");
-        if (strcmp(argv[i], ";") == 0) {
-            main_text[main_length++] = '\n';
-            continue;
-        }
+        if (main_length + length + 1 > main_room)
+            panic("matrix: the lines behind -c are too long");
         memcpy(main_text + main_length, argv[i], length);
+        for (size_t at = main_length; at < main_length + length; at++)
+            main_text[at] = main_text[at] == ':' ? ' ' : main_text[at];
         main_length += length;
-        main_text[main_length++] = ' ';
+        main_text[main_length++] = '\n';
     }
 }
 
 void app_main(int argc, char **argv)
 {
-    uint32_t port = matrix_word_number(argc, argv, "port", MESSENGER_PORT, 1, 65535);
     int first = 1;
 
     front_log = matrix_word_number(argc, argv, "log", 0, 0, 1);
     front_patience_ns = 1000000ull * matrix_word_number(argc, argv, "patience_ms", 5000, 1, 3600000);
     main_port = (uint16_t)matrix_word_number(argc, argv, "listen", 0, 1, 65535);
-    if (!front_provision_list(matrix_word(argc, argv, "nodes", "")))
-        panic("matrix: nodes= takes addresses like 10.0.2.16 or 3@10.0.2.16:5640 joined by commas, each node once");
     while (first < argc && strcmp(argv[first], "-c") != 0 && memchr(argv[first], '=', strlen(argv[first])))
         first++;
     if (first < argc && strcmp(argv[first], "-c") != 0) {
         rt_print(2, main_usage);
         machine_exit(2);
     }
-    if (!distributed_start(NULL, 0) || !messenger_start(0, (uint16_t)port, matrix_word_number(argc, argv, "session", 1, 1, 65535)))
-        panic("matrix: port %u is taken", port);
+    main_network(argc, argv);
     main_room = LINE_LEAST;
     main_text = mem_alloc(main_room);
     if (main_text == NULL)
@@ -186,7 +206,7 @@ void app_main(int argc, char **argv)
     if (main_port && !udp_bind(main_port, main_datagram, NULL))
         panic("matrix: port %u is taken", main_port);
     if (first < argc) {
-        main_join_words(argc, argv, first + 1);
+        main_take_lines(argc, argv, first + 1);
         main_over = true;
         event_post(cpu_id(), &main_ended, main_look, NULL);
     } else if (main_port == 0) {

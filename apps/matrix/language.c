@@ -441,8 +441,8 @@ static void run_stat(struct words *words)
         lost += front_nodes[node].lost;
         blocks += front_nodes[node].lost ? 0 : front_nodes[node].last.blocks;
     }
-    line_ok("rows %lu columns %lu tile_rows %lu tile_columns %lu tiles %lu placed %lu nodes %u lost %u more %u blocks %lu resident %lu dense %lu",
-            shape->rows, shape->columns, shape->tile_rows, shape->tile_columns, tiles, placed, nodes, lost, front_provision_left(), blocks,
+    line_ok("rows %lu columns %lu tile_rows %lu tile_columns %lu tiles %lu placed %lu nodes %u lost %u blocks %lu resident %lu dense %lu",
+            shape->rows, shape->columns, shape->tile_rows, shape->tile_columns, tiles, placed, nodes, lost, blocks,
             blocks * MATRIX_BLOCK_BYTES, shape->rows * shape->columns * 8);
 }
 

@@ -1,60 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Nodes for tiles: a new one for each as long as there are any, then the one with the fewest. Nodes are told of each other. */
+/* Placing tiles: a new node for each as long as there are any, then the one with the fewest. Nodes are told of each other. */
 #include "front.h"
-#include "words.h"
 
 struct front_node front_nodes[MESSENGER_NODES];
-
-/* ---- where they come from: a list ---- */
-
-static uint16_t listed[MESSENGER_NODES];
-static unsigned listed_count, listed_given;
-
-bool front_provision_list(const char *list)
-{
-    uint64_t number = 0, port;
-
-    while (*list) {
-        const char *end = list;
-        uint16_t node = (uint16_t)(listed_count + 1);
-
-        if (matrix_number_at(list, MESSENGER_NODES - 1, &number, &end) && *end == '@') {
-            node = (uint16_t)number;
-            list = end + 1;
-        }
-
-        uint32_t ip = matrix_address_at(list, &list);
-
-        port = MESSENGER_PORT;
-        if (ip == 0 || node == 0 || node >= MESSENGER_NODES || front_nodes[node].ip || (*list == ':' && !matrix_number_at(list + 1, 65535, &port, &list)))
-            return false;
-        front_nodes[node].ip = ip;
-        front_nodes[node].port = (uint16_t)port;
-        listed[listed_count++] = node;
-        if (*list == ',' && list[1])
-            list++;
-        else if (*list)
-            return false;
-    }
-    return true;
-}
-
-unsigned front_provision_left(void)
-{
-    return listed_count - listed_given;
-}
-
-void front_provision(struct front_grant *grant)
-{
-    grant->number = MATRIX_NOWHERE;
-    if (listed_given < listed_count) {
-        grant->number = listed[listed_given++];
-        grant->ip = front_nodes[grant->number].ip;
-        grant->port = front_nodes[grant->number].port;
-        messenger_peer(grant->number, grant->ip, grant->port);
-    }
-    future_fulfil(&grant->given, grant);
-}
 
 /* ---- nodes that know each other ---- */
 

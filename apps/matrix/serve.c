@@ -145,7 +145,7 @@ static void matrix_node_message(void *ctx, const struct message *message)
     uint16_t met = 0;
 
     (void)ctx;
-    if (message->from != 0 || message->call == 0 || message->type != MATRIX_MEET || message->length != sizeof(meet))
+    if (message->call == 0 || message->type != MATRIX_MEET || message->length != sizeof(meet))
         return;
     memcpy(&meet, message->body, sizeof(meet));
     if (meet.node < MESSENGER_NODES && meet.node != messenger_own() && meet.ip && meet.port) {

@@ -41,6 +41,22 @@ uint32_t matrix_address(const char *text)
     return *end == '\0' ? address : 0;
 }
 
+bool matrix_end_at(const char *text, struct matrix_end *found, const char **end)
+{
+    uint64_t number;
+    const char *behind;
+
+    if (matrix_number_at(text, 255, &number, &behind) && *behind == '@') {
+        found->node = number;
+        text = behind + 1;
+    }
+    found->ip = matrix_address_at(text, &text);
+    if (found->ip && *text == ':' && (!matrix_number_at(text + 1, 65535, &found->port, &text) || found->port == 0))
+        return false;
+    *end = text;
+    return found->ip != 0;
+}
+
 const char *matrix_word(int argc, char **argv, const char *key, const char *fallback)
 {
     size_t length = strlen(key);

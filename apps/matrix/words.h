@@ -14,6 +14,14 @@ uint32_t matrix_word_number(int argc, char **argv, const char *key, uint32_t fal
 uint32_t matrix_address_at(const char *text, const char **end);
 uint32_t matrix_address(const char *text);      /* and nothing else */
 
+/* N@A.B.C.D:PORT, at the begin of a text; without N@ or :PORT these stay as they are. False: none is there. */
+struct matrix_end {
+    uint64_t node, port;
+    uint32_t ip;
+};
+
+bool matrix_end_at(const char *text, struct matrix_end *found, const char **end);
+
 /* A decimal number at the begin of a text, at most `most`; false: none, or more. */
 bool matrix_number_at(const char *text, uint64_t most, uint64_t *number, const char **end);
 

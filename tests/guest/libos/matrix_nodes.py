@@ -46,7 +46,7 @@ class Matrices:
         assert self.front.stdout.readline() == b"matrix: ready\n"
 
     def node(self, images: Path, number: int, memory: int) -> "subprocess.Popen[bytes]":
-        front = ["gpos=127.0.0.1", f"gpos_port={self.ports[0]}"]
+        front = [f"front=127.0.0.1:{self.ports[0]}"]
         words = ["cpus=1", f"memory={memory}", f"node={number}", f"port={self.ports[number]}", *front]
         return subprocess.Popen([images / "hosted_matrix_node", *words], stdout=subprocess.PIPE)
 

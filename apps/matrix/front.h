@@ -116,7 +116,8 @@ typedef void (*front_reply)(void *arg, const char *text, size_t length);
 /* Does what the line says, now or when those before are done; `reply` gets the answer, whole lines. False: too many wait. */
 bool front_line(const char *line, size_t length, front_reply reply, void *arg);
 bool front_idle(void);
-extern bool front_log;                          /* a line of figures on standard error after each operation */
+extern bool front_log;                          /* a line of figures after each operation, to front_note */
+void front_note(const char *line);              /* front_main.c: on standard error, which is the console */
 extern unsigned front_refused;                  /* operations that ended in an error */
 
 #endif

@@ -28,6 +28,11 @@ static char *main_text;
 static size_t main_at, main_length, main_room;    /* what is to be done lies between main_at and main_length */
 static bool main_over;
 
+void front_note(const char *line)
+{
+    rt_print(2, line);
+}
+
 static void main_reply(void *arg, const char *text, size_t length)
 {
     (void)arg;

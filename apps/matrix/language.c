@@ -47,7 +47,7 @@ static void line_log(const char *how)
         return;
     format_string(text, sizeof(text), "matrix: %s %s: %lu ns, nodes %lu ns, messages %lu, bytes %lu, generated %lu, provisioned %u\n", line_command, how,
                   f->ns, f->node_ns, f->messages, f->bytes, f->generated, f->provisioned);
-    console_printf("%s", text);
+    front_note(text);
 }
 
 static void line_answer(const char *text, size_t length)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
+from pathlib import Path
 
 from cyclescope.cluster.pools import Pools
 from cyclescope.cluster.poolspec import PoolSpec
@@ -32,6 +33,7 @@ from nic.memcached_udp import DEFAULT_PORT
 from nic.ports import Frame, Payload, Sender
 from nic.switch import Mirror, Switch, SwitchConfig, SwitchPort
 from personalities.base import Personality, get_personality
+from personalities.linux.personality import Linux
 
 #: A port by the name of what hangs there, (time of the last bit [ps], "rx": the switch takes it in, or "tx", frame).
 Capture = dict[str, list[tuple[int, str, Frame]]]
@@ -40,8 +42,13 @@ _GUEST_ENDS = (Reason.EXIT, Reason.RESET, Reason.POWER_OFF, Reason.TRIPLE_FAULT)
 
 
 def personality_of(node: NodeSpec) -> Personality:
-    """Its personality with its knobs. Raises ConfigError."""
-    return get_personality("+".join([node.personality, *node.knobs]))
+    """Its personality with its knobs and files. Raises ConfigError."""
+    personality = get_personality("+".join([node.personality, *node.knobs]))
+    if not node.files and node.ready is None:
+        return personality
+    if not isinstance(personality, Linux):
+        raise ConfigError(f"files and ready are for linux without knobs, not {personality.name}; leave them out")
+    return personality.with_options(files={guest: Path(path) for guest, path in node.files.items()}, ready=node.ready)
 
 
 def program_of(node: NodeSpec) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 
 from cyclescope.cluster.bed import Capture, ClusterBed, hardware_of
+from cyclescope.cluster.follow import accounts_since
 from cyclescope.cluster.host import available_mib, check_memory
 from cyclescope.cluster.result import ClusterOutcome, ClusterRun, NodeRun
 from cyclescope.cluster.spec import Cluster, NodeSpec
@@ -25,7 +26,7 @@ from cyclescope.experiments.phases import Phase, Progress, no_progress
 from cyclescope.experiments.workload import frames
 from cyclescope.result import Host
 from emu.errors import GuestError
-from emu.ledger.accounts import Accounts, Snapshot, later_of
+from emu.ledger.accounts import Accounts
 from emu.ledger.flame import collapsed
 from emu.units import PS_PER_US
 from nic.frames import parse_ip
@@ -113,7 +114,7 @@ class _Load:
         bed.capturing = False
         if not phase.answered and not cluster.kills and not bed.faults():
             raise GuestError(f"{cluster.where}: none of {phase.count} requests was answered")
-        accounts = self._accounts(before)
+        accounts = accounts_since(bed, before)
         run = self._run(phase, accounts, start_ps)
         run.check()
         instructions = sum(each.instructions for each in accounts)
@@ -122,21 +123,6 @@ class _Load:
             peak_mib=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
         )  # fmt: skip
         return ClusterOutcome(run, host, bed.capture or {})
-
-    def _accounts(self, before: list[Snapshot]) -> list[Accounts]:
-        """Each machine's, while it had power: since measuring began or its vCPUs did, up to now or its end."""
-        pools, found = self.bed.pools, []
-        for number, node in enumerate(self.bed.nodes):
-            after = pools.finished.get(number) if pools is not None else None
-            after = after or node.snapshot()
-            if number < len(before):
-                earlier = before[number]
-                if pools is not None and number in pools.begun:
-                    earlier = later_of(earlier, pools.begun[number])
-            else:
-                earlier = pools.begun.get(number, after) if pools is not None else after
-            found.append(node.accounts(earlier, later_of(earlier, after)))
-        return found
 
     def _run(self, phase: Phase, accounts: list[Accounts], start_ps: int) -> ClusterRun:
         bed, cluster = self.bed, self.cluster

@@ -48,6 +48,8 @@ class NodeSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         runs: with the program gpos: what it starts beside itself; None: kvd_router for the role front, else nothing.
         arguments: the program's words (with gpos: those of what it runs); None: those for its role.
         words: further `key=value` words: for a libos kernel's command line, or gpos's own.
+        files: with linux: the user's own files and folders, by their places in the guest.
+        ready: with linux: by what the node is known to serve, `udp PORT` or `asleep`; None: as the personality thinks.
         ip, mac: None: 10.0.2.15 and up, 52:54:00:12:34:56 and up, in the order of nodes.
     """
 
@@ -58,6 +60,8 @@ class NodeSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     runs: str | None = None
     words: tuple[str, ...] = ()
     arguments: tuple[str, ...] | None = None
+    files: dict[str, str] = {}
+    ready: str | None = None
     role: str = "server"
     vcpus: int = 2
     memory_mib: int = 128

@@ -66,7 +66,7 @@ class Front:
     def figures(self):
         """Of the last operation: nanoseconds of this node's clock (ns), of nodes at work (node_ns), messages, bytes, ..."""
         words = self.ask("time")
-        return {name: int(value) for name, value in zip(words[::2], words[1::2])}
+        return {name: int(value) for name, value in zip(words[::2], words[1::2], strict=True)}
 
     def close(self):
         """Ends it."""
@@ -86,7 +86,7 @@ class Matrix:
         if not isinstance(key, tuple) or len(key) != 2:
             raise MatrixError("give a row and a column, each a number or a slice")
         rect = []
-        for at, size in zip(key, self.shape):
+        for at, size in zip(key, self.shape, strict=True):
             if isinstance(at, slice):
                 first, last, step = at.indices(size)
                 if step != 1 or first >= last:
@@ -100,7 +100,7 @@ class Matrix:
         (row, rows), (column, columns) = self._rect(key)
         if row < 0 or column < 0:
             raise MatrixError("an index is below 0")
-        words = self.front.ask("x read %d %d %d %d %d" % (self.number, row, column, rows, columns))
+        words = self.front.ask(f"x read {self.number} {row} {column} {rows} {columns}")
         values = [_value(word) for word in words]
         if not isinstance(key[0], slice):
             return values if isinstance(key[1], slice) else values[0]
@@ -116,32 +116,32 @@ class Matrix:
         if values and isinstance(values[0], (list, tuple)):
             values = [each for line in values for each in line]
         words = " ".join(_bits(each) for each in values)
-        self.front.ask("write %d %d %d %d %d %s" % (self.number, row, column, rows, columns, words))
+        self.front.ask(f"write {self.number} {row} {column} {rows} {columns} {words}")
 
     def fill(self, value):
         """All elements become `value`; nothing is kept any more."""
-        self.front.ask("fill %d %s" % (self.number, _bits(value)))
+        self.front.ask(f"fill {self.number} {_bits(value)}")
 
     def randomize(self, seed):
         """Row r becomes numpy.random.Generator(Philox(key=seed, counter=r << 64)).random(columns), of which nothing is kept."""
-        self.front.ask("randomize %d %d" % (self.number, seed))
+        self.front.ask(f"randomize {self.number} {seed}")
 
     def sum(self):
         """Added in pairs, tile by tile. Raises MatrixError where that would cost more than the limit."""
-        return _value(self.front.ask("x sum %d" % self.number)[0])
+        return _value(self.front.ask(f"x sum {self.number}")[0])
 
     def __matmul__(self, other):
-        number = int(self.front.ask("multiply %d %d" % (self.number, other.number))[0])
+        number = int(self.front.ask(f"multiply {self.number} {other.number}")[0])
         return Matrix(self.front, self.shape[0], other.shape[1], number=number)
 
     def stat(self):
         """Tiles, nodes, blocks, bytes, by name."""
-        words = self.front.ask("stat %d" % self.number)
-        return {name: int(value) for name, value in zip(words[::2], words[1::2])}
+        words = self.front.ask(f"stat {self.number}")
+        return {name: int(value) for name, value in zip(words[::2], words[1::2], strict=True)}
 
 
 def _bits(value):
-    return "x%016x" % struct.unpack("<Q", struct.pack("<d", value))
+    return f"x{struct.unpack('<Q', struct.pack('<d', value))[0]:016x}"
 
 
 def _value(word):

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A cluster without a load: its programs do what they do, and one node's console says what was done by when.
 
-A *step* ends with each line of that node that begins with a prefix. What each node's vCPUs did in between is its ledgers' difference: a step has
-the cycles of everything that ran meanwhile, also of what has nothing to do with it. A line is seen when its last byte leaves the serial port.
+A *step* ends with each line of that node that begins with a prefix. What each node's vCPUs did in between is its ledgers'
+difference: a step has the cycles of everything that ran meanwhile, also of what has nothing to do with it. A line is seen when
+its last byte leaves the serial port.
 """
 
 from __future__ import annotations
@@ -47,7 +48,9 @@ class Followed:
     ended: bool = False
 
 
-def follow_cluster(cluster: Cluster, node: str, prefix: str, until: str, limit_ms: float, progress: Progress = no_progress) -> Followed:
+def follow_cluster(
+    cluster: Cluster, node: str, prefix: str, until: str, limit_ms: float, progress: Progress = no_progress
+) -> Followed:
     """Boot it, and follow that node's console to a line that holds `until`, at most for so long after the boot.
 
     Faults and kills begin when all are booted. Raises ConfigError, and GuestError when a guest breaks down.
@@ -69,7 +72,7 @@ class _Follower:
         self.halves: dict[str, bytes] = {}
         self.waiting: list[tuple[int, str]] = []  # lines that a step, or the run, ends with
         for spec, each in zip(bed.specs, bed.nodes, strict=True):
-            each.on_console = lambda data, time_ps, name=spec.name: self.take(name, data, time_ps)  # type: ignore[misc]
+            each.on_console = lambda data, time_ps, name=spec.name: self.take(name, data, time_ps)
 
     def take(self, name: str, data: bytes, time_ps: int) -> None:
         *lines, self.halves[name] = (self.halves.get(name, b"") + data).split(b"\n")
@@ -98,7 +101,8 @@ class _Follower:
             for time_ps, line in self.waiting:
                 if line.startswith(self.prefix):
                     accounts = accounts_since(bed, before)
-                    self.found.steps.append(Step(line.removeprefix(self.prefix), start_ps, time_ps, self.busy(accounts), self.machines()))
+                    shown = line.removeprefix(self.prefix)
+                    self.found.steps.append(Step(shown, start_ps, time_ps, self.busy(accounts), self.machines()))
                     before, start_ps = [node.snapshot() for node in bed.nodes], time_ps
                     progress(bed.name, len(self.found.steps), len(self.found.steps))
                 self.found.ended |= self.until in line

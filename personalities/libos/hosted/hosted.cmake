@@ -19,6 +19,7 @@ foreach(part window.c fault.c fault_return.S ninep_home.c ninep_stream.c)     # 
     list(APPEND LIBOS_HOSTED_RUNTIME_SOURCES ${LIBOS_DIR}/hosted/${part})
 endforeach()
 list(APPEND LIBOS_HOSTED_RUNTIME_SOURCES ${LIBOS_TREE}/apps/ninep/server.c ${LIBOS_TREE}/apps/ninep/files_linux.c)
+list(APPEND LIBOS_HOSTED_RUNTIME_SOURCES ${LIBOS_DIR}/hosted/dsm_rights.c)
 add_library(libos_hosted_runtime STATIC ${LIBOS_RUNTIME_SOURCES} ${LIBOS_HOSTED_RUNTIME_SOURCES})
 runtime_linux_program(libos_hosted_runtime -march=x86-64)
 target_include_directories(libos_hosted_runtime PRIVATE ${LIBOS_DIR}/include ${LIBOS_DIR}/kernel ${LIBOS_DIR}/hosted ${LIBOS_DIR}/runtime

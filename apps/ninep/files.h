@@ -24,6 +24,10 @@ long files_read(int fd, uint64_t offset, void *to, uint32_t size);
 long files_write(int fd, uint64_t offset, const void *from, uint32_t size);
 long files_list(int fd, files_each each, void *ctx);            /* from the start */
 long files_truncate(const char *path, uint64_t length);
+long files_permit(const char *path, uint32_t mode);             /* 9P's mode: its permissions */
+#define FILES_SAME 0xFFFFFFFFu
+long files_date(const char *path, uint32_t accessed, uint32_t modified);        /* FILES_SAME: as it is */
+long files_rename(const char *from, const char *to);            /* nothing is at `to` */
 long files_remove(const char *path);
 void files_close(int fd);
 const char *files_error(long error);

@@ -23,7 +23,7 @@ struct linux_stat {
     int64_t unused[3];
 };
 
-static char root[ROOT_MOST + FILES_PATH_MOST + 1];
+static char root[ROOT_MOST + FILES_PATH_MOST + 1], other[ROOT_MOST + FILES_PATH_MOST + 1];
 static uint32_t root_length;
 
 void files_root(const char *path)
@@ -126,6 +126,32 @@ long files_truncate(const char *path, uint64_t length)
     return result;
 }
 
+long files_permit(const char *path, uint32_t mode)
+{
+    struct files_entry entry;
+    long result = files_stat(path, &entry);     /* no links, which chmod would follow */
+    return result < 0 ? result : rt_syscall(RT_NR_CHMOD, (long)whole(path), mode & 0777, 0, 0, 0, 0);
+}
+
+long files_date(const char *path, uint32_t accessed, uint32_t modified)
+{
+    enum { AT_FDCWD = -100, AT_SYMLINK_NOFOLLOW = 0x100, UTIME_OMIT = 0x3FFFFFFE };
+    struct rt_timespec times[2] = {
+        {accessed, accessed == FILES_SAME ? UTIME_OMIT : 0},
+        {modified, modified == FILES_SAME ? UTIME_OMIT : 0},
+    };
+    return rt_syscall(RT_NR_UTIMENSAT, AT_FDCWD, (long)whole(path), (long)times, AT_SYMLINK_NOFOLLOW, 0, 0);
+}
+
+long files_rename(const char *from, const char *to)
+{
+    uint32_t i = 0;
+    for (const char *at = whole(to); at[i] != '\0'; i++)
+        other[i] = at[i];
+    other[i] = '\0';
+    return rt_syscall(RT_NR_RENAME, (long)whole(from), (long)other, 0, 0, 0, 0);
+}
+
 long files_remove(const char *path)
 {
     struct files_entry entry;
@@ -140,25 +166,26 @@ void files_close(int fd)
     rt_syscall(RT_NR_CLOSE, fd, 0, 0, 0, 0, 0);
 }
 
+/* In Linux's own words: its 9P client knows errors by them. */
 const char *files_error(long error)
 {
     switch (-error) {
-    case 1: return "not permitted";
-    case 2: return "no such file or directory";
-    case 12: return "out of memory";
-    case 13: return "permission denied";
-    case EEXIST: return "file exists";
-    case ENOTDIR: return "not a directory";
-    case EISDIR: return "is a directory";
-    case 22: return "invalid argument";
-    case 24: return "too many open files";
-    case 27: return "file too large";
-    case 28: return "no space left";
-    case 30: return "read-only file system";
-    case ENAMETOOLONG: return "name too long";
-    case 38: return "not supported by this system";
-    case 39: return "directory not empty";
-    case ELOOP: return "neither a file nor a directory";
-    default: return "input/output error";
+    case 1: return "Operation not permitted";
+    case 2: return "No such file or directory";
+    case 12: return "Cannot allocate memory";
+    case 13: return "Permission denied";
+    case EEXIST: return "File exists";
+    case ENOTDIR: return "Not a directory";
+    case EISDIR: return "Is a directory";
+    case 22: return "Invalid argument";
+    case 24: return "Too many open files";
+    case 27: return "File too large";
+    case 28: return "No space left on device";
+    case 30: return "Read-only file system";
+    case ENAMETOOLONG: return "File name too long";
+    case 38: return "Function not implemented";
+    case 39: return "Directory not empty";
+    case ELOOP: return "Too many levels of symbolic links";   /* or a device: neither a file nor a directory */
+    default: return "Input/output error";
     }
 }

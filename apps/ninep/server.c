@@ -7,7 +7,9 @@
 
 #define EPERM 1
 #define ENOENT 2
+#define EEXIST 17
 #define ENOTDIR 20
+#define EISDIR 21
 
 struct request {
     struct server *server;
@@ -101,6 +103,40 @@ static bool step(char *path, struct ninep_string name)
         path[length++] = name.text[i];
     path[length] = '\0';
     return true;
+}
+
+static void copy_path(char *to, const char *from)
+{
+    for (uint32_t i = 0; i < FILES_PATH_MOST; i++)
+        to[i] = from[i];
+}
+
+static bool same_string(struct ninep_string a, struct ninep_string b)
+{
+    uint32_t i = 0;
+    while (i < a.length && i < b.length && a.text[i] == b.text[i])
+        i++;
+    return i == a.length && i == b.length;
+}
+
+/* What lies at or below `from` lies at or below `to`; a path that would get too long stays, and is of nothing any more. */
+static void move_path(char *path, const char *from, const char *to)
+{
+    uint32_t length = text_length(from), more = text_length(to);
+    char moved[FILES_PATH_MOST];
+    for (uint32_t i = 0; i < length; i++) {
+        if (path[i] != from[i])
+            return;
+    }
+    uint32_t rest = text_length(path + length);
+    if ((rest > 0 && path[length] != '/') || more + rest + 1 > FILES_PATH_MOST)
+        return;
+    for (uint32_t i = 0; i < more; i++)
+        moved[i] = to[i];
+    for (uint32_t i = 0; i <= rest; i++)
+        moved[more + i] = path[length + i];
+    for (uint32_t i = 0; i <= more + rest; i++)
+        path[i] = moved[i];
 }
 
 static void put_stat(struct ninep_writer *w, const char *name, uint32_t length, const struct files_entry *entry)
@@ -220,7 +256,7 @@ static void do_open(struct request *q)
     if (file->fd >= 0)
         fail(q, "fid is open");
     else if (file->entry.qid.type == QID_DIRECTORY && (mode & ~OPEN_REMOVE) != OPEN_READ)
-        fail(q, "is a directory");
+        failed(q, -EISDIR);
     else
         opened(q, file, files_open(file->path, mode), mode);
 }
@@ -235,18 +271,16 @@ static void do_create(struct request *q)
     char path[FILES_PATH_MOST];
     if (file == NULL || q->in.bad)
         return;
-    for (uint32_t i = 0; i < FILES_PATH_MOST; i++)
-        path[i] = file->path[i];
+    copy_path(path, file->path);
     if (file->fd >= 0 || file->entry.qid.type != QID_DIRECTORY) {
-        fail(q, file->fd >= 0 ? "fid is open" : "not a directory");
+        fail(q, file->fd >= 0 ? "fid is open" : files_error(-ENOTDIR));
     } else if (up || !step(path, name)) {
         fail(q, "no name for a file");
     } else {
         long fd = files_create(path, perm, mode);
         if (failed(q, fd))
             return;
-        for (uint32_t i = 0; i < FILES_PATH_MOST; i++)
-            file->path[i] = path[i];
+        copy_path(file->path, path);
         opened(q, file, fd, mode);
     }
 }
@@ -267,8 +301,7 @@ static bool list_one(void *ctx, const char *name, uint32_t length)
     char path[FILES_PATH_MOST];
     if (list->seen++ < file->entries)
         return true;
-    for (uint32_t i = 0; i < FILES_PATH_MOST; i++)
-        path[i] = file->path[i];
+    copy_path(path, file->path);
     if (step(path, (struct ninep_string){name, length}) && files_stat(path, &entry) >= 0) {
         struct ninep_writer before = list->q->out;
         put_stat(&list->q->out, name, length, &entry);
@@ -372,23 +405,65 @@ static void do_stat(struct request *q)
     ninep_set(size, (uint64_t)(q->out.at - size) - 2, 2);
 }
 
-/* Of all that could be changed, the length alone is; a stat of which nothing is to change is a request to write everything to disk. */
+/* A new last name. Fids of this session that lie at or below the file go with it. */
+static void rename_to(struct request *q, struct server_fid *file, struct ninep_string name)
+{
+    static const struct ninep_string up = {"..", 2};
+    struct files_entry entry;
+    char to[FILES_PATH_MOST];
+    copy_path(to, file->path);
+    if (file->path[0] == '\0') {
+        fail(q, "the root stays");
+        return;
+    }
+    if (same_string(name, up) || !step(to, up) || !step(to, name)) {
+        fail(q, "no name for a file");
+        return;
+    }
+    long there = files_stat(to, &entry);
+    if (there != -ENOENT) {
+        failed(q, there < 0 ? there : -EEXIST);
+        return;
+    }
+    char from[FILES_PATH_MOST];
+    copy_path(from, file->path);
+    if (failed(q, files_rename(from, to)))
+        return;
+    for (uint32_t i = 0; i < SERVER_FIDS; i++) {
+        if (q->server->fids[i].used)
+            move_path(q->server->fids[i].path, from, to);
+    }
+}
+
+/*
+ * Permissions, times and length, or a name alone. What was changed before one of them was refused stays changed. A stat of which nothing is to change is a request
+ * to write everything to disk.
+ */
 static void do_wstat(struct request *q)
 {
     struct server_fid *file = named(q);
     ninep_get(&q->in, 2 + 2);
     uint64_t type = ninep_get(&q->in, 2), device = ninep_get(&q->in, 4);
     ninep_take(&q->in, NINEP_QID);
-    uint64_t mode = ninep_get(&q->in, 4), accessed = ninep_get(&q->in, 4), modified = ninep_get(&q->in, 4), length = ninep_get(&q->in, 8);
-    bool names = false;
-    for (int i = 0; i < 4; i++)
-        names |= ninep_get_string(&q->in).length > 0;
+    uint32_t mode = (uint32_t)ninep_get(&q->in, 4), accessed = (uint32_t)ninep_get(&q->in, 4), modified = (uint32_t)ninep_get(&q->in, 4);
+    uint64_t length = ninep_get(&q->in, 8);
+    struct ninep_string name = ninep_get_string(&q->in);
+    bool owners = ninep_get_string(&q->in).length > 0;
+    owners |= ninep_get_string(&q->in).length > 0;
+    ninep_get_string(&q->in);           /* who changed it last: Linux says it, and nobody keeps it */
     if (file == NULL || q->in.bad)
         return;
-    if (type != 0xFFFF || device != 0xFFFFFFFF || mode != 0xFFFFFFFF || accessed != 0xFFFFFFFF || modified != 0xFFFFFFFF || names)
-        fail(q, "only a file's length can be changed");
-    else if (length != UINT64_MAX)
-        failed(q, files_truncate(file->path, length));
+    bool others = mode != FILES_SAME || accessed != FILES_SAME || modified != FILES_SAME || length != UINT64_MAX;
+    if (type != 0xFFFF || device != FILES_SAME || owners || (name.length > 0 && others))
+        fail(q, "only a name, or permissions, times and length can be changed");
+    else if (name.length > 0)
+        rename_to(q, file, name);
+    else if (mode == FILES_SAME || !failed(q, files_permit(file->path, mode))) {
+        if (length != UINT64_MAX && failed(q, files_truncate(file->path, length)))
+            return;
+        if (accessed != FILES_SAME || modified != FILES_SAME)
+            failed(q, files_date(file->path, accessed, modified));
+    }
 }
 
 static void dispatch(struct request *q, uint8_t type)

@@ -169,7 +169,7 @@ static void open_opened(void *arg)
 
 static bool says_absent(const char *why)
 {
-    static const char *const ways[] = { "no such", "not found", "does not exist" };
+    static const char *const ways[] = { "No such", "no such", "not found", "does not exist" };
 
     for (unsigned i = 0; i < sizeof(ways) / sizeof(ways[0]); i++)
         for (const char *at = why; *at; at++)

@@ -10,8 +10,6 @@ from pathlib import Path
 
 import pytest
 
-HERE = Path(__file__).resolve().parent
-APP = HERE.parents[2] / "apps" / "ninep"
 NO_TAG, NO_FID = 0xFFFF, 0xFFFFFFFF
 VERSION, ATTACH, ERROR, FLUSH, WALK, OPEN, CREATE, READ, WRITE, CLUNK, REMOVE, STAT, WSTAT = (
     100, 104, 107, 108, 110, 112, 114, 116, 118, 120, 122, 124, 126,
@@ -80,6 +78,13 @@ class Client:
     def write(self, fid: int, offset: int, data: bytes) -> int:
         return int.from_bytes(self.request(WRITE, struct.pack("<IQI", fid, offset, len(data)) + data), "little")
 
+    def change(
+        self, fid: int, name: str = "", mode: int = NO_FID, modified: int = NO_FID, length: int = (1 << 64) - 1
+    ) -> None:
+        stat = struct.pack("<HI13sIII", 0xFFFF, 0xFFFFFFFF, b"\xff" * 13, mode, 0xFFFFFFFF, modified)
+        stat += struct.pack("<Q", length) + text(name) + text("") * 3
+        self.request(WSTAT, struct.pack("<IHH", fid, len(stat) + 2, len(stat)) + stat)
+
     def clunk(self, fid: int) -> None:
         assert self.request(CLUNK, struct.pack("<I", fid)) == b""
 
@@ -113,25 +118,6 @@ def entries(data: bytes) -> dict[str, tuple[int, int]]:
     return found
 
 
-@pytest.fixture(scope="session")
-def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    build = tmp_path_factory.mktemp("ninep")
-    for command in (["cmake", "-S", str(APP), "-B", str(build)], ["cmake", "--build", str(build)]):
-        subprocess.run(command, check=True, capture_output=True, timeout=300)
-    return build / "ninep"
-
-
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    tree = tmp_path / "root"
-    (tree / "deep" / "er").mkdir(parents=True)
-    (tree / "hello").write_bytes(b"hello, world\n")
-    (tree / "deep" / "er" / "large").write_bytes(bytes(range(256)) * 400)
-    (tree / "out").symlink_to("/etc/passwd")
-    (tree / "up").symlink_to("..")
-    return tree
-
-
 @pytest.fixture
 def client(program: Path, root: Path) -> Iterator[Client]:
     one = Client(program, root)
@@ -162,9 +148,7 @@ def test_writes_reach_the_disk(client: Client, root: Path) -> None:
     client.clunk(1)
     assert (root / "deep" / "new").read_bytes() == b"a" * 3000 + bytes(2000) + b"end"
     client.walk(0, 1, "deep", "new")
-    unchanged = struct.pack("<HI13sIII", 0xFFFF, 0xFFFFFFFF, b"\xff" * 13, 0xFFFFFFFF, 0xFFFFFFFF, 0xFFFFFFFF)
-    stat = unchanged + struct.pack("<Q", 4) + text("") * 4
-    client.request(WSTAT, struct.pack("<IHH", 1, len(stat) + 2, len(stat)) + stat)
+    client.change(1, length=4)
     assert (root / "deep" / "new").read_bytes() == b"aaaa"
     client.open(1, 0x11)
     client.clunk(1)
@@ -177,6 +161,32 @@ def test_writes_reach_the_disk(client: Client, root: Path) -> None:
     assert (root / "deep" / "folder").is_dir()
     client.request(REMOVE, struct.pack("<I", 1))
     assert not (root / "deep" / "folder").exists()
+
+
+def test_a_name_and_permissions_change(client: Client, root: Path) -> None:
+    """What lies below a directory goes with it, fids included."""
+    client.start()
+    client.walk(0, 1, "deep", "er")
+    client.walk(0, 2, "deep", "er", "large")
+    client.walk(0, 3, "hello")
+    client.change(1, name="other")
+    assert (root / "deep" / "other" / "large").exists()
+    client.open(2)
+    assert client.everything(2) == bytes(range(256)) * 400
+    for fid, name, why in [
+        (1, "../x", "no name"), (1, "..", "no name"), (1, ".", "no name"), (0, "new", "root stays"),
+        (3, "deep", "File exists"), (3, "out", "Too many levels"), (3, "n" * 256, "no name"),
+    ]:  # fmt: skip
+        with pytest.raises(Refused, match=why):
+            client.change(fid, name=name)
+    with pytest.raises(Refused, match="only a name, or"):
+        client.change(3, name="a", length=0)
+    client.change(3, mode=0o600, modified=1_000_000_000, length=3)
+    assert ((root / "hello").read_bytes(), (root / "hello").stat().st_mtime) == (b"hel", 1e9)
+    client.change(3, mode=0o400)
+    assert (root / "hello").stat().st_mode & 0o7777 == 0o400
+    client.change(3)
+    assert sorted(os.listdir(root)) == ["deep", "hello", "out", "up"]
 
 
 @pytest.mark.parametrize("count", [100, 300, 8000])
@@ -198,14 +208,14 @@ def test_a_directory_comes_in_whole_entries(client: Client, root: Path, count: i
 @pytest.mark.parametrize(
     ("names", "why"),
     [
-        (("out",), "neither a file nor a directory"),
-        (("up", "root", "hello"), "neither a file nor a directory"),
-        (("absent",), "no such file"),
-        (("../hello",), "no such file"),
-        ((".",), "no such file"),
-        (("",), "no such file"),
-        (("x" * 256,), "no such file"),
-        (("hello\0",), "no such file"),
+        (("out",), "Too many levels"),
+        (("up", "root", "hello"), "Too many levels"),
+        (("absent",), "No such file"),
+        (("../hello",), "No such file"),
+        ((".",), "No such file"),
+        (("",), "No such file"),
+        (("x" * 256,), "No such file"),
+        (("hello\0",), "No such file"),
     ],
 )
 def test_walks_that_lead_nowhere(client: Client, names: tuple[str, ...], why: str) -> None:
@@ -242,10 +252,10 @@ def test_refusals(client: Client) -> None:
         (OPEN, struct.pack("<I", 1), "too short"),
         (READ, struct.pack("<IQI", 1, 0, 9), "not open for reading"),
         (WRITE, struct.pack("<IQI", 1, 0, 9) + b"123", "too short"),
-        (CREATE, struct.pack("<I", 1) + text("x") + struct.pack("<IB", 0, 0), "not a directory"),
-        (OPEN, struct.pack("<IB", 0, 1), "is a directory"),
+        (CREATE, struct.pack("<I", 1) + text("x") + struct.pack("<IB", 0, 0), "Not a directory"),
+        (OPEN, struct.pack("<IB", 0, 1), "Is a directory"),
         (CREATE, struct.pack("<I", 0) + text("..") + struct.pack("<IB", 0, 0), "no name"),
-        (CREATE, struct.pack("<I", 0) + text("hello") + struct.pack("<IB", 0o644, 0), "exists"),
+        (CREATE, struct.pack("<I", 0) + text("hello") + struct.pack("<IB", 0o644, 0), "File exists"),
         (REMOVE, struct.pack("<I", 0), "the root stays"),
         (99, b"", "unknown request"),
     ]:

@@ -15,6 +15,18 @@ static u64 cpio_field(const u8 *h, int n)
     return v;
 }
 
+/* A link's target is copied, since a link can be removed and the archive cannot. */
+static void cpio_contents(struct inode *i, const u8 *data, u64 size)
+{
+    u8 *copy = inode_kind(i) == S_IFLNK && size < PATH_MAX ? kmalloc(size + 1) : NULL;
+    if (inode_kind(i) == S_IFLNK && !copy)
+        panic("cpio: a symbolic link of %lu bytes", size);
+    if (copy)
+        memcpy(copy, data, size);
+    i->data = copy ? copy : data;
+    i->size = size;
+}
+
 void cpio_unpack(const u8 *p, u64 size)
 {
     const u8 *end = p + size;
@@ -31,11 +43,12 @@ void cpio_unpack(const u8 *p, u64 size)
         u32 kind = mode & S_IFMT;
         if (strcmp(name, ".") && (kind == S_IFREG || kind == S_IFDIR || kind == S_IFLNK)) {
             struct inode *i = inode_make(name, (u32)mode);
+            if (!i)
+                panic("cpio: %s lies in what is no directory, or its name is too long", name);
             i->mode = (u32)mode;
-            if (kind != S_IFDIR) {
-                i->data = (u8 *)p + data_at;
-                i->size = fsize;
-            }
+            i->atime = i->mtime = i->ctime = cpio_field(p, 5) * 1000000000ul;
+            if (kind != S_IFDIR)
+                cpio_contents(i, p + data_at, fsize);
         }
         p += ALIGN_UP(data_at + fsize, 4ul);
     }

@@ -92,6 +92,9 @@ void smp_send_resched(u32 cpu);
 typedef bool (*irq_handler)(void *arg); /* whether it was its device's */
 u8 irq_alloc(irq_handler fn, void *arg);
 u64 irq_count(u8 vector);
+u64 irq_count_on(u8 vector, u32 cpu);
+u32 irq_end_vector(void);             /* devices' are FIRST_DEVICE_VECTOR up to here */
+#define FIRST_DEVICE_VECTOR 0x30
 void irq_set(u8 vector, void (*fn)(void *arg), void *arg);
 enum { SOFTIRQ_NET_RX, NR_SOFTIRQS };
 void softirq_raise(u32 nr);
@@ -135,8 +138,11 @@ bool syscall_dispatch(struct pt_regs *regs);
 void ring0_init(void);                 /* on the first vCPU, before the others start */
 long syscall_gate(long nr, long a, long b, long c, long d, long e, long f);
 
-/* proc.c, psi.c */
+/* proc.c, proc_system.c, psi.c */
+void proc_init(void);
 void proc_make(const char *path, u32 (*show)(char *buf, u32 n));
+void proc_system_init(void);
+u64 load_average(u32 which);           /* over 1, 5, 15 minutes; 16 bits of fraction */
 void psi_init(void);
 
 /* futex.c */

@@ -171,7 +171,7 @@ long sys_epoll_ctl(int epfd, u32 op, int fd, u64 uev)
     if (epf->ops != &epoll_ops || epf == f)
         goto out;
     r = -EPERM;
-    if (!f->ops->poll || f->ops == &inode_file_ops)
+    if (!f->ops->poll || f->ops == &tmpfs_ops)
         goto out;
     r = -EFAULT;
     if (op != EPOLL_CTL_DEL && copy_from_user(&ev, uev, sizeof ev))

@@ -100,15 +100,19 @@ static u64 exec_build_stack(const char *path, char **argv, char **envp, const st
     u64 words = 1 + argc + 1 + envc + 1 + 2 * 19, *v = kmalloc(words * 8);
     if (!v)
         return 0;
-    u64 fn = exec_push(&sp, path, strlen(path) + 1), platform = exec_push(&sp, "x86_64", 7);
-    u64 bytes = exec_push(&sp, rnd, sizeof rnd);
-    v[n++] = argc;
-    for (u64 i = 0; i < argc; i++)
-        v[n++] = exec_push(&sp, argv[i], strlen(argv[i]) + 1);
-    v[n++] = 0;
-    for (u64 i = 0; i < envc; i++)
-        v[n++] = exec_push(&sp, envp[i], strlen(envp[i]) + 1);
-    v[n++] = 0;
+    struct mm *mm = current->mm;
+    u64 fn = exec_push(&sp, path, strlen(path) + 1);
+    mm->env.end = sp;
+    for (u64 i = envc; i--;) /* the first lowest, so that /proc/PID/cmdline is one run of bytes */
+        v[argc + 2 + i] = exec_push(&sp, envp[i], strlen(envp[i]) + 1);
+    mm->env.start = mm->args.end = sp;
+    for (u64 i = argc; i--;)
+        v[1 + i] = exec_push(&sp, argv[i], strlen(argv[i]) + 1);
+    mm->args.start = sp;
+    u64 platform = exec_push(&sp, "x86_64", 7), bytes = exec_push(&sp, rnd, sizeof rnd);
+    v[0] = argc;
+    v[1 + argc] = v[2 + argc + envc] = 0;
+    n = 3 + argc + envc;
     u32 r[4];
     cpuid(1, 0, r);
     u64 aux[][2] = { { AT_HWCAP, r[3] }, { AT_PAGESZ, PAGE_SIZE }, { AT_CLKTCK, 100 }, { AT_PHDR, im->phdr },
@@ -131,11 +135,11 @@ static void exec_switch_mm(struct mm *mm)
     struct task *t = current;
     struct mm *old = t->mm;
     exit_release_mm(t);
-    u64 f = irq_save();
+    u64 f = spin_lock_irqsave(&tasklist_lock); /* /proc looks at it */
     t->mm = mm;
     mm_switch(this_cpu(), mm);
     cpu_set_kstack(this_cpu(), (u64)task_regs(t) + sizeof(struct pt_regs));
-    irq_restore(f);
+    spin_unlock_irqrestore(&tasklist_lock, f);
     if (old)
         mm_leave(old);
 }
@@ -144,19 +148,26 @@ static void exec_switch_mm(struct mm *mm)
 long exec_load(const char *path, char **argv, char **envp, struct pt_regs *regs)
 {
     struct task *t = current;
-    struct inode *i = inode_walk(t->proc->cwd, path, true);
-    if (!i)
-        return -ENOENT;
-    if ((i->mode & S_IFMT) != S_IFREG || !(i->mode & 0111))
+    struct inode *i;
+    long r = path_open(t->proc->cwd, path, true, &i);
+    if (r)
+        return r;
+    if (inode_kind(i) != S_IFREG || !(i->mode & 0111)) {
+        inode_put(i);
         return -EACCES;
+    }
     struct ehdr e;
     struct image im;
     struct phdr *ph = kmalloc(MAX_PHDRS * sizeof *ph);
     struct file *f = open_inode(i, 0);
     struct mm *mm = mm_create();
-    long r = ph && f && mm ? exec_read_headers(i, &e, ph) : -ENOMEM;
+    char exe[sizeof t->proc->exe];
+    r = ph && f && mm ? exec_read_headers(i, &e, ph) : -ENOMEM;
     if (!r)
         r = exec_map_image(mm, f, &e, ph, &im);
+    if (path_name(i, exe, sizeof exe) < 0)
+        exe[0] = 0;
+    inode_put(i);
     if (f)
         file_put(f);
     if (r >= 0 && !exec_kill_siblings())
@@ -173,7 +184,7 @@ long exec_load(const char *path, char **argv, char **envp, struct pt_regs *regs)
         if (*s == '/')
             name = s + 1;
     strlcpy(t->comm, name, sizeof t->comm);
-    strlcpy(t->proc->exe, path, sizeof t->proc->exe);
+    memcpy(t->proc->exe, exe, sizeof exe);
     t->fsbase = t->gsbase = t->robust_list = 0;
     wrmsr(MSR_FS_BASE, 0);
     wrmsr(MSR_KERNEL_GS_BASE, 0);

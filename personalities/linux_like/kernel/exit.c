@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The end of threads and processes, and wait4. */
+/* The end of threads and processes. */
 #include "defs.h"
 #include "fs.h"
 #include "task.h"
@@ -29,15 +29,15 @@ static void exit_notify_parent(struct process *p)
     struct process *parent = p->parent;
     u64 handler = parent->actions[SIGCHLD].handler;
     bool ignored = handler == SIG_IGN || parent->actions[SIGCHLD].flags & SA_NOCLDWAIT;
-    if (p->exit_signal)
-        signal_send_process(parent, p->exit_signal);
-    if (ignored && p->exit_signal == SIGCHLD) { /* nobody will ask */
-        list_del_init(&p->sibling);
-        process_put(p);
-        wake_up_all(&parent->child_wait);
-        return;
-    }
+    s32 sig = p->status & 0x7f;
+    struct sig_source from = { sig ? CLD_KILLED : CLD_EXITED, p->pid, sig ? sig : p->status >> 8 & 0xff, 0 };
     p->zombie = true;
+    if (p->exit_signal > 0 && p->exit_signal <= NSIG)
+        signal_send_process(parent, p->exit_signal, &from);
+    if (ignored && p->exit_signal == SIGCHLD) { /* nobody will ask */
+        process_forget(p);
+        process_put(p);
+    }
     wake_up_all(&parent->child_wait);
 }
 
@@ -48,12 +48,16 @@ static void exit_process(struct process *p)
     if (p == init_process)
         machine_exit(p->status & 0x7f ? 128 + (p->status & 0x7f) : p->status >> 8 & 0xff);
     list_for_each_safe(c, tmp, &p->children, sibling) {
+        if (c->pdeath_signal && !c->zombie)
+            signal_send_process(c, c->pdeath_signal, &(struct sig_source){ .code = SI_USER, .pid = p->pid });
         list_del(&c->sibling);
         c->parent = init_process;
         list_add_tail(&c->sibling, &init_process->children);
         if (c->zombie)
             wake_up_all(&init_process->child_wait);
     }
+    if (p->sid == p->pid)
+        tty_leave(p->sid);
     if (p->parent)
         exit_notify_parent(p);
 }
@@ -64,17 +68,19 @@ noreturn void exit_thread(void)
     struct process *p = t->proc;
     exit_release_mm(t);
     struct files *fs = t->files;
-    t->files = NULL;
-    files_put(fs);
     struct mm *mm = t->mm;
-    u64 f = irq_save();
+    u64 f = spin_lock_irqsave(&tasklist_lock); /* /proc looks at both */
     fpu_save(t);
+    t->files = NULL;
     t->mm = NULL; /* a kernel thread from here, on borrowed tables */
-    irq_restore(f);
+    spin_unlock_irqrestore(&tasklist_lock, f);
+    files_put(fs);
     mm_leave(mm);
 
     irq_disable();
     spin_lock(&tasklist_lock);
+    usage_add(&p->ended, &(struct usage){ task_exec_ns(t), t->minflt, t->nvcsw, t->nivcsw });
+    memcpy(p->comm, t->comm, sizeof p->comm);
     list_del_init(&t->thread_node);
     list_del_init(&t->all_node);
     u32 left = --p->nr_threads;
@@ -98,7 +104,7 @@ noreturn void exit_group(s32 status)
         p->status = status;
         list_for_each(t, &p->threads, thread_node)
             if (t != current)
-                signal_send_task(t, SIGKILL);
+                signal_send_task(t, SIGKILL, NULL);
     }
     spin_unlock_irqrestore(&tasklist_lock, f);
     exit_thread();
@@ -115,7 +121,7 @@ bool exec_kill_siblings(void)
         p->execed = true;
         list_for_each(t, &p->threads, thread_node)
             if (t != current)
-                signal_send_task(t, SIGKILL);
+                signal_send_task(t, SIGKILL, NULL);
     }
     spin_unlock_irqrestore(&tasklist_lock, f);
     if (!ok)
@@ -124,50 +130,4 @@ bool exec_kill_siblings(void)
     p->execed = false;
     current->tid = p->pid;
     return true;
-}
-
-static bool wait_matches(struct process *me, struct process *c, s32 pid)
-{
-    return pid == -1 || (pid > 0 && c->pid == pid) || (pid == 0 && c->pgid == me->pgid) || (pid < -1 && c->pgid == -pid);
-}
-
-/* 1: *out is a reaped child; 0: none ended yet; -ECHILD: no such child. */
-static long wait_reap(struct process *me, s32 pid, struct process **out)
-{
-    long r = -ECHILD;
-    struct process *c;
-    u64 f = spin_lock_irqsave(&tasklist_lock);
-    list_for_each(c, &me->children, sibling) {
-        if (!wait_matches(me, c, pid))
-            continue;
-        r = 0;
-        if (c->zombie) {
-            list_del_init(&c->sibling);
-            *out = c;
-            r = 1;
-            break;
-        }
-    }
-    spin_unlock_irqrestore(&tasklist_lock, f);
-    return r;
-}
-
-long sys_wait4(s32 pid, u64 status, u32 options, u64 rusage)
-{
-    struct process *me = current->proc, *c = NULL;
-    long r = 0;
-    if (!(options & WNOHANG)) {
-        if (wait_event_interruptible(&me->child_wait, (r = wait_reap(me, pid, &c)) != 0))
-            return -ERESTARTSYS;
-    } else {
-        r = wait_reap(me, pid, &c);
-    }
-    if (r <= 0)
-        return r;
-    s32 cpid = c->pid;
-    bool fault = status && put_user32(status, (u32)c->status);
-    if (rusage)
-        copy_clear_user(rusage, 144);
-    process_put(c);
-    return fault ? -EFAULT : cpid;
 }

@@ -59,6 +59,8 @@ void file_put(struct file *f)
         epoll_release_file(f);
     if (f->ops->release)
         f->ops->release(f);
+    if (f->inode)
+        inode_put(f->inode);
     kmem_cache_free(file_cache, f);
 }
 

@@ -5,7 +5,7 @@
 #include "task.h"
 
 struct spinlock tasklist_lock;
-struct list all_tasks = LIST_INIT(all_tasks);
+struct list all_tasks = LIST_INIT(all_tasks), all_processes = LIST_INIT(all_processes);
 struct process *init_process;
 static s32 next_tid = 1;
 static struct kmem_cache *task_cache;
@@ -122,16 +122,23 @@ static struct process *process_new(struct process *parent)
     list_init(&p->sibling);
     list_init(&p->threads);
     wait_queue_init(&p->child_wait);
+    list_init(&p->all_node);
     p->parent = parent;
     p->umask = 022;
+    p->start_ns = time_ns();
     return p;
 }
 
 void process_put(struct process *p)
 {
-    if (atomic_sub(&p->refs, 1) == 0)
-        kfree(p);
+    if (atomic_sub(&p->refs, 1))
+        return;
+    if (p->cwd)
+        inode_put(p->cwd);
+    kfree(p);
 }
+
+s32 fork_last_tid(void) { return READ_ONCE(next_tid) - 1; }
 
 static void task_publish(struct task *t, struct process *p, bool new_process)
 {
@@ -144,6 +151,7 @@ static void task_publish(struct task *t, struct process *p, bool new_process)
     if (new_process) {
         p->pid = t->tid;
         atomic_add(&p->refs, 1); /* until it is reaped */
+        list_add_tail(&p->all_node, &all_processes);
         if (p->parent)
             list_add_tail(&p->sibling, &p->parent->children);
         if (!p->pgid)
@@ -166,7 +174,7 @@ void fork_init_process(void (*fn)(void *), void *arg)
     *k = (struct kthread){ fn, arg };
     t->cpus_allowed = (1ul << ncpus) - 1;
     t->files = files_new();
-    p->cwd = root_inode;
+    p->cwd = inode_get(root_inode);
     fpu_init_task(t);
     init_process = p;
     task_publish(t, p, true);
@@ -186,7 +194,7 @@ static long fork_copy_process(struct task *t, u64 flags, struct process **out)
     if (!p)
         return -ENOMEM;
     memcpy(p->actions, me->actions, sizeof p->actions);
-    p->cwd = me->cwd;
+    p->cwd = inode_get(me->cwd);
     p->umask = me->umask;
     p->pgid = me->pgid;
     p->sid = me->sid;

@@ -7,7 +7,6 @@
 #include "defs.h"
 #include "task.h"
 
-#define FIRST_DEVICE_VECTOR 0x30
 #define UNHANDLED_WINDOW 100000u   /* interrupts over which unhandled ones are counted, and how many are too many: Linux's */
 #define UNHANDLED_MAX 99900u
 
@@ -43,11 +42,15 @@ u8 irq_alloc(irq_handler fn, void *arg)
     return irq_next++;
 }
 
+u64 irq_count_on(u8 vector, u32 cpu) { return READ_ONCE(irq_descs[vector - FIRST_DEVICE_VECTOR].count[cpu]); }
+
+u32 irq_end_vector(void) { return irq_next; }
+
 u64 irq_count(u8 vector)
 {
     u64 n = 0;
     for (u32 i = 0; i < ncpus; i++)
-        n += READ_ONCE(irq_descs[vector - FIRST_DEVICE_VECTOR].count[i]);
+        n += irq_count_on(vector, i);
     return n;
 }
 

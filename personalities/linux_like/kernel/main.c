@@ -78,7 +78,7 @@ static u32 cmdline_split_args(char **argv)
 
 static void main_open_console(void)
 {
-    struct inode *tty = inode_walk(root_inode, "/dev/console", true);
+    struct inode *tty = inode_make("/dev/console", 0);
     for (int i = 0; i < 3; i++)
         fd_install(open_inode(tty, O_RDWR), 0, false);
 }

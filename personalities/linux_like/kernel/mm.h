@@ -94,6 +94,7 @@ struct vma {
     struct shm *shm;     /* shared anonymous memory, or NULL */
     struct vma *next;    /* by address */
 };
+struct span { u64 start, end; };
 struct mm {
     u64 *pml4;
     u32 users;           /* tasks that live here: the mappings' lifetime */
@@ -105,6 +106,7 @@ struct mm {
     struct spinlock table_lock; /* the page tables' contents */
     struct vma *vmas;
     u64 brk_start, brk;
+    struct span args, env; /* where execve put them */
 };
 struct mm *mm_create(void);
 struct mm *mm_fork(struct mm *from);
@@ -116,6 +118,12 @@ long mm_map_pages(struct mm *mm, struct page *first, u64 n, u32 prot);
 long mm_map(struct mm *mm, u64 addr, u64 len, u32 prot, u32 flags, struct file *f, u64 offset);
 long mm_unmap(struct mm *mm, u64 addr, u64 len);
 bool mm_fault(struct mm *mm, u64 addr, bool write, bool exec); /* false: not mapped so */
+/* mm_info.c; counts in pages */
+struct mm_counts { u64 mapped, resident, shared, data, stack, code_start, code_end; struct span args, env; };
+struct mm_counts mm_count(struct mm *mm);
+u64 mm_read(struct mm *mm, u64 addr, void *dst, u64 n);
+bool mm_mapped(struct mm *mm, u64 addr);
+
 void mm_enter_lazy(struct cpu *c);
 void mm_flush_range(struct mm *mm, u64 start, u64 end);
 void mm_flush_tables(struct mm *mm);

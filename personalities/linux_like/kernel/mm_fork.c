@@ -38,6 +38,8 @@ struct mm *mm_fork(struct mm *from)
     down_write(&from->lock);
     to->brk_start = from->brk_start;
     to->brk = from->brk;
+    to->args = from->args;
+    to->env = from->env;
     struct vma **tail = &to->vmas;
     bool ok = true;
     for (struct vma *v = from->vmas; v && ok; v = v->next) {

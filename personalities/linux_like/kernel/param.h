@@ -11,5 +11,7 @@
 #define NAPI_WEIGHT 64                /* packets per poll of one NAPI instance */
 #define SOCK_RCVBUF 212992            /* bytes of buffers a socket may hold, Linux's default */
 #define MAX_ARG_BYTES (128u << 10)    /* argv and envp of execve */
-#define PATH_MAX 512
+#define PATH_MAX 1024                 /* Linux: 4,096 */
+#define NAME_MAX 255
+#define MAX_SYMLINKS 40
 #define POOL_MAX 32768                /* packet buffers that programs can share */

@@ -18,20 +18,26 @@ static ssize_t rw_one(struct file *f, int dir, u64 buf, u64 n, u64 *pos)
     return f->ops->write ? f->ops->write(f, buf, n, pos) : -EINVAL;
 }
 
+/* Pipes, sockets and terminals have no place that one could go to. */
+static bool rw_seekable(const struct file *f)
+{
+    return f->inode && inode_kind(f->inode) != S_IFIFO && inode_kind(f->inode) != S_IFCHR;
+}
+
 static long rw_fd(int fd, int dir, u64 buf, u64 n, u64 *pos)
 {
     struct file *f = file_get(fd);
     if (!f)
         return -EBADF;
-    long r = pos && !f->inode ? -ESPIPE : rw_one(f, dir, buf, n, pos ? pos : &f->pos);
+    long r = pos && !rw_seekable(f) ? -ESPIPE : rw_one(f, dir, buf, n, pos ? pos : &f->pos);
     file_put(f);
     return r;
 }
 
 long sys_read(int fd, u64 buf, u64 n) { return rw_fd(fd, RW_READ, buf, n, NULL); }
 long sys_write(int fd, u64 buf, u64 n) { return rw_fd(fd, RW_WRITE, buf, n, NULL); }
-long sys_pread64(int fd, u64 buf, u64 n, u64 pos) { return rw_fd(fd, RW_READ, buf, n, &pos); }
-long sys_pwrite64(int fd, u64 buf, u64 n, u64 pos) { return rw_fd(fd, RW_WRITE, buf, n, &pos); }
+long sys_pread64(int fd, u64 buf, u64 n, u64 pos) { return (s64)pos < 0 ? -EINVAL : rw_fd(fd, RW_READ, buf, n, &pos); }
+long sys_pwrite64(int fd, u64 buf, u64 n, u64 pos) { return (s64)pos < 0 ? -EINVAL : rw_fd(fd, RW_WRITE, buf, n, &pos); }
 
 static long rw_vector(int fd, int dir, u64 uiov, u32 n)
 {
@@ -61,9 +67,9 @@ long sys_lseek(int fd, s64 off, u32 whence)
     if (!f)
         return -EBADF;
     long r = -ESPIPE;
-    if (f->inode && (f->inode->mode & S_IFMT) != S_IFCHR) {
+    if (rw_seekable(f)) {
         s64 base = whence == 0 ? 0 : whence == 1 ? (s64)f->pos : (s64)f->inode->size;
-        r = whence > 2 || base + off < 0 ? -EINVAL : (long)(f->pos = (u64)(base + off));
+        r = whence > 2 || (off > 0 && base > INT64_MAX - off) || base + off < 0 ? -EINVAL : (long)(f->pos = (u64)(base + off));
     }
     file_put(f);
     return r;
@@ -88,16 +94,51 @@ long sys_ioctl(int fd, u32 cmd, u64 arg)
     return r;
 }
 
-long sys_ftruncate(int fd, u64 size)
+long sys_ftruncate(int fd, s64 size)
 {
     struct file *f = file_get(fd);
     if (!f)
         return -EBADF;
-    long r = -EINVAL;
-    if (f->inode && (f->inode->mode & S_IFMT) == S_IFREG && size <= f->inode->size) {
-        f->inode->size = size;
-        r = 0;
-    }
+    long r = size < 0 || !f->inode || !(f->flags & O_ACCMODE) ? -EINVAL : inode_truncate(f->inode, (u64)size);
+    file_put(f);
+    return r;
+}
+
+long sys_truncate(u64 upath, s64 size)
+{
+    char path[PATH_MAX];
+    struct inode *base, *i;
+    long r = open_path(path, upath, AT_FDCWD, &base);
+    if (r)
+        return r;
+    r = size < 0 ? -EINVAL : path_open(base, path, true, &i);
+    inode_put(base);
+    if (r)
+        return r;
+    r = inode_truncate(i, (u64)size);
+    inode_put(i);
+    return r;
+}
+
+long sys_fallocate(int fd, u32 mode, s64 off, s64 len)
+{
+    struct file *f = file_get(fd);
+    if (!f)
+        return -EBADF;
+    long r = mode ? -EOPNOTSUPP : off < 0 || len <= 0 || len > INT64_MAX - off ? -EINVAL : !f->inode || inode_kind(f->inode) != S_IFREG ? -ENODEV : 0;
+    if (!r && (u64)(off + len) > f->inode->size)
+        r = inode_truncate(f->inode, (u64)(off + len)); /* room is made as it is written */
+    file_put(f);
+    return r;
+}
+
+/* Files are in memory: nothing is ever behind. */
+long sys_fsync(int fd)
+{
+    struct file *f = file_get(fd);
+    if (!f)
+        return -EBADF;
+    long r = f->inode ? 0 : -EINVAL;
     file_put(f);
     return r;
 }

@@ -46,6 +46,7 @@ noinline static void sched_update_curr(struct rq *rq)
     u64 delta = rq->clock - t->exec_start;
     t->exec_start = rq->clock;
     t->sum_exec += delta;
+    rq->busy_ns += delta;
     t->vruntime += delta;
     u64 v = first ? MIN(t->vruntime, first->vruntime) : t->vruntime;
     rq->min_vruntime = MAX(rq->min_vruntime, v);

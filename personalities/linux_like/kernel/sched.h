@@ -11,6 +11,7 @@ struct rq {
     struct task *curr;
     u64 min_vruntime;
     u64 clock;               /* ns: when the operation at hand began */
+    u64 busy_ns;             /* spent with threads other than the idle one */
     struct load load;        /* of all its threads */
     struct psi psi;
     struct task *woken cacheline_aligned; /* by other vCPUs, to be queued here: a stack linked by wake_next */

@@ -23,7 +23,7 @@ static void itimer_fire(struct timer *t)
     spin_lock(&tasklist_lock);
     p->itimer_armed = false;
     if (p->nr_threads) {
-        signal_send_process(p, SIGALRM);
+        signal_send_process(p, SIGALRM, NULL);
         if (p->itimer_interval)
             itimer_arm(p, t->expires + p->itimer_interval);
     }
@@ -91,5 +91,5 @@ long sys_pause(void)
         atomic_xchg(&current->state, TASK_INTERRUPTIBLE);
         schedule();
     }
-    return -EINTR;
+    return -ERESTARTNOHAND;
 }

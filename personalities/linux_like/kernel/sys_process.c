@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Calls about the calling process and the machine: identities, limits, thread registers. */
 #include "defs.h"
+#include "fs.h"
 #include "task.h"
 
 enum { ARCH_SET_GS = 0x1001, ARCH_SET_FS, ARCH_GET_FS, ARCH_GET_GS };
@@ -11,39 +12,6 @@ long sys_gettid(void) { return current->tid; }
 long sys_getppid(void) { return current->proc->parent ? current->proc->parent->pid : 0; }
 long sys_root_id(void) { return 0; }
 long sys_success(void) { return 0; }
-
-long sys_getpgid(s32 pid)
-{
-    if (!pid)
-        return current->proc->pgid;
-    struct task *t = task_find(pid);
-    if (!t)
-        return -ESRCH;
-    long r = t->proc->pgid;
-    task_put(t);
-    return r;
-}
-
-long sys_getpgrp(void) { return current->proc->pgid; }
-long sys_getsid(s32 pid) { return current->proc->sid; }
-
-long sys_setpgid(s32 pid, s32 pgid)
-{
-    struct task *t = task_find(pid ? pid : current->proc->pid);
-    if (!t)
-        return -ESRCH;
-    t->proc->pgid = pgid ? pgid : t->proc->pid;
-    task_put(t);
-    return 0;
-}
-
-long sys_setsid(void)
-{
-    struct process *p = current->proc;
-    if (p->pgid == p->pid)
-        return -EPERM;
-    return p->sid = p->pgid = p->pid;
-}
 
 long sys_umask(u32 mask)
 {
@@ -110,24 +78,50 @@ long sys_uname(u64 buf)
     return copy_to_user(buf, fields, sizeof fields) ? -EFAULT : 0;
 }
 
+static u32 thread_count(void)
+{
+    const struct list *at;
+    u32 n = 0;
+    u64 f = spin_lock_irqsave(&tasklist_lock);
+    for (at = all_tasks.next; at != &all_tasks; at = at->next)
+        n++;
+    spin_unlock_irqrestore(&tasklist_lock, f);
+    return n;
+}
+
 long sys_sysinfo(u64 buf)
 {
     struct { s64 uptime; u64 loads[3], totalram, freeram, shared, buffer, totalswap, freeswap; u16 procs, pad; u32 pad2;
              u64 totalhigh, freehigh; u32 unit; u32 pad3; } s = { .uptime = (s64)(time_ns() / 1000000000ul),
+        .loads = { load_average(0), load_average(1), load_average(2) }, .shared = tmpfs_pages() << PAGE_SHIFT,
         .totalram = page_count_total() << PAGE_SHIFT, .freeram = page_count_free() << PAGE_SHIFT,
-        .procs = (u16)sched_nr_running(), .unit = 1 };
+        .procs = (u16)MIN(thread_count(), 65535u), .unit = 1 };
     _Static_assert(sizeof s == 112, "ABI");
     return copy_to_user(buf, &s, sizeof s) ? -EFAULT : 0;
 }
 
 long sys_prctl(u32 op, u64 a)
 {
-    enum { PR_SET_NAME = 15, PR_GET_NAME = 16 };
-    if (op == PR_SET_NAME)
-        return copy_string_from_user(current->comm, a, sizeof current->comm - 1) == -EFAULT ? -EFAULT : 0;
-    if (op == PR_GET_NAME)
-        return copy_to_user(a, current->comm, sizeof current->comm) ? -EFAULT : 0;
-    return -EINVAL;
+    enum { PR_SET_PDEATHSIG = 1, PR_GET_PDEATHSIG = 2, PR_GET_DUMPABLE = 3, PR_SET_DUMPABLE = 4, PR_SET_NAME = 15, PR_GET_NAME = 16, PR_SET_NO_NEW_PRIVS = 38 };
+    struct task *t = current;
+    char name[sizeof t->comm] = { 0 };
+    switch (op) {
+    case PR_SET_PDEATHSIG:
+        if (a > NSIG)
+            return -EINVAL;
+        t->proc->pdeath_signal = (s32)a;
+        return 0;
+    case PR_GET_PDEATHSIG: return put_user32(a, (u32)t->proc->pdeath_signal);
+    case PR_GET_DUMPABLE: return 1;
+    case PR_SET_DUMPABLE: case PR_SET_NO_NEW_PRIVS: return a <= 1 ? 0 : -EINVAL;
+    case PR_SET_NAME:
+        if (copy_string_from_user(name, a, sizeof name - 1) == -EFAULT)
+            return -EFAULT;
+        memcpy(t->comm, name, sizeof name);
+        return 0;
+    case PR_GET_NAME: return copy_to_user(a, t->comm, sizeof t->comm) ? -EFAULT : 0;
+    default: return -EINVAL;
+    }
 }
 
 long sys_madvise(u64 addr, u64 len, u32 advice)

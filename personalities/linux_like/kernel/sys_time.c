@@ -13,7 +13,8 @@ static bool clock_read(u32 id, u64 *ns)
     switch (id) {
     case CLOCK_REALTIME: case CLOCK_REALTIME_COARSE: *ns = time_realtime_ns(); return true;
     case CLOCK_MONOTONIC: case CLOCK_MONOTONIC_RAW: case CLOCK_MONOTONIC_COARSE: case CLOCK_BOOTTIME: *ns = time_ns(); return true;
-    case CLOCK_PROCESS_CPUTIME: case CLOCK_THREAD_CPUTIME: *ns = current->sum_exec + time_ns() - current->exec_start; return true;
+    case CLOCK_PROCESS_CPUTIME: *ns = process_usage(current->proc).exec_ns; return true;
+    case CLOCK_THREAD_CPUTIME: *ns = task_exec_ns(current); return true;
     default: return false;
     }
 }
@@ -49,6 +50,28 @@ long sys_time(u64 ut)
     return ut && put_user64(ut, s) ? -EFAULT : (long)s;
 }
 
+/* Sleeps; a signal breaks it off, and without a handler it goes on for the rest. */
+static long sleep_until(u64 until, u64 urem, bool absolute)
+{
+    struct task *me = current;
+    for (;;) {
+        atomic_xchg(&me->state, TASK_INTERRUPTIBLE);
+        if (signal_pending(me)) {
+            me->state = TASK_RUNNING;
+            u64 t = time_ns();
+            if (urem && !absolute)
+                put_timespec(urem, until > t ? until - t : 0);
+            me->restart_until = until;
+            me->restart_rem = urem;
+            return absolute ? -ERESTARTNOHAND : -ERESTART_RESTARTBLOCK;
+        }
+        if (!timer_schedule_until(until))
+            return 0;
+    }
+}
+
+long sys_restart_syscall(void) { return current->restart_until ? sleep_until(current->restart_until, current->restart_rem, false) : -EINTR; }
+
 long sys_clock_nanosleep(u32 id, u32 flags, u64 uts, u64 urem)
 {
     struct timespec ts;
@@ -57,30 +80,21 @@ long sys_clock_nanosleep(u32 id, u32 flags, u64 uts, u64 urem)
         return -EFAULT;
     if (ts.sec < 0 || (u64)ts.nsec >= NS || !clock_read(id, &now))
         return -EINVAL;
-    u64 want = (u64)ts.sec * NS + (u64)ts.nsec, until = time_ns();
+    u64 want = MIN((u64)ts.sec, 1ul << 32) * NS + (u64)ts.nsec, until = time_ns();
     if (flags & TIMER_ABSTIME)
         until += want > now ? want - now : 0;
     else
         until += want;
-    for (;;) {
-        atomic_xchg(&current->state, TASK_INTERRUPTIBLE);
-        if (signal_pending(current)) {
-            current->state = TASK_RUNNING;
-            u64 t = time_ns();
-            if (urem && !(flags & TIMER_ABSTIME))
-                put_timespec(urem, until > t ? until - t : 0);
-            return -EINTR;
-        }
-        if (!timer_schedule_until(until))
-            return 0;
-    }
+    return sleep_until(until, urem, flags & TIMER_ABSTIME);
 }
 
 long sys_nanosleep(u64 uts, u64 urem) { return sys_clock_nanosleep(CLOCK_MONOTONIC, 0, uts, urem); }
 
+/* Time is not told apart into user's and system's: all of it is the user's. */
 long sys_times(u64 buf)
 {
-    u64 t[4] = { current->sum_exec / (NS / 100), 0, 0, 0 };
+    struct process *p = current->proc;
+    u64 t[4] = { process_usage(p).exec_ns / (NS / 100), 0, p->reaped.exec_ns / (NS / 100), 0 };
     if (buf && copy_to_user(buf, t, sizeof t))
         return -EFAULT;
     return (long)(time_ns() / (NS / 100));
@@ -88,11 +102,14 @@ long sys_times(u64 buf)
 
 long sys_getrusage(int who, u64 uru)
 {
-    u64 ru[18] = { 0 }, ns = current->sum_exec;
-    ru[0] = ns / NS;
-    ru[1] = ns % NS / 1000;
-    ru[8] = current->minflt;
-    ru[16] = current->nvcsw;
-    ru[17] = current->nivcsw;
+    enum { SELF = 0, CHILDREN = -1, THREAD = 1 };
+    struct task *t = current;
+    if (who < CHILDREN || who > THREAD)
+        return -EINVAL;
+    struct usage u = who == SELF ? process_usage(t->proc) : who == CHILDREN ? t->proc->reaped : (struct usage){ task_exec_ns(t), t->minflt, t->nvcsw, t->nivcsw };
+    u64 ru[18] = { u.exec_ns / NS, u.exec_ns % NS / 1000 };
+    ru[8] = u.minflt;
+    ru[16] = u.nvcsw;
+    ru[17] = u.nivcsw;
     return copy_to_user(uru, ru, sizeof ru) ? -EFAULT : 0;
 }

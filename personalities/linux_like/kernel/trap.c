@@ -59,7 +59,7 @@ static void trap_page_fault(struct pt_regs *regs)
     if (may && mm_fault(t->mm, addr, err & 2, err & 16))
         return;
     if (user_mode(regs))
-        signal_force(SIGSEGV, addr);
+        signal_force(SIGSEGV, &(struct fault){ addr, t->mm && mm_mapped(t->mm, addr) ? SEGV_ACCERR : SEGV_MAPERR, TRAP_PF, (u32)err });
     else if (!trap_fixup(regs))
         trap_die(regs, TRAP_PF);
 }
@@ -81,7 +81,9 @@ void trap_handle(struct pt_regs *regs, u64 vector)
         trap_page_fault(regs);
     } else if (user_mode(regs)) {
         irq_enable();
-        signal_force(trap_signal(vector), regs->ip);
+        int sig = trap_signal(vector);
+        signal_force(sig, &(struct fault){ sig == SIGFPE || sig == SIGILL ? regs->ip : 0, vector == TRAP_DE ? FPE_INTDIV : vector == TRAP_UD ? ILL_ILLOPN : SI_KERNEL,
+                                           (u32)vector, (u32)regs->orig_ax });
     } else if (!trap_fixup(regs)) {
         trap_die(regs, vector);
     }

@@ -4,13 +4,14 @@
 #include "types.h"
 
 enum {
-    EPERM = 1, ENOENT = 2, ESRCH = 3, EINTR = 4, EIO = 5, E2BIG = 7, ENOEXEC = 8, EBADF = 9, ECHILD = 10, EAGAIN = 11,
-    ENOMEM = 12, EACCES = 13, EFAULT = 14, EBUSY = 16, EEXIST = 17, ENODEV = 19, ENOTDIR = 20, EISDIR = 21, EINVAL = 22,
-    EMFILE = 24, ENOTTY = 25, EFBIG = 27, ENOSPC = 28, ESPIPE = 29, EROFS = 30, EPIPE = 32, ERANGE = 34, ENAMETOOLONG = 36,
+    EPERM = 1, ENOENT = 2, ESRCH = 3, EINTR = 4, EIO = 5, ENXIO = 6, E2BIG = 7, ENOEXEC = 8, EBADF = 9, ECHILD = 10, EAGAIN = 11,
+    ENOMEM = 12, EACCES = 13, EFAULT = 14, ENOTBLK = 15, EBUSY = 16, EEXIST = 17, EXDEV = 18, ENODEV = 19, ENOTDIR = 20, EISDIR = 21, EINVAL = 22,
+    EMFILE = 24, ENOTTY = 25, EFBIG = 27, ENOSPC = 28, ESPIPE = 29, EROFS = 30, EMLINK = 31, EPIPE = 32, ERANGE = 34, ENAMETOOLONG = 36,
     ENOSYS = 38, ENOTEMPTY = 39, ELOOP = 40, ENOTSOCK = 88, EDESTADDRREQ = 89, EMSGSIZE = 90, ENOPROTOOPT = 92,
     EPROTONOSUPPORT = 93, ESOCKTNOSUPPORT = 94, EOPNOTSUPP = 95, EAFNOSUPPORT = 97, EADDRINUSE = 98, EADDRNOTAVAIL = 99,
     ENETUNREACH = 101, ENOBUFS = 105, EISCONN = 106, ENOTCONN = 107, ETIMEDOUT = 110, EHOSTUNREACH = 113,
-    ERESTARTSYS = 512, /* never leaves the kernel: EINTR, or the call again (signal.c) */
+    /* These never leave the kernel: EINTR after a handler (of the first: unless SA_RESTART), else the call again, the last with what was left of its time. */
+    ERESTARTSYS = 512, ERESTARTNOHAND = 514, ERESTART_RESTARTBLOCK = 516,
 };
 
 enum {
@@ -20,6 +21,7 @@ enum {
 };
 #define SIG_DFL 0ul
 #define SIG_IGN 1ul
+#define SA_NOCLDSTOP 1ul
 #define SA_NOCLDWAIT 2ul
 #define SA_SIGINFO 4ul
 #define SA_RESTORER 0x04000000ul
@@ -27,6 +29,9 @@ enum {
 #define SA_RESTART 0x10000000ul
 #define SA_NODEFER 0x40000000ul
 #define SA_RESETHAND 0x80000000ul
+enum { SI_USER = 0, SI_KERNEL = 0x80, SI_QUEUE = -1, SI_TKILL = -6 };
+enum { CLD_EXITED = 1, CLD_KILLED, CLD_DUMPED, CLD_TRAPPED, CLD_STOPPED, CLD_CONTINUED };
+enum { SEGV_MAPERR = 1, SEGV_ACCERR, FPE_INTDIV = 1, ILL_ILLOPN = 2 };
 struct k_sigaction { u64 handler, flags, restorer, mask; };
 struct sigaltstack { u64 sp; s32 flags; u32 pad; u64 size; };
 #define SS_ONSTACK 1
@@ -68,6 +73,10 @@ struct sigaltstack { u64 sp; s32 flags; u32 pad; u64 size; };
 #define O_DIRECTORY 0x10000
 #define O_NOFOLLOW 0x20000
 #define O_CLOEXEC 0x80000
+#define O_NOCTTY 0x100
+#define O_PATH 0x200000
+#define AT_SYMLINK_FOLLOW 0x400
+#define AT_REMOVEDIR 0x200
 #define S_IFMT 0170000
 #define S_IFIFO 0010000
 #define S_IFCHR 0020000
@@ -110,4 +119,9 @@ struct sockaddr_in { u16 family, port; u32 addr; u8 zero[8]; };
 struct user_msghdr { u64 name; s32 namelen; u32 pad; u64 iov, iovlen, control, controllen; u32 flags, pad2; };
 struct mmsghdr { struct user_msghdr hdr; u32 len, pad; };
 
-#define WNOHANG 1
+#define WNOHANG 1u
+#define WUNTRACED 2u
+#define WEXITED 4u
+#define WCONTINUED 8u
+#define WNOWAIT 0x1000000u
+

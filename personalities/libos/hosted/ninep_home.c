@@ -72,22 +72,32 @@ static bool made_before(const char *name)
     return one != NULL;
 }
 
+/* Zeros are written, not only a length: not every system lets a file grow by ftruncate. */
+static long file_fill(int fd, uint64_t size)
+{
+    static const uint8_t zeros[SHARED_BLOCK];
+    long put = 0;
+
+    for (uint64_t at = 0; at < size && put >= 0; at += (uint64_t)put) {
+        put = files_write(fd, at, zeros, size - at < sizeof(zeros) ? (uint32_t)(size - at) : sizeof(zeros));
+        if (put == 0)
+            return -1;
+    }
+    return put;
+}
+
 /* A new file of that size; a negative number of Linux's. */
 static long file_make(const char *name, uint64_t size)
 {
-    long fd = files_create(name, 0600, OPEN_BOTH);
+    long fd = files_create(name, 0600, OPEN_BOTH), result;
 
-    if (fd == EXISTS) {
-        long gone = files_remove(name);
-
-        if (gone < 0)
-            return gone;
+    if (fd == EXISTS && (fd = files_remove(name)) >= 0)
         fd = files_create(name, 0600, OPEN_BOTH);
-    }
     if (fd < 0)
         return fd;
+    result = file_fill((int)fd, size);
     files_close((int)fd);
-    return files_truncate(name, size);
+    return result;
 }
 
 int shared_ninep_host(const char *name, uint64_t size)

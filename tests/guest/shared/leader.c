@@ -18,6 +18,7 @@ void leader_must(const char *what)
 void test_leader(const struct shared_integration *with, const char *what)
 {
     leader.with = with;
+    console_printf("leader: ready\n");
     if (strcmp(what, "death") == 0)
         leader_death(NULL);
     else

@@ -76,6 +76,7 @@ def test_the_suite(images: Path, tmp_path: Path, integration: str, faults: Fault
         home, helper, leader = (nodes.start(own, cpus=cpus) for own in (HOME, HELPER, LEADER))
         said, _ = leader.communicate(timeout=120)
         assert said.splitlines() == [
+            "leader: ready",
             "table: 68 operations",
             "random: 150 operations",
             "at once: 3 times 24 operations",

@@ -4,6 +4,7 @@
  * System calls: mmap, clone, futex, socket, bind, recvfrom, sendto, write, clock_gettime, exit_group.
  * With --pin on each thread stays on a CPU of its own, with a socket of its own for the packets that arrive there
  * (setsockopt, sched_setaffinity). With --zero-copy on the kernel lends its buffers (mmap of the socket, ioctl).
+ * How datagrams come and go is datagrams_linux.h; or, where this is linked into a libos image, datagrams_libos.h.
  */
 #include "kvd.h"
 #include "runtime.h"
@@ -13,7 +14,6 @@
 #define KVD_PORT 11211
 #define KVD_MEGABYTES 64
 #define KVD_THREADS 4
-#define KVD_DATAGRAM 65536 /* larger than any UDP payload over IPv4 */
 #define KVD_STACK (64u << 10)
 
 struct kvd_options {
@@ -21,23 +21,6 @@ struct kvd_options {
     uint32_t address; /* network byte order; 0: any */
     unsigned stripes;
     bool pinned, zero_copy;
-};
-
-/* What MSG_ZEROCOPY passes on linux_like instead of bytes (its kernel/net.h): addresses in the mapping of its packet buffers. */
-struct kvd_loan {
-    uint64_t data;  /* to the kernel: the datagram that is done with; from it: the datagram */
-    uint64_t spare; /* where an answer may be written; 0: asks for one */
-};
-
-struct kvd_thread {
-    struct kvd *kvd;
-    int socket;
-    bool pinned, zero_copy;
-    struct kvd_loan loan;
-    unsigned worker;
-    struct rt_address client;
-    uint8_t answer[KVD_UDP_PAYLOAD];
-    uint8_t datagram[KVD_DATAGRAM];
 };
 
 /* --- locks: a futex mutex; the word is 0 free, 1 held, 2 held and somebody may be waiting --- */
@@ -82,35 +65,6 @@ static _Noreturn void kvd_die(int status, const char *what, const char *detail)
     rt_exit(status);
 }
 
-#define KVD_POOL_GET 0x6b01 /* ioctl of linux_like: one more empty buffer */
-
-/* Only the datagrams after an answer's first have to ask. */
-static uint8_t *kvd_port_spare(struct kvd_thread *thread)
-{
-    if (thread->loan.spare == 0 &&
-        rt_syscall(RT_NR_IOCTL, thread->socket, KVD_POOL_GET, (long)&thread->loan.spare, 0, 0, 0) < 0)
-        return NULL;
-    return (uint8_t *)thread->loan.spare;
-}
-
-static uint8_t *kvd_port_begin(void *ctx, size_t *cap)
-{
-    struct kvd_thread *thread = ctx;
-    *cap = sizeof thread->answer;
-    return thread->zero_copy ? kvd_port_spare(thread) : thread->answer;
-}
-
-/* UDP: an answer that cannot be sent is lost. */
-static void kvd_port_end(void *ctx, uint8_t *buffer, size_t length)
-{
-    struct kvd_thread *thread = ctx;
-    int flags = thread->zero_copy ? RT_MSG_ZEROCOPY : 0;
-    long sent = rt_syscall(RT_NR_SENDTO, thread->socket, (long)buffer, (long)length, flags, (long)&thread->client,
-                           sizeof thread->client);
-    if (thread->zero_copy && sent >= 0)
-        thread->loan.spare = 0;
-}
-
 /* The calling thread runs on CPU `worker` and nowhere else. */
 static void kvd_port_pin(unsigned worker)
 {
@@ -119,25 +73,11 @@ static void kvd_port_pin(unsigned worker)
         kvd_die(1, "--pin: there are fewer CPUs than threads; take fewer with -t", "");
 }
 
-static _Noreturn void kvd_port_serve(void *argument)
-{
-    struct kvd_thread *thread = argument;
-    struct kvd_sink sink = {kvd_port_begin, kvd_port_end, thread};
-    if (thread->pinned)
-        kvd_port_pin(thread->worker);
-    for (;;) {
-        uint32_t client_size = sizeof thread->client;
-        void *into = thread->zero_copy ? (void *)&thread->loan : thread->datagram;
-        size_t room = thread->zero_copy ? sizeof thread->loan : sizeof thread->datagram;
-        long length = rt_syscall(RT_NR_RECVFROM, thread->socket, (long)into, (long)room,
-                                 thread->zero_copy ? RT_MSG_ZEROCOPY : 0, (long)&thread->client, (long)&client_size);
-        const uint8_t *datagram = thread->zero_copy ? (const uint8_t *)thread->loan.data : thread->datagram;
-        if (length >= 0)
-            kvd_serve(thread->kvd, thread->worker, datagram, (size_t)length, &sink);
-        else if (length != -RT_EINTR && length != -RT_EAGAIN)
-            kvd_die(1, "cannot receive from the socket", "");
-    }
-}
+#ifdef KVD_ON_LIBOS
+#include "datagrams_libos.h"
+#else
+#include "datagrams_linux.h"
+#endif
 
 static int kvd_port_listen(const struct kvd_options *options, uint32_t worker)
 {

@@ -29,7 +29,8 @@ from personalities.base import Personality
 CAPACITY_REQUESTS = 2_000
 OUTSTANDING_PER_CPU = 8
 PRELOAD_OUTSTANDING = 4
-PROGRAM = "kvd"  # ours, whose locks an experiment may choose
+PROGRAM = "kvd"  # ours
+PROGRAMS = (PROGRAM, "linux_kvd", "ported_kvd")  # and its other ports: their locks an experiment may choose
 TCP_PROGRAM = "memcached"  # kvd speaks UDP alone
 
 
@@ -58,7 +59,7 @@ def server(personality: Personality, hardware: Hardware, load: Load) -> BootSpec
     """
     if not load.connections:
         words = server_arguments(personality, hardware)
-        if personality.server == PROGRAM:
+        if personality.server in PROGRAMS:
             words += ["--locks", load.locks]
         elif load.locks != DEFAULT_LOCKS:
             raise ConfigError(f"--locks is kvd's; {personality.name} serves with {personality.server}")

@@ -83,6 +83,15 @@ def load_image(path: Path | str, *, linux64: bool = False) -> GuestImage:
     return parse_image(path, read_file(path, "guest image"), linux64=linux64)
 
 
+def is_bootable(path: Path) -> bool:
+    """Whether a file is a guest image; one that cannot be read, or is no proper one, is not."""
+    try:
+        load_image(path)
+    except ConfigError:
+        return False
+    return True
+
+
 def parse_image(path: Path, data: bytes, *, linux64: bool = False) -> GuestImage:
     """Check an image held in memory; `path` is for messages."""
 

@@ -19,6 +19,9 @@ from tests.crosscheck.qemu import QemuServer, needs_qemu
 
 CAPTURE = Path(__file__).parents[1] / "captures" / "memcached-udp-300.pcap"
 REQUESTS = 300
+SERVERS = [
+    ("libos", 1), ("libos", 4), ("linux_like", 1), ("linux_like", 4), ("libos:linux_kvd", 4), ("libos:ported_kvd", 4),
+]  # fmt: skip
 
 pytestmark = [pytest.mark.crosscheck, needs_qemu]
 
@@ -31,11 +34,10 @@ def recording() -> Recording:
     return found
 
 
-@pytest.mark.parametrize("cpus", [1, 4])
-@pytest.mark.parametrize("name", ["libos", "linux_like"])
+@pytest.mark.parametrize(("name", "cpus"), SERVERS)
 def test_qemu_answers_as_recorded(name: str, cpus: int, recording: Recording, tmp_path: Path) -> None:
     personality = get_personality(name)
-    spec = personality.prepare("kvd", personality.arguments_for("kvd", cpus, DEFAULT_PORT))
+    spec = personality.prepare(personality.server, personality.arguments_for(personality.server, cpus, DEFAULT_PORT))
     answers = []
     with QemuServer(spec, cpus, tmp_path, DEFAULT_PORT) as server, server.client() as sock:
         for number, exchange in enumerate(recording.exchanges, 1):
@@ -56,8 +58,7 @@ def test_qemu_answers_as_recorded(name: str, cpus: int, recording: Recording, tm
     assert not different
 
 
-@pytest.mark.parametrize("cpus", [1, 4])
-@pytest.mark.parametrize("name", ["libos", "linux_like"])
+@pytest.mark.parametrize(("name", "cpus"), SERVERS)
 def test_cyclescope_answers_as_recorded(name: str, cpus: int, recording: Recording) -> None:
     result = replay(recording, get_personality(name), Hardware(cpus=cpus), check=True)
     assert (result.different, result.lost, result.equal) == ((), 0, REQUESTS)

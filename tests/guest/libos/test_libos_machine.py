@@ -77,7 +77,7 @@ def lockbench(image: Path, n: int, hold: int, iterations: int) -> tuple[dict[str
     with World() as world:
         machine = add_machine(world, hardware)
         calls = world.core.ledger_calls()
-        names = install(calls, machine.index, manifest, read_code(image, None, manifest), taxonomy)
+        names = install(calls, machine.index, manifest, read_code(image, (), manifest), taxonomy)
         world.core.set_level(machine.index, level_of("fast"))
         machine.console.sink = lambda data, time_ps: console.extend(data)
         machine.boot(BootSpec(image, f"-- lockbench -n {n} -h {hold} -i {iterations}"))

@@ -20,6 +20,7 @@ from cyclescope.experiments.machines import level_of
 from cyclescope.report.clusterdir import write_cluster_directory
 from cyclescope.report.clusters import cluster_document, print_clusters
 from cyclescope.report.rundir import check_output
+from cyclescope.report.timelines import print_timeline
 from emu.errors import ConfigError
 
 cluster_app = typer.Typer(help="Several machines in one World, on switches.", no_args_is_help=True, rich_markup_mode=None)
@@ -39,6 +40,9 @@ def run(
     files: Annotated[list[Path], typer.Argument(help="TOML files; several are shown side by side.", metavar="FILE...")],
     seed: Annotated[int | None, typer.Option("--seed", help="Instead of the files'.")] = None,
     timing: Annotated[str | None, typer.Option("--timing", help="Instead of the files': detailed, fast or functional.")] = None,
+    timeline: Annotated[
+        bool, typer.Option("--timeline", help="Also requests, latency and nodes over time, and what each scale-up's time went to.")
+    ] = False,
     json: Json = None,
     out: Out = None,
     quiet: Quiet = False,
@@ -61,6 +65,9 @@ def run(
     if json != "-":
         console = Console(width=None if sys.stdout.isatty() else 160)
         print_clusters(console, runs)
+        for each in runs if timeline else ():
+            console.print()
+            print_timeline(console, each)
         for outcome in outcomes:
             text = f"{outcome.run.cluster.name}: measured in {outcome.host.wall_s:.1f} s of host time, {outcome.host.mips:.0f} MIPS"
             console.print(text, style="dim", highlight=False)

@@ -66,15 +66,17 @@ class Pools:
     # ---- what the provisioner asks
 
     def allocate(self, kind: str, time_ps: int) -> Allocated:
-        """A parked machine, or a new one. Raises Refused."""
+        """A parked machine, or one that is on its way there, or a new one. Raises Refused."""
         pool = self._pools.get(kind)
         if pool is None:
             raise Refused(f"there is no kind {kind}; there are: {', '.join(self._pools)}")
-        life = next((life for life in self.lives if life.kind == kind and life.stage is Stage.PARKED), None)
-        if life is None:
+        spare = [life for life in self.lives if life.kind == kind and life.alive and life.allocated_ps == NEVER]
+        if not spare:
             life = self._start(pool, time_ps)
         else:
-            life.stage, life.warm = Stage.ON, True
+            life = next((life for life in spare if life.stage is Stage.PARKED), spare[0])
+            if life.stage is Stage.PARKED:
+                life.stage, life.warm = Stage.ON, True
         life.allocated_ps = time_ps
         self._refill(pool, time_ps)
         return Allocated(life.number, ip_of_number(life.number), life.warm)

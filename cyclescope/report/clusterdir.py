@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Run directories of clusters: summary.json, and for each cluster requests, a capture a switch port, and flame stacks."""
+"""Run directories of clusters: summary.json, and for each cluster requests, its timeline, a capture a switch port, flame stacks."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from cyclescope.cluster.result import ClusterOutcome, ClusterRun
 from cyclescope.cluster.spec import CLIENT
 from cyclescope.report.clusters import BETWEEN_NODES, cluster_document
 from cyclescope.report.rundir import run_directory, versions, write_json
+from cyclescope.report.timelines import timeline_document, timeline_svg
 from nic.ports import Frame
 from nic.sinks.pcapng import PcapngWriter
 
@@ -35,6 +36,8 @@ def write_cluster_directory(path: Path, outcomes: Sequence[ClusterOutcome]) -> N
             folder = partial / outcome.run.cluster.name
             folder.mkdir()
             _write_requests(folder / "requests.npz", outcome.run)
+            write_json(folder / "timeline.json", timeline_document(outcome.run.timeline))
+            (folder / "timeline.svg").write_text(timeline_svg(outcome.run))
             (folder / "flame.collapsed").write_text("".join(node.flame for node in outcome.run.nodes))
             for name, frames in sorted(outcome.capture.items()):
                 _write_port(folder / f"{name}.pcapng", outcome, name, sorted(frames, key=lambda frame: frame[0]))

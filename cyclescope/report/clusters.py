@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 import msgspec
@@ -158,6 +159,7 @@ def cluster_document(run: ClusterRun) -> dict[str, Any]:
         "parts": parts,
         "answers": run.answers, "faults": run.faults, "switch_drops": run.drops, "killed_ps": run.killed,
         "nodes": [_node_document(run, place, node) for place, node in enumerate(run.nodes)],
+        "starts": [asdict(start) for start in run.timeline.starts],
         "inputs": run.inputs,
     }  # fmt: skip
 

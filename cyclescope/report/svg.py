@@ -39,13 +39,13 @@ def line_chart(
 
     Values are above 0, but for y where it is linear. A line without a name is not in the legend.
     """
-    most_x = _round_up(max(x for line in lines for x, _ in line.points))
+    most_x = round_up(max(x for line in lines for x, _ in line.points))
     ticks = x_ticks or [(most_x * tick / 5, f"{most_x * tick / 5:g}") for tick in range(6)]
     first, last = ticks[0][0], ticks[-1][0]
     ys = [y for line in lines for _, y in line.points]
     wide, tall = WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM
     if linear:
-        most_y = _round_up(max(*ys, 1e-9) * 1.2)  # room for the legend
+        most_y = round_up(max(*ys, 1e-9) * 1.2)  # room for the legend
         marks = [most_y * step / 5 for step in range(6)]
     else:
         low, high = math.floor(math.log10(min(ys))), math.ceil(math.log10(max(ys)))
@@ -113,7 +113,7 @@ def _stroke(line: Line) -> str:
     return f'fill="none" stroke="{line.colour}" stroke-width="2"{dash}'
 
 
-def _round_up(value: float) -> float:
+def round_up(value: float) -> float:
     """To 1, 1.5, 2, 2.5, 3, 4, 5, 6, 8 or 10 times a power of ten."""
     power = 10.0 ** math.floor(math.log10(value))
     return next(power * step for step in (1, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10) if value <= power * step * (1 + 1e-9))

@@ -38,7 +38,7 @@ firmware_us = 300
 [load]
 keys = 40
 warmup = 20
-steps = [[0, 50_000], [1000, 600_000], [2500, 50_000], [6000, 0]]
+steps = [[0, 50_000], [1000, 600_000], [4000, 50_000], [7000, 0]]
 """
 
 
@@ -83,7 +83,7 @@ def test_the_timeline_says_what_each_start_took_and_sums_up(ran: Path):
     first, cold = timeline["starts"]
     assert (first["warm"], cold["warm"]) == (False, False)
     assert first["asked_ps"] < 0 < cold["asked_ps"]
-    assert list(cold["parts_ps"]) == list(PARTS)
+    assert set(cold["parts_ps"]) == set(PARTS)
     assert cold["parts_ps"]["ask"] == PS_PER_MS // 10
     assert cold["parts_ps"]["firmware"] == 3 * PS_PER_MS // 10
     assert cold["parts_ps"]["image"] > cold["image_bytes"] * 800  # 10 Gbit/s

@@ -206,7 +206,7 @@ def test_more_are_asked_for_as_load_grows_and_given_back_when_it_falls(core: cty
     assert len(town.machines) in (3, 4)
     loaded(town, 100, ticks=60)
     assert len(town.machines) == 6
-    loaded(town, 1, ticks=200)
+    loaded(town, 1, ticks=90)
     assert len(town.machines) == 1
     assert sum(text.startswith("free ") for text in town.asked) == 5
     assert all(town.ask_and_answer(ident, b"k%d" % ident) for ident in range(100))

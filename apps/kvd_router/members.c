@@ -43,6 +43,7 @@ void kvd_router_up(struct kvd_router *router, uint32_t index, uint64_t now_ns)
     backend->state = KVD_ROUTER_UP;
     backend->heard_ns = backend->since_ns = now_ns;
     backend->probed = 0;
+    backend->tag = 0;
     router->up++;
     kvd_router_enter(router, index);
 }

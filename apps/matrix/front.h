@@ -116,8 +116,9 @@ typedef void (*front_reply)(void *arg, const char *text, size_t length);
 /* Does what the line says, now or when those before are done; `reply` gets the answer, whole lines. False: too many wait. */
 bool front_line(const char *line, size_t length, front_reply reply, void *arg);
 bool front_idle(void);
-extern bool front_log;                          /* a line of figures after each operation, to front_note */
+extern unsigned front_log;                      /* 1: figures of each operation, to front_note; 2: a mark when it is over, too, figures at the end */
 void front_note(const char *line);              /* front_main.c: on standard error, which is the console */
+void front_mark(const char *command);
 extern unsigned front_refused;                  /* operations that ended in an error */
 
 #endif

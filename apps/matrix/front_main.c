@@ -18,7 +18,7 @@ static const char main_usage[] =
     "  nodes=LIST      where they are: A.B.C.D, N@A.B.C.D or N@A.B.C.D:PORT, joined by commas; and then\n"
     "  pool=KIND       machines of that kind, which provisioner=A.B.C.D (10.0.2.3) powers on\n"
     "  listen=PORT     take lines in datagrams to 127.0.0.1:PORT instead\n"
-    "  log=1           print the figures of each operation\n"
+    "  log=1           print the figures of each operation; 2: a mark (# sum) when it is over, all else at the end\n"
     "  patience_ms=N   how long a node may take to answer (5000)\n"
     "  node=N, gpos=A.B.C.D: join it, as that node; else this is node 0\n"
     "  port=P, session=S, cpus=1, memory=MIB: as of every hosted program\n";
@@ -27,17 +27,13 @@ static struct event main_input, main_ended;
 static char *main_text;
 static size_t main_at, main_length, main_room;    /* what is to be done lies between main_at and main_length */
 static bool main_over;
+static char *main_held;
+static size_t main_held_length, main_held_room;
 
-void front_note(const char *line)
+static void main_print(int fd, const char *text, size_t length)
 {
-    rt_print(2, line);
-}
-
-static void main_reply(void *arg, const char *text, size_t length)
-{
-    (void)arg;
     while (length) {
-        long wrote = rt_syscall(RT_NR_WRITE, 1, (long)text, (long)length, 0, 0, 0);
+        long wrote = rt_syscall(RT_NR_WRITE, fd, (long)text, (long)length, 0, 0, 0);
 
         if (wrote <= 0 && wrote != -RT_EINTR)
             machine_exit(1);            /* nobody reads */
@@ -48,6 +44,47 @@ static void main_reply(void *arg, const char *text, size_t length)
     }
 }
 
+/* With log=2 what is to be printed waits for the end, so that printing costs operations next to nothing. */
+static void main_hold(const char *text, size_t length)
+{
+    if (main_held_length + length > main_held_room) {
+        size_t room = 2 * (main_held_length + length) + LINE_LEAST;
+        char *more = mem_alloc(room);
+
+        if (more == NULL)
+            panic("matrix: no memory for what is to be printed at the end");
+        memcpy(more, main_held, main_held_length);
+        mem_free(main_held);
+        main_held = more;
+        main_held_room = room;
+    }
+    memcpy(main_held + main_held_length, text, length);
+    main_held_length += length;
+}
+
+void front_note(const char *line)
+{
+    if (front_log == 2)
+        main_hold(line, strlen(line));
+    else
+        main_print(2, line, strlen(line));
+}
+
+void front_mark(const char *command)
+{
+    char text[32];
+
+    main_print(2, text, (size_t)format_string(text, sizeof(text), "# %s\n", command));
+}
+
+static void main_reply(const char *text, size_t length)
+{
+    if (front_log == 2 && main_over)
+        main_hold(text, length);
+    else
+        main_print(1, text, length);
+}
+
 static void main_lines(void);
 
 /* After every event that may have ended an operation: more lines, or the end. */
@@ -55,13 +92,16 @@ static void main_look(void *arg)
 {
     (void)arg;
     main_lines();
-    if (main_over && front_idle())
+    if (main_over && front_idle()) {
+        main_print(1, main_held, main_held_length);
         machine_exit(front_refused ? 1 : 0);
+    }
 }
 
 static void main_replied(void *arg, const char *text, size_t length)
 {
-    main_reply(arg, text, length);
+    (void)arg;
+    main_reply(text, length);
     event_spawn(cpu_id(), main_look, NULL);
 }
 
@@ -194,7 +234,7 @@ void app_main(int argc, char **argv)
 {
     int first = 1;
 
-    front_log = matrix_word_number(argc, argv, "log", 0, 0, 1);
+    front_log = matrix_word_number(argc, argv, "log", 0, 0, 2);
     front_patience_ns = 1000000ull * matrix_word_number(argc, argv, "patience_ms", 5000, 1, 3600000);
     main_port = (uint16_t)matrix_word_number(argc, argv, "listen", 0, 1, 65535);
     while (first < argc && strcmp(argv[first], "-c") != 0 && memchr(argv[first], '=', strlen(argv[first])))

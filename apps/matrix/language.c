@@ -24,7 +24,7 @@ struct command {
     void (*run)(struct words *words);
 };
 
-bool front_log;
+unsigned front_log;
 unsigned front_refused;
 
 static struct line *lines, **lines_last = &lines, *line_now;
@@ -43,8 +43,10 @@ static void line_log(const char *how)
     const struct front_figures *f = &front.figures;
     char text[256];
 
-    if (!front_log)
+    if (front_log == 0)
         return;
+    if (front_log == 2)
+        front_mark(line_command);
     format_string(text, sizeof(text), "matrix: %s %s: %lu ns, nodes %lu ns, messages %lu, bytes %lu, generated %lu, provisioned %u\n", line_command, how,
                   f->ns, f->node_ns, f->messages, f->bytes, f->generated, f->provisioned);
     front_note(text);

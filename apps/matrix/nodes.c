@@ -50,7 +50,11 @@ struct placing {
     struct front_grant grant;
     struct front_matrix *matrix;
     uint64_t tile;
+    struct placing *next;
 };
+
+static unsigned placing_open;                   /* nodes that are being asked for */
+static struct placing *placing_none, **placing_last = &placing_none;    /* tiles that get none of their own */
 
 static uint16_t front_emptiest(void)
 {
@@ -63,30 +67,61 @@ static uint16_t front_emptiest(void)
     return found;
 }
 
+static void front_place_at(struct placing *placing, uint16_t node)
+{
+    placing->matrix->nodes[placing->tile] = node;
+    front_nodes[node].tiles++;
+    mem_free(placing);
+    front_step();
+}
+
+/* A node that is new: all others hear of it, and it of them. */
+static void front_welcome(const struct front_grant *grant)
+{
+    uint16_t node = grant->number;
+
+    front_nodes[node] = (struct front_node){ .known = true, .ip = grant->ip, .port = grant->port };
+    front.figures.provisioned++;
+    for (uint16_t other = 0; other < MESSENGER_NODES; other++)
+        if (other != node && front_nodes[other].known && !front_nodes[other].lost) {
+            front_introduce(other, node);
+            front_introduce(node, other);
+        }
+}
+
+/* Tiles without a node of their own wait until all that were asked for are there, or are not to be had; then they are spread. */
+static void front_spread(void)
+{
+    while (placing_none) {
+        struct placing *placing = placing_none;
+        uint16_t node = front_emptiest();
+
+        placing_none = placing->next;
+        if (node != MATRIX_NOWHERE) {
+            front_place_at(placing, node);
+            continue;
+        }
+        front_fail("there is no node for another tile: none is left to be had, and none is there");
+        mem_free(placing);
+        front_step();
+    }
+    placing_last = &placing_none;
+}
+
 static void front_placed(void *arg)
 {
     struct placing *placing = arg;
-    uint16_t node = placing->grant.number;
 
-    if (node != MATRIX_NOWHERE) {
-        front_nodes[node] = (struct front_node){ .known = true, .ip = placing->grant.ip, .port = placing->grant.port };
-        front.figures.provisioned++;
-        for (uint16_t other = 0; other < MESSENGER_NODES; other++)
-            if (other != node && front_nodes[other].known && !front_nodes[other].lost) {
-                front_introduce(other, node);
-                front_introduce(node, other);
-            }
+    if (placing->grant.number != MATRIX_NOWHERE) {
+        front_welcome(&placing->grant);
+        front_place_at(placing, placing->grant.number);
     } else {
-        node = front_emptiest();
+        placing->next = NULL;
+        *placing_last = placing;
+        placing_last = &placing->next;
     }
-    if (node == MATRIX_NOWHERE) {
-        front_fail("there is no node for another tile: none is left to be had, and none is there");
-    } else {
-        placing->matrix->nodes[placing->tile] = node;
-        front_nodes[node].tiles++;
-    }
-    mem_free(placing);
-    front_step();
+    if (--placing_open == 0)
+        front_spread();
 }
 
 void front_place(struct front_matrix *matrix, uint64_t tile)
@@ -101,6 +136,7 @@ void front_place(struct front_matrix *matrix, uint64_t tile)
     }
     placing->matrix = matrix;
     placing->tile = tile;
+    placing_open++;
     front_wait();
     future_then(&placing->grant.given, &placing->grant.wait, front_placed, placing);
     front_provision(&placing->grant);

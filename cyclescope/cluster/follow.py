@@ -41,10 +41,12 @@ class Step:
 
 @dataclass
 class Followed:
-    """A run: its steps, all console lines of the cluster's own nodes as (time [ps], node, line), and whether its end came."""
+    """A run: its steps, all console lines of the cluster's own nodes as (time [ps], node, line), each node's role, and whether
+    its end came."""
 
     steps: list[Step] = field(default_factory=list)
     console: list[tuple[int, str, str]] = field(default_factory=list)
+    roles: dict[str, str] = field(default_factory=dict)
     ended: bool = False
 
 
@@ -107,6 +109,7 @@ class _Follower:
                     progress(bed.name, len(self.found.steps), len(self.found.steps))
                 self.found.ended |= self.until in line
             self.waiting.clear()
+        self.found.roles = {spec.name: spec.role for spec in bed.specs}
         return self.found
 
     def busy(self, accounts: list[Accounts]) -> dict[str, dict[str, int]]:

@@ -5,7 +5,7 @@
 static const char version[] = "9P2000";
 
 /* A frame of `size` bytes at most, its header written but for size and tag. */
-static bool frame_begin(struct ninep_call *call, struct ninep_writer *w, uint8_t type, uint32_t size)
+static bool ninep_frame_begin(struct ninep_call *call, struct ninep_writer *w, uint8_t type, uint32_t size)
 {
     call->frame = mem_alloc(size);
     if (call->frame == NULL)
@@ -17,7 +17,7 @@ static bool frame_begin(struct ninep_call *call, struct ninep_writer *w, uint8_t
     return true;
 }
 
-static void frame_end(struct ninep_call *call, struct ninep_writer *w)
+static void ninep_frame_end(struct ninep_call *call, struct ninep_writer *w)
 {
     if (w->full)
         panic("ninep: a frame of type %u is longer than was counted", call->frame[4]);
@@ -29,11 +29,11 @@ bool ninep_put_version(struct ninep_call *call)
 {
     struct ninep_writer w;
 
-    if (!frame_begin(call, &w, TVERSION, 64))
+    if (!ninep_frame_begin(call, &w, TVERSION, 64))
         return false;
     ninep_put(&w, NINEP_MSIZE, 4);
     ninep_put_string(&w, version, sizeof(version) - 1);
-    frame_end(call, &w);
+    ninep_frame_end(call, &w);
     return true;
 }
 
@@ -41,17 +41,17 @@ bool ninep_put_attach(struct ninep_call *call)
 {
     struct ninep_writer w;
 
-    if (!frame_begin(call, &w, TATTACH, 64))
+    if (!ninep_frame_begin(call, &w, TATTACH, 64))
         return false;
     ninep_put(&w, 0, 4);
     ninep_put(&w, NINEP_NO_FID, 4);
     ninep_put_string(&w, "libos", 5);
     ninep_put_string(&w, "", 0);
-    frame_end(call, &w);
+    ninep_frame_end(call, &w);
     return true;
 }
 
-static void call_too_long(struct ninep_call *call)
+static void ninep_call_too_long(struct ninep_call *call)
 {
     future_fail(&call->done, NINEP_TOO_LONG);
 }
@@ -62,10 +62,10 @@ void ninep_walk(struct ninep *session, struct ninep_call *call, uint32_t from, u
     struct ninep_writer w;
 
     if (length > 2 * NINEP_NAME_MOST) {
-        call_too_long(call);
+        ninep_call_too_long(call);
         return;
     }
-    if (frame_begin(call, &w, TWALK, NINEP_HEADER + 10 + 2 * NINEP_WALK_MOST + (uint32_t)length)) {
+    if (ninep_frame_begin(call, &w, TWALK, NINEP_HEADER + 10 + 2 * NINEP_WALK_MOST + (uint32_t)length)) {
         ninep_put(&w, from, 4);
         ninep_put(&w, to, 4);
 
@@ -84,11 +84,11 @@ void ninep_walk(struct ninep *session, struct ninep_call *call, uint32_t from, u
         }
         if (*path) {
             mem_free(call->frame);
-            call_too_long(call);
+            ninep_call_too_long(call);
             return;
         }
         ninep_set(count, call->names, 2);
-        frame_end(call, &w);
+        ninep_frame_end(call, &w);
     }
     ninep_ask(session, call);
 }
@@ -97,10 +97,10 @@ void ninep_open(struct ninep *session, struct ninep_call *call, uint32_t fid, ui
 {
     struct ninep_writer w;
 
-    if (frame_begin(call, &w, TOPEN, NINEP_HEADER + 5)) {
+    if (ninep_frame_begin(call, &w, TOPEN, NINEP_HEADER + 5)) {
         ninep_put(&w, fid, 4);
         ninep_put(&w, mode, 1);
-        frame_end(call, &w);
+        ninep_frame_end(call, &w);
     }
     ninep_ask(session, call);
 }
@@ -111,20 +111,20 @@ void ninep_create(struct ninep *session, struct ninep_call *call, uint32_t fid, 
     struct ninep_writer w;
 
     if (length > NINEP_NAME_MOST) {
-        call_too_long(call);
+        ninep_call_too_long(call);
         return;
     }
-    if (frame_begin(call, &w, TCREATE, NINEP_HEADER + 4 + 2 + (uint32_t)length + 5)) {
+    if (ninep_frame_begin(call, &w, TCREATE, NINEP_HEADER + 4 + 2 + (uint32_t)length + 5)) {
         ninep_put(&w, fid, 4);
         ninep_put_string(&w, name, (uint32_t)length);
         ninep_put(&w, permissions, 4);
         ninep_put(&w, mode, 1);
-        frame_end(call, &w);
+        ninep_frame_end(call, &w);
     }
     ninep_ask(session, call);
 }
 
-static uint32_t call_fits(const struct ninep *session, uint32_t count)
+static uint32_t ninep_call_fits(const struct ninep *session, uint32_t count)
 {
     return count < session->msize - NINEP_IO_HEADER ? count : session->msize - NINEP_IO_HEADER;
 }
@@ -134,12 +134,12 @@ void ninep_read(struct ninep *session, struct ninep_call *call, uint32_t fid, ui
     struct ninep_writer w;
 
     call->to = to;
-    call->asked = call_fits(session, count);
-    if (frame_begin(call, &w, TREAD, NINEP_HEADER + 16)) {
+    call->asked = ninep_call_fits(session, count);
+    if (ninep_frame_begin(call, &w, TREAD, NINEP_HEADER + 16)) {
         ninep_put(&w, fid, 4);
         ninep_put(&w, offset, 8);
         ninep_put(&w, call->asked, 4);
-        frame_end(call, &w);
+        ninep_frame_end(call, &w);
     }
     ninep_ask(session, call);
 }
@@ -148,39 +148,39 @@ void ninep_write(struct ninep *session, struct ninep_call *call, uint32_t fid, u
 {
     struct ninep_writer w;
 
-    call->asked = call_fits(session, count);
-    if (frame_begin(call, &w, TWRITE, NINEP_HEADER + 16 + call->asked)) {
+    call->asked = ninep_call_fits(session, count);
+    if (ninep_frame_begin(call, &w, TWRITE, NINEP_HEADER + 16 + call->asked)) {
         ninep_put(&w, fid, 4);
         ninep_put(&w, offset, 8);
         ninep_put(&w, call->asked, 4);
         memcpy(ninep_room(&w, call->asked), from, call->asked);
-        frame_end(call, &w);
+        ninep_frame_end(call, &w);
     }
     ninep_ask(session, call);
 }
 
-static void call_of_fid(struct ninep *session, struct ninep_call *call, uint8_t type, uint32_t fid)
+static void ninep_call_of_fid(struct ninep *session, struct ninep_call *call, uint8_t type, uint32_t fid)
 {
     struct ninep_writer w;
 
-    if (frame_begin(call, &w, type, NINEP_HEADER + 4)) {
+    if (ninep_frame_begin(call, &w, type, NINEP_HEADER + 4)) {
         ninep_put(&w, fid, 4);
-        frame_end(call, &w);
+        ninep_frame_end(call, &w);
     }
     ninep_ask(session, call);
 }
 
 void ninep_stat(struct ninep *session, struct ninep_call *call, uint32_t fid)
 {
-    call_of_fid(session, call, TSTAT, fid);
+    ninep_call_of_fid(session, call, TSTAT, fid);
 }
 
 void ninep_clunk(struct ninep *session, struct ninep_call *call, uint32_t fid)
 {
-    call_of_fid(session, call, TCLUNK, fid);
+    ninep_call_of_fid(session, call, TCLUNK, fid);
 }
 
 void ninep_remove(struct ninep *session, struct ninep_call *call, uint32_t fid)
 {
-    call_of_fid(session, call, TREMOVE, fid);
+    ninep_call_of_fid(session, call, TREMOVE, fid);
 }

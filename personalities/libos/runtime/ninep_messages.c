@@ -6,7 +6,7 @@
 #include "ninep_parts.h"
 #include "shared_parts.h"
 
-static void carried(void *arg)
+static void ninep_carried(void *arg)
 {
     struct ninep_call *call = arg;
     struct message_call *answer = &call->message;
@@ -26,16 +26,16 @@ static void carried(void *arg)
     mem_free(reply);
 }
 
-static void carry(struct ninep_call *call)
+static void ninep_carry(struct ninep_call *call)
 {
     struct ninep *session = call->session;
 
     call->message = (struct message_call){ 0 };
-    future_then(&call->message.answered, &call->wait, carried, call);
+    future_then(&call->message.answered, &call->wait, ninep_carried, call);
     message_ask(&call->message, session->node, NODE_EBB_NINEP, session->life, call->frame, call->size, NINEP_PATIENCE_NS);
 }
 
-const struct ninep_carrier ninep_by_messages = { .tags = NINEP_TAGS, .send = carry };
+const struct ninep_carrier ninep_by_messages = { .tags = NINEP_TAGS, .send = ninep_carry };
 
 void ninep_begin(struct ninep *session, uint16_t node, struct future *begun)
 {

@@ -3,7 +3,7 @@
 #include "ninep_parts.h"
 
 /* The beginning of the server's words, printable. */
-static void reply_error(struct ninep_call *call, struct ninep_reader *r)
+static void ninep_reply_error(struct ninep_call *call, struct ninep_reader *r)
 {
     struct ninep_string text = ninep_get_string(r);
     uint32_t length = text.length < sizeof(call->why) - 1 ? text.length : (uint32_t)sizeof(call->why) - 1;
@@ -13,7 +13,7 @@ static void reply_error(struct ninep_call *call, struct ninep_reader *r)
     call->why[length] = '\0';
 }
 
-static int reply_version(struct ninep_call *call, struct ninep_reader *r)
+static int ninep_reply_version(struct ninep_call *call, struct ninep_reader *r)
 {
     static const char version[] = "9P2000";
     uint32_t msize = (uint32_t)ninep_get(r, 4);
@@ -29,7 +29,7 @@ static int reply_version(struct ninep_call *call, struct ninep_reader *r)
     return 0;
 }
 
-static int reply_walk(struct ninep_call *call, struct ninep_reader *r)
+static int ninep_reply_walk(struct ninep_call *call, struct ninep_reader *r)
 {
     uint32_t names = (uint32_t)ninep_get(r, 2);
 
@@ -39,7 +39,7 @@ static int reply_walk(struct ninep_call *call, struct ninep_reader *r)
     return names < call->names ? NINEP_ABSENT : 0;
 }
 
-static int reply_open(struct ninep_call *call, struct ninep_reader *r)
+static int ninep_reply_open(struct ninep_call *call, struct ninep_reader *r)
 {
     uint32_t most = call->session->msize - NINEP_IO_HEADER;
 
@@ -50,7 +50,7 @@ static int reply_open(struct ninep_call *call, struct ninep_reader *r)
     return 0;
 }
 
-static int reply_read(struct ninep_call *call, struct ninep_reader *r)
+static int ninep_reply_read(struct ninep_call *call, struct ninep_reader *r)
 {
     uint32_t count = (uint32_t)ninep_get(r, 4);
     const uint8_t *data = ninep_take(r, count);
@@ -62,14 +62,14 @@ static int reply_read(struct ninep_call *call, struct ninep_reader *r)
     return 0;
 }
 
-static int reply_write(struct ninep_call *call, struct ninep_reader *r)
+static int ninep_reply_write(struct ninep_call *call, struct ninep_reader *r)
 {
     call->count = (uint32_t)ninep_get(r, 4);
     return call->count > call->asked ? NINEP_NONSENSE : 0;
 }
 
 /* n[2], and in so many bytes size[2] type[2] dev[4] qid[13] mode[4] atime[4] mtime[4] length[8] name[s] uid[s] gid[s] muid[s]. */
-static int reply_stat(struct ninep_call *call, struct ninep_reader *r)
+static int ninep_reply_stat(struct ninep_call *call, struct ninep_reader *r)
 {
     uint32_t whole = (uint32_t)ninep_get(r, 2), size = (uint32_t)ninep_get(r, 2);
 
@@ -82,25 +82,25 @@ static int reply_stat(struct ninep_call *call, struct ninep_reader *r)
     return whole == size + 2 ? 0 : NINEP_NONSENSE;
 }
 
-static int reply_of(struct ninep_call *call, struct ninep_reader *r, uint8_t type)
+static int ninep_reply_of(struct ninep_call *call, struct ninep_reader *r, uint8_t type)
 {
     switch (type) {
     case RVERSION:
-        return reply_version(call, r);
+        return ninep_reply_version(call, r);
     case RATTACH:
         ninep_take(r, NINEP_QID);
         return 0;
     case RWALK:
-        return reply_walk(call, r);
+        return ninep_reply_walk(call, r);
     case ROPEN:
     case RCREATE:
-        return reply_open(call, r);
+        return ninep_reply_open(call, r);
     case RREAD:
-        return reply_read(call, r);
+        return ninep_reply_read(call, r);
     case RWRITE:
-        return reply_write(call, r);
+        return ninep_reply_write(call, r);
     case RSTAT:
-        return reply_stat(call, r);
+        return ninep_reply_stat(call, r);
     default:                            /* Rclunk, Rremove */
         return 0;
     }
@@ -117,10 +117,10 @@ int ninep_reply(struct ninep_call *call, const uint8_t *frame, uint32_t size)
     if (r.bad || said != size || tag != (asked == TVERSION ? NINEP_NO_TAG : call->tag))
         return NINEP_NONSENSE;
     if (type == RERROR) {
-        reply_error(call, &r);
+        ninep_reply_error(call, &r);
         error = NINEP_REFUSED;
     } else if (type == asked + 1) {
-        error = reply_of(call, &r, type);
+        error = ninep_reply_of(call, &r, type);
     } else {
         return NINEP_NONSENSE;
     }

@@ -28,12 +28,12 @@ enum { OWN_HOME, OWN_FID, OWN_MOST };   /* in shared.own */
 static struct home *homes[MESSENGER_NODES];
 static struct spinlock homes_lock;
 
-static struct step *step_of(struct shared_call *call)
+static struct step *ninep_step_of(struct shared_call *call)
 {
     return (struct step *)call->own;
 }
 
-static int step_error(const struct step *step)
+static int ninep_step_error(const struct step *step)
 {
     if (step->call.done.state == FUTURE_FULFILLED)
         return 0;
@@ -54,9 +54,9 @@ static int step_error(const struct step *step)
 }
 
 /* What comes next when the step's question is decided. */
-static struct ninep_call *step_then(struct shared_call *call, event_fn then)
+static struct ninep_call *ninep_step_then(struct shared_call *call, event_fn then)
 {
-    struct step *step = step_of(call);
+    struct step *step = ninep_step_of(call);
 
     step->call = (struct ninep_call){ 0 };
     future_then(&step->call.done, &step->wait, then, call);
@@ -105,9 +105,9 @@ static void home_leave(struct home *home)
 
 /* ---- opening: the session, a walk to the file, its opening, its length ---- */
 
-static void open_end(struct shared_call *call, int error)
+static void ninep_open_end(struct shared_call *call, int error)
 {
-    struct step *step = step_of(call);
+    struct step *step = ninep_step_of(call);
 
     if (error)
         home_leave(step->home);
@@ -115,59 +115,59 @@ static void open_end(struct shared_call *call, int error)
 }
 
 /* The fid is of no use, but the server has it. */
-static void open_gave_up(void *arg)
+static void ninep_open_gave_up(void *arg)
 {
     struct shared_call *call = arg;
-    struct step *step = step_of(call);
+    struct step *step = ninep_step_of(call);
 
     ninep_fid_free(&step->home->session, step->fid);
-    open_end(call, step->error);
+    ninep_open_end(call, step->error);
 }
 
-static void open_give_up(struct shared_call *call, int error)
+static void ninep_open_give_up(struct shared_call *call, int error)
 {
-    struct step *step = step_of(call);
+    struct step *step = ninep_step_of(call);
 
     step->error = error;
-    ninep_clunk(&step->home->session, step_then(call, open_gave_up), step->fid);
+    ninep_clunk(&step->home->session, ninep_step_then(call, ninep_open_gave_up), step->fid);
 }
 
-static void open_measured(void *arg)
+static void ninep_open_measured(void *arg)
 {
     struct shared_call *call = arg;
-    struct step *step = step_of(call);
-    int error = step_error(step);
+    struct step *step = ninep_step_of(call);
+    int error = ninep_step_error(step);
 
     if (error == 0 && (step->call.mode & NINEP_DIRECTORY || step->call.length > SHARED_SIZE_MOST))
         error = SHARED_REFUSED;
     if (error) {
-        open_give_up(call, error);
+        ninep_open_give_up(call, error);
         return;
     }
     call->object->size = step->call.length;
     call->object->own[OWN_HOME] = (uintptr_t)step->home;
     call->object->own[OWN_FID] = step->fid;
-    open_end(call, 0);
+    ninep_open_end(call, 0);
 }
 
-static void open_opened(void *arg)
+static void ninep_open_opened(void *arg)
 {
     struct shared_call *call = arg;
-    struct step *step = step_of(call);
-    int error = step_error(step);
+    struct step *step = ninep_step_of(call);
+    int error = ninep_step_error(step);
     uint32_t most = step->call.most / SHARED_BLOCK * SHARED_BLOCK;
 
     if (error == 0 && most == 0)
         error = SHARED_REFUSED;         /* a block would not go in one question */
     if (error) {
-        open_give_up(call, error);
+        ninep_open_give_up(call, error);
         return;
     }
     call->object->own[OWN_MOST] = most < MOST ? most : MOST;
-    ninep_stat(&step->home->session, step_then(call, open_measured), step->fid);
+    ninep_stat(&step->home->session, ninep_step_then(call, ninep_open_measured), step->fid);
 }
 
-static bool says_absent(const char *why)
+static bool ninep_says_absent(const char *why)
 {
     static const char *const ways[] = { "No such", "no such", "not found", "does not exist" };
 
@@ -178,57 +178,57 @@ static bool says_absent(const char *why)
     return false;
 }
 
-static void open_walked(void *arg)
+static void ninep_open_walked(void *arg)
 {
     struct shared_call *call = arg;
-    struct step *step = step_of(call);
-    int error = step_error(step);
+    struct step *step = ninep_step_of(call);
+    int error = ninep_step_error(step);
 
     if (error) {
         ninep_fid_free(&step->home->session, step->fid);
-        open_end(call, error == SHARED_REFUSED && says_absent(step->call.why) ? SHARED_ABSENT : error);
+        ninep_open_end(call, error == SHARED_REFUSED && ninep_says_absent(step->call.why) ? SHARED_ABSENT : error);
         return;
     }
-    ninep_open(&step->home->session, step_then(call, open_opened), step->fid, 2);
+    ninep_open(&step->home->session, ninep_step_then(call, ninep_open_opened), step->fid, 2);
 }
 
-static void open_begun(void *arg)
+static void ninep_open_begun(void *arg)
 {
     struct shared_call *call = arg;
-    struct step *step = step_of(call);
+    struct step *step = ninep_step_of(call);
 
     if (step->home->begun.state == FUTURE_FAILED) {
         step->call.done = step->home->begun;    /* whose error it is */
-        open_end(call, step_error(step));
+        ninep_open_end(call, ninep_step_error(step));
         return;
     }
     step->fid = ninep_fid(&step->home->session);
     if (step->fid == 0)
-        open_end(call, SHARED_REFUSED);
+        ninep_open_end(call, SHARED_REFUSED);
     else
-        ninep_walk(&step->home->session, step_then(call, open_walked), 0, step->fid, call->object->name);
+        ninep_walk(&step->home->session, ninep_step_then(call, ninep_open_walked), 0, step->fid, call->object->name);
 }
 
 static void shared_ninep_open(struct shared_call *call)
 {
-    struct step *step = step_of(call);
+    struct step *step = ninep_step_of(call);
 
     step->home = home_enter(call->object->home);
     if (step->home == NULL)
         shared_done(call, SHARED_NO_MEMORY);
     else
-        future_then(&step->home->begun, &step->wait, open_begun, call);
+        future_then(&step->home->begun, &step->wait, ninep_open_begun, call);
 }
 
 /* ---- reading and writing: as many questions as it takes, each of whole blocks ---- */
 
-static void move_next(struct shared_call *call);
+static void ninep_move_next(struct shared_call *call);
 
-static void move_moved(void *arg)
+static void ninep_move_moved(void *arg)
 {
     struct shared_call *call = arg;
-    struct step *step = step_of(call);
-    int error = step_error(step);
+    struct step *step = ninep_step_of(call);
+    int error = ninep_step_error(step);
 
     if (error == 0 && step->call.count != step->call.asked)
         error = SHARED_NONSENSE;        /* an object does not end within itself */
@@ -238,18 +238,18 @@ static void move_moved(void *arg)
     if (error || call->length == 0)
         shared_done(call, error);
     else
-        move_next(call);
+        ninep_move_next(call);
 }
 
-static void move_next(struct shared_call *call)
+static void ninep_move_next(struct shared_call *call)
 {
     const uint64_t *own = call->object->own;
     struct ninep *session = &((struct home *)(uintptr_t)own[OWN_HOME])->session;
     uint32_t room = (uint32_t)(own[OWN_MOST] - call->offset % own[OWN_MOST]);
     uint32_t count = call->length < room ? call->length : room;
-    struct ninep_call *question = step_then(call, move_moved);
+    struct ninep_call *question = ninep_step_then(call, ninep_move_moved);
 
-    if (step_of(call)->writes)
+    if (ninep_step_of(call)->writes)
         ninep_write(session, question, (uint32_t)own[OWN_FID], call->offset, call->data, count);
     else
         ninep_read(session, question, (uint32_t)own[OWN_FID], call->offset, call->data, count);
@@ -257,22 +257,22 @@ static void move_next(struct shared_call *call)
 
 static void shared_ninep_write(struct shared_call *call)
 {
-    step_of(call)->writes = true;
-    move_next(call);
+    ninep_step_of(call)->writes = true;
+    ninep_move_next(call);
 }
 
 static void shared_ninep_read(struct shared_call *call)
 {
-    move_next(call);
+    ninep_move_next(call);
 }
 
 /* ---- closing ---- */
 
-static void close_closed(void *arg)
+static void ninep_close_closed(void *arg)
 {
     struct shared_call *call = arg;
-    struct step *step = step_of(call);
-    int error = step_error(step);
+    struct step *step = ninep_step_of(call);
+    int error = ninep_step_error(step);
 
     ninep_fid_free(&step->home->session, step->fid);
     home_leave(step->home);
@@ -281,11 +281,11 @@ static void close_closed(void *arg)
 
 static void shared_ninep_close(struct shared_call *call)
 {
-    struct step *step = step_of(call);
+    struct step *step = ninep_step_of(call);
 
     step->home = (struct home *)(uintptr_t)call->object->own[OWN_HOME];
     step->fid = (uint32_t)call->object->own[OWN_FID];
-    ninep_clunk(&step->home->session, step_then(call, close_closed), step->fid);
+    ninep_clunk(&step->home->session, ninep_step_then(call, ninep_close_closed), step->fid);
 }
 
 const struct shared_integration shared_ninep = {

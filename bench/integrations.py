@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What a shared object costs by each integration, side by side and by component: the tables and the picture of docs/integrations.md.
+"""What a shared object costs by each integration, side by side and by component: tables and picture of docs/integrations.md.
 
     python -m bench.integrations [--timing detailed] [--write docs/integrations.md] [--picture docs/integrations.svg]
 

@@ -41,6 +41,24 @@ void processes_run(int argc, char **argv);                      /* the other pro
 /* main.c */
 uint32_t words_number(const char *key, uint32_t fallback, uint32_t least, uint32_t most);
 
+/* log.c: a file for each node */
+void log_start(void);
+void log_path(char path[static 96], const char *name);
+void log_note(const char *name, const char *note);              /* a line of ours in its file */
+
+/* config.c: keys and values; NULL, or why not */
+void config_start(void);
+const char *config_get(const char *key);
+const char *config_set(const char *key, const char *value);
+const char *config_set_line(const char *line, size_t length);   /* KEY=VALUE */
+uint32_t config_text(char *text, uint32_t room);                /* all lines */
+
+/* ps.c: this system's processes, by /proc */
+uint32_t ps_text(char *text, uint32_t room);
+
+/* operator.c: the person outside, by UDP */
+void operator_start(void);
+
 /* map.c: what ids stand for */
 void map_start(void);
 

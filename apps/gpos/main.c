@@ -24,9 +24,14 @@ void app_main(int argc, char **argv)
     node_speaks(NODE_EBB_HELLO, "hello", 1, 1, true);
     node_speaks(NODE_EBB_CONTROL, "control", 1, 1, true);
     node_speaks(NODE_EBB_MAP, "map", 1, 1, false);
+    node_speaks(NODE_EBB_LOG, "log", 1, 2, false);
+    node_speaks(NODE_EBB_CONFIG, "config", 1, 1, false);
     processes_start();
     nodes_start();
     map_start();
+    log_start();
+    config_start();
+    operator_start();
     if (argc)
         processes_run(argc, argv);      /* whose own line says when it is ready */
     else

@@ -63,6 +63,7 @@ void nodes_leave(struct gpos_node *node, const char *why)
     node->joined = false;
     node->pid = 0;
     processes_end(pid);
+    log_note(node->name, why);
     console_printf("gpos: %s %s\n", node->name, why);
 }
 
@@ -234,7 +235,7 @@ static void nodes_watch(void *arg)
     (void)arg;
     for (unsigned number = 1; number < MESSENGER_NODES; number++)
         if (nodes[number].joined && now - nodes[number].heard_ns > (uint64_t)BEATS_MISSED * beat_us * 1000u)
-            nodes_leave(&nodes[number], "is silent: counted as dead");
+            nodes_leave(&nodes[number], "is silent: counted as dead; what it had not sent is lost");
     if (!timer_start(&watch_timer, beat_us * 1000ull, nodes_watch, NULL))
         panic("gpos: no memory for a timer");
 }

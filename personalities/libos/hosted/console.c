@@ -5,6 +5,8 @@
 
 #define PANIC_STATUS 125
 
+static console_tap_fn console_tapped;
+
 /* One write a call: it comes out unbroken. */
 void console_vprintf(const char *format, va_list args)
 {
@@ -12,6 +14,13 @@ void console_vprintf(const char *format, va_list args)
 
     format_vstring(line, sizeof(line), format, args);
     rt_print(1, line);
+    if (console_tapped)
+        console_tapped(line, strlen(line));
+}
+
+void console_tap(console_tap_fn fn)
+{
+    console_tapped = fn;
 }
 
 void console_printf(const char *format, ...)
@@ -32,6 +41,7 @@ void panic(const char *format, ...)
 {
     va_list args;
 
+    console_tapped = NULL;
     console_printf("panic: ");
     va_start(args, format);
     console_vprintf(format, args);

@@ -43,6 +43,10 @@ void console_vprintf(const char *format, va_list args);
 int format_string(char *out, size_t size, const char *format, ...) __attribute__((format(printf, 3, 4)));
 int format_vstring(char *out, size_t size, const char *format, va_list args);
 
+/* From now on also shown what is printed, call by call, in order; not what a panic says. NULL: nobody is. */
+typedef void (*console_tap_fn)(const char *text, size_t length);
+void console_tap(console_tap_fn fn);
+
 /* ---- time ---- */
 
 uint64_t clock_ns(void);        /* since boot, monotonic, the same on every vCPU */
@@ -69,6 +73,8 @@ bool event_spawn(unsigned cpu, event_fn fn, void *arg);
 
 /* The same with storage of the caller's, which must stay untouched until the event runs. */
 void event_post(unsigned cpu, struct event *event, event_fn fn, void *arg);
+
+uint64_t event_count(unsigned cpu);      /* events that ran on that vCPU, so far */
 
 /* ---- locks ---- */
 

@@ -80,6 +80,37 @@ void node_attach(uint32_t id, ebb_miss_fn miss, ebb_id *slot, struct future *don
 /* Fulfilled when messages to that node can be sent: its address is known. Fails with NODE_UNKNOWN. */
 void node_peer(unsigned node, struct future *done);
 
+/* ---- the log: a file of that node's name, on gpos ---- */
+
+/*
+ * Lines of text, without their ends. What console_printf prints goes there, too, from node_start on. A line is stored once and in order; while gpos is away NODE_LOG_BYTES of
+ * them wait, and further ones are lost, which the log then says.
+ */
+#define NODE_LOG_BYTES 16384u
+
+void node_log(const char *text, size_t length);
+
+struct node_log_counts {
+    uint64_t lines, stored, lost;       /* given to the log; of these acknowledged, or not taken for want of room */
+};
+
+struct node_log_counts node_log_counts(void);
+
+/* ---- configuration: keys and values that gpos keeps, the same for all nodes ---- */
+
+#define NODE_KEY 64u                    /* bytes, with the zero */
+#define NODE_VALUE 192u
+
+/* As known here: all keys once joined, and changes as they come. False: there is no such key. From any vCPU. */
+bool node_config_get(const char *key, char value[NODE_VALUE]);
+
+/* fn(ctx, value), as an event of vCPU 0, when the key is first heard of and whenever it changes. `key` stays. At most 16. */
+typedef void (*node_config_fn)(void *ctx, const char *value);
+bool node_config_watch(const char *key, node_config_fn fn, void *ctx);
+
+/* Fulfilled when gpos has stored it; others hear of it then. Fails with NODE_REFUSED for what is no key (letters, digits, - _ .) or value (printable). */
+void node_config_set(const char *key, const char *value, struct future *done);
+
 /* ---- versions: each interface has a range, and a pair of nodes uses the highest that both have ---- */
 
 struct node_interface {

@@ -29,8 +29,38 @@ enum {
 /* To NODE_EBB_CONTROL. */
 enum {
     NODE_STOP = 1,                      /* power off */
+    NODE_STAT,                          /* question; answered by NODE_STAT_IS */
+    NODE_STAT_IS,                       /* lines KEY VALUE with their ends */
     NODE_AGAIN,                         /* gpos does not count you in (any more): say hello */
 };
+
+/* To NODE_EBB_LOG. */
+enum {
+    NODE_LOG_TEXT = 1,                  /* version 1: lines with their ends, which may come twice */
+    NODE_LOG_LINES,                     /* version 2, question: struct node_lines; answered by one of the next two */
+    NODE_LOG_STORED,                    /* uint32_t: lines with smaller numbers are stored, or known to be lost */
+    NODE_LOG_FULL,                      /* gpos has no room for it now */
+};
+
+/* To NODE_EBB_CONFIG; the text is lines KEY=VALUE with their ends. */
+enum {
+    NODE_CONFIG_READ = 1,               /* question; answered by NODE_CONFIG_IS */
+    NODE_CONFIG_IS,                     /* all of it */
+    NODE_CONFIG_SET,                    /* question: one line; answered by NODE_CONFIG_STORED or NODE_REFUSAL */
+    NODE_CONFIG_STORED,
+    NODE_CONFIG_CHANGED,                /* to nodes: one line */
+};
+
+struct node_line {
+    uint32_t number;                    /* from 0 in each life of a node; one that is left out was lost there */
+    uint16_t length, zero;
+    uint64_t ns;                        /* since the node's boot */
+    char text[];
+} __attribute__((packed));
+
+struct node_lines {
+    uint32_t session, count;            /* of the node's life; lines that follow */
+} __attribute__((packed));
 
 struct node_place {
     uint32_t address;                   /* network byte order */

@@ -15,6 +15,7 @@
 static struct spinlock console_lock;
 static bool console_lock_broken;
 static unsigned console_fifo_room;
+static console_tap_fn console_tapped;
 
 void console_init(void)
 {
@@ -53,6 +54,8 @@ void console_vprintf(const char *format, va_list args)
             console_putc('\r');
         console_putc(line[i]);
     }
+    if (console_tapped)
+        console_tapped(line, length);
     if (!console_lock_broken)
         spin_unlock(&console_lock);
 }
@@ -66,7 +69,13 @@ void console_printf(const char *format, ...)
     va_end(args);
 }
 
+void console_tap(console_tap_fn fn)
+{
+    console_tapped = fn;
+}
+
 void console_break_lock(void)
 {
     console_lock_broken = true;
+    console_tapped = NULL;
 }

@@ -147,6 +147,13 @@ static void event_run(struct event_rep *rep)
     }
 }
 
+uint64_t event_count(unsigned cpu)
+{
+    const struct event_rep *rep = ebb_peek(EBB_EVENT, cpu);
+
+    return rep ? __atomic_load_n(&rep->run, __ATOMIC_RELAXED) : 0;
+}
+
 /* Nothing to do: sleep, unless something arrived from another vCPU meanwhile. */
 static void idle_enter(struct event_rep *rep)
 {

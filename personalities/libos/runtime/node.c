@@ -199,6 +199,8 @@ static void node_control(void *ctx, const struct message *message)
         console_printf("node %s: stopped\n", node_own.name);
         machine_exit(0);
     }
+    if (message->type == NODE_STAT && message->call)
+        node_stat(message);
     if (message->type == NODE_AGAIN)
         event_spawn(0, node_again, NULL);
 }
@@ -262,13 +264,18 @@ bool node_start(const char *image, struct future *joined)
     node_speaks(NODE_EBB_HELLO, "hello", 1, 1, true);
     node_speaks(NODE_EBB_CONTROL, "control", 1, 1, true);
     node_speaks(NODE_EBB_MAP, "map", 1, 1, false);
+    node_speaks(NODE_EBB_LOG, "log", 1, 2, false);
+    node_speaks(NODE_EBB_CONFIG, "config", 1, 1, false);
     node_narrow();
     messenger_on_stranger(node_stranger);
-    if (!messenger_start(node_own.number, (uint16_t)node_word_number("port", "5640", 65535), node_word_number("session", "1", 65535)))
+    node_own.session = node_word_number("session", "1", 65535);
+    if (!messenger_start(node_own.number, (uint16_t)node_word_number("port", "5640", 65535), node_own.session))
         panic("node: the messenger's port is taken");
     messenger_peer(NODE_GPOS, node_word_address(gpos), (uint16_t)node_word_number("gpos_port", "5640", 65535));
     if (!messenger_target(NODE_EBB_CONTROL, node_control, NULL))
         panic("node: too many targets of messages");
+    node_log_start();
+    node_config_start();
     node_ask(NULL);
     return true;
 }

@@ -7,6 +7,7 @@
 
 struct node_state {
     uint16_t number;
+    uint32_t session;
     bool joined;
     uint32_t prefix, beat_us;
     uint32_t ids;                       /* given out, with this prefix */
@@ -17,6 +18,9 @@ struct node_state {
 
 extern struct node_state node_own;
 
+void node_log_start(void);             /* node_log.c */
+void node_config_start(void);          /* node_config.c */
+void node_stat(const struct message *question);        /* node_stat.c */
 void node_stranger(uint16_t node, uint32_t ip, uint16_t port);      /* node_map.c */
 
 #endif

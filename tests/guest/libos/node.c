@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * A node: joins, and does what its words ask for: `publish TEXT` gives an id to an Ebb whose root is the text and says which; `attach ID` makes that Ebb's
- * representative here and calls it twice; `greet NODE` sends a message to another node, which says so.
+ * representative here and calls it twice; `greet NODE` sends a message to another node, which says so; `say N` prints N lines; `set KEY VALUE` changes the configuration.
  */
 #include "check.h"
 #include "node.h"
@@ -52,6 +52,8 @@ static void after(void *arg)
         console_printf("%s failed: %d\n", word, done.error);
         return;
     }
+    if (strcmp(word, "set") == 0)
+        console_printf("stored\n");
     if (strcmp(word, "publish") == 0)
         console_printf("published\n");
     if (strcmp(word, "attach") == 0) {
@@ -64,6 +66,12 @@ static void after(void *arg)
         message_ask(&greeting, (uint16_t)number_of(words[2]), NODE_EBB_APPLICATION, 1, "hello", 6, 2000000000ull);
         future_then(&greeting.answered, &wait_done, greeting_answered, NULL);
     }
+}
+
+static void colour(void *ctx, const char *value)
+{
+    (void)ctx;
+    console_printf("colour is %s\n", value);
 }
 
 static void has_joined(void *arg)
@@ -84,6 +92,12 @@ static void has_joined(void *arg)
         node_publish(id, words[2], (uint16_t)(strlen(words[2]) + 1), &done);
     } else if (strcmp(words[1], "attach") == 0) {
         node_attach(number_of(words[2]), root_miss, &slot, &done);
+    } else if (strcmp(words[1], "say") == 0) {
+        for (uint32_t i = 0; i < number_of(words[2]); i++)
+            console_printf("line %u\n", i);
+        return;
+    } else if (strcmp(words[1], "set") == 0 && words_count == 4) {
+        node_config_set(words[2], words[3], &done);
     } else {
         node_peer(number_of(words[2]), &done);
     }
@@ -95,6 +109,7 @@ void app_main(int argc, char **argv)
     words_count = argc;
     words = argv;
     CHECK(messenger_target(NODE_EBB_APPLICATION, greeted, NULL), "target");
+    CHECK(node_config_watch("colour", colour, NULL), "watch");
     CHECK(node_start("test", &joined), "a word gpos= is missing");
     future_then(&joined, &wait_joined, has_joined, NULL);
     console_printf("node: ready\n");

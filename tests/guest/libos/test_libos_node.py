@@ -3,15 +3,19 @@
 
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+
+from cyclescope.cluster.operator import Command, question
 
 PATIENCE_S = 30
 
@@ -50,7 +54,34 @@ class Application:
 
     def __init__(self, images: Path, words: tuple[str, ...]) -> None:
         self.images, self.port, self.programs = images, free_port(), []
-        self.gpos = self._start("gpos", f"port={self.port}", *words)
+        self.folder = Path(tempfile.mkdtemp(prefix="gpos"))
+        self.operator_port, self.asked = free_port(), 0
+        self.gpos = self.start_gpos(*words)
+
+    def start_gpos(self, *words: str) -> Program:
+        places = (f"log={self.folder}/log", f"config={self.folder}/config")
+        return self._start("gpos", f"port={self.port}", f"operator_port={self.operator_port}", *places, *words)
+
+    def log(self, name: str) -> str:
+        path = self.folder / "log" / name
+        return path.read_text() if path.exists() else ""
+
+    def ask(self, text: str) -> Command:
+        """As the operator does."""
+        self.asked += 1
+        command = Command(self.asked, text, 0)
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as own:
+            own.connect(("127.0.0.1", self.operator_port))
+            own.settimeout(0.5)
+            for _ in range(40):
+                own.send(question(command.number, text))
+                try:
+                    while not command.over:
+                        command.take(own.recv(2048), 1)
+                    return command
+                except OSError:
+                    time.sleep(0.05)  # nobody is there (yet)
+        raise AssertionError(f"no answer to {text!r}: {[program.look() for program in self.programs]}")
 
     def _start(self, *command: object) -> Program:
         self.programs.append(Program(self.images / str(command[0]), *command[1:]))
@@ -78,6 +109,7 @@ def application(images: Path, *words: str) -> Iterator[Application]:
             program.process.wait()
             assert program.process.stdout is not None
             program.process.stdout.close()
+        shutil.rmtree(made.folder)
 
 
 def test_nodes_join_with_prefixes_of_their_own(images: Path) -> None:
@@ -104,7 +136,7 @@ def test_a_node_waits_for_a_gpos_that_starts_later(images: Path) -> None:
         early.say("node: ready")
         time.sleep(0.2)
         assert "joined" not in early.look()
-        app._start("gpos", f"port={app.port}", "session=2")
+        app.start_gpos("session=2")
         early.say("joined as node1")
 
 
@@ -114,7 +146,7 @@ def test_a_node_joins_again_when_gpos_has_started_anew(images: Path) -> None:
         node.say("joined as node1")
         app.gpos.process.kill()
         app.gpos.process.wait()
-        second = app._start("gpos", f"port={app.port}", "session=2")
+        second = app.start_gpos("session=2")
         second.say("node1 has joined as node 1")
 
 
@@ -170,3 +202,124 @@ def test_what_is_needed_is_refused_in_a_sentence(images: Path, old: str) -> None
         said = app.node(1, *words["node"]).say(SENTENCE).groups()
         assert said == (("gpos", "control", "0", "0", "1", "1") if old == "node" else ("the node", "control", "1", "1", "0", "0"))
         app.gpos.say("gpos: node 1 is refused: ")
+
+
+def lines_of(log: str) -> list[str]:
+    """What the node said, without gpos's notes and the times."""
+    return [line.partition("] ")[2] for line in log.splitlines() if not line.startswith(("[gpos]", "[lines"))]
+
+
+def test_console_lines_are_in_the_nodes_log_in_order(images: Path) -> None:
+    with application(images, "beat_us=500000") as app:
+        node = app.node(1, "name=back1", arguments=("say", 200))
+        node.say("line 199\n")
+        wait_until(lambda: "line 199\n" in app.log("back1"))
+        said = [line for line in lines_of(app.log("back1")) if line.startswith("line")]
+        assert said == [f"line {i}" for i in range(200)]
+        times = [float(line[1:].partition("]")[0]) for line in app.log("back1").splitlines()]
+        assert times == sorted(times)
+        assert "log_lost 0\n" in app.ask("stat back1").answer
+
+
+def test_what_finds_no_room_is_counted_and_said(images: Path) -> None:
+    """3,000 lines at once are more than 16 KiB: the first ones come, the others are a gap, which is noted when something follows."""
+    with application(images, "beat_us=500000") as app:
+        node = app.node(1, arguments=("say", 3000))
+        node.say("line 2999\n")
+        wait_until(lambda: "log_waiting" not in (answer := app.ask("stat node1").answer) and all_stored(answer))
+        stat = numbers(app.ask("stat node1").answer)
+        assert stat["log_lost"] > 0
+        assert stat["log_stored"] + stat["log_lost"] == stat["log_lines"]
+        assert app.ask("config set colour=red").done
+        wait_until(lambda: "colour is red" in app.log("node1"))
+        log = app.log("node1")
+        assert f"[{stat['log_lost']} lines were lost on the node]\n" in log
+        said = [line for line in lines_of(log) if line.startswith("line ")]
+        assert said == [f"line {i}" for i in range(len(said))]
+
+
+def test_lines_wait_for_a_gpos_that_was_away(images: Path) -> None:
+    """Stored once, whether acknowledged before or not; the node has its lines once, in order, in the two lives' one file."""
+    with application(images, "beat_us=20000") as app:
+        node = app.node(1, arguments=("say", 20))
+        node.say("line 19\n")
+        wait_until(lambda: "line 19\n" in app.log("node1"))
+        app.gpos.process.kill()
+        app.gpos.process.wait()
+        app.start_gpos("session=2", "beat_us=20000", "set=colour:green")
+        wait_until(lambda: "colour is green" in app.log("node1"))
+        said = lines_of(app.log("node1"))
+        assert [line for line in said if line.startswith("line ")] == [f"line {i}" for i in range(20)]
+        assert said.count("colour is green") == 1
+
+
+@pytest.mark.parametrize("old", ["node", "gpos"])
+def test_an_old_log_works_with_a_new_one(images: Path, old: str) -> None:
+    """Version 1 has no times, and no numbers by which lost lines would be known."""
+    words = {"node": (), "gpos": (), old: ("speaks=log:1-1",)}
+    with application(images, "beat_us=500000", *words["gpos"]) as app:
+        app.node(1, *words["node"], arguments=("say", 3))
+        wait_until(lambda: "line 2\n" in app.log("node1"))
+        assert app.log("node1").endswith("line 0\nline 1\nline 2\n")
+        assert "version.log 1\n" in app.ask("stat node1").answer
+
+
+def test_configuration_is_read_changed_and_kept(images: Path) -> None:
+    with application(images, "beat_us=20000", "set=colour:blue,size:7") as app:
+        first = app.node(1)
+        first.say("colour is blue")
+        second = app.node(2, arguments=("set", "colour", "red"))
+        second.say("stored")
+        first.say("colour is red")
+        assert app.ask("config").answer == "colour=red\nsize=7\n"
+        assert app.ask("config get colour").answer == "colour=red\n"
+        assert app.ask("config set colour=light blue").done
+        first.say("colour is light blue")
+        app.node(3, arguments=("set", "bad=key", "x")).say("set failed: 100")
+        for bad in ("config set =x", "config set a b=c", "config set " + "k" * 64 + "=x", "config get none", "config put"):
+            assert not app.ask(bad).done, bad
+        app.gpos.process.kill()
+        app.gpos.process.wait()
+        with (app.folder / "config").open("a") as file:
+            file.write("half a li")
+        app.start_gpos("session=2", "set=colour:blue")
+        assert app.ask("config get colour").answer == "colour=light blue\n"
+        assert app.ask("config set size=8").done
+        assert (app.folder / "config").read_text().endswith("half a li\nsize=8\n")
+
+
+def test_the_operator_lists_and_ends_nodes(images: Path) -> None:
+    with application(images, "beat_us=100000") as app:
+        node = app.node(1, "name=back1")
+        node.say("joined")
+        listed = [line for line in app.ask("ps").answer.splitlines() if " node 1: test, 1 vCPUs" in line]
+        assert len(listed) == 1
+        pid, parent, state, name = listed[0].split()[:4]
+        assert (int(pid), int(parent), name) == (app.proxies()["back1"], app.gpos.process.pid, "back1")
+        assert state in "SR"
+        assert app.ask("kill back9").answer == "there is no node back9"
+        killed = app.ask("kill back1")
+        assert (killed.done, killed.answer) == (True, f"back1, process {pid}, is ended\n")
+        assert node.process.wait(PATIENCE_S) == 0
+        wait_until(lambda: "[gpos] is told to stop" in app.log("back1"))
+        assert "is told to stop" in app.ask("logs back1").answer
+        for bad in ("logs ../config", "logs none", "stat none", "kill", "", "sudo ps", "ps " * 100):
+            if bad:
+                assert not app.ask(bad).done, bad
+
+
+def all_stored(stat: str) -> bool:
+    counts = numbers(stat)
+    return counts["log_stored"] + counts["log_lost"] == counts["log_lines"]
+
+
+def numbers(stat: str) -> dict[str, int]:
+    pairs = [line.split(" ", 1) for line in stat.splitlines()]
+    return {key: int(value) for key, value in pairs if value.isdigit()}
+
+
+def wait_until(so: Callable[[], bool]) -> None:
+    end = time.monotonic() + PATIENCE_S
+    while not so():
+        assert time.monotonic() < end
+        time.sleep(0.01)

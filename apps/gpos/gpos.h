@@ -36,7 +36,7 @@ void nodes_stop(struct gpos_node *node);                        /* is told to po
 void processes_start(void);
 int32_t processes_proxy(const char *name);                      /* its number; 0: there is none */
 void processes_end(int32_t pid);
-void processes_run(int argc, char **argv);                      /* the other program */
+void processes_run(char **argv);                      /* the other program */
 
 /* main.c */
 uint32_t words_number(const char *key, uint32_t fallback, uint32_t least, uint32_t most);

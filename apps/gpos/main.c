@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* gpos WORDS -- PROGRAM ARGUMENTS: starts the services, then the node's other program, if there is one. */
 #include "gpos.h"
+#include "hosted.h"
 
 unsigned hosted_cpus_most = 1;          /* hosted/threads.c */
 
@@ -21,6 +22,7 @@ uint32_t words_number(const char *key, uint32_t fallback, uint32_t least, uint32
 
 void app_main(int argc, char **argv)
 {
+    (void)argv;
     node_speaks(NODE_EBB_HELLO, "hello", 1, 1, true);
     node_speaks(NODE_EBB_CONTROL, "control", 1, 1, true);
     node_speaks(NODE_EBB_MAP, "map", 1, 1, false);
@@ -33,7 +35,7 @@ void app_main(int argc, char **argv)
     config_start();
     operator_start();
     if (argc)
-        processes_run(argc, argv);      /* whose own line says when it is ready */
+        processes_run(hosted_program_words());      /* whose own line says when it is ready */
     else
         console_printf("gpos: ready\n");
 }

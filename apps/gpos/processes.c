@@ -103,6 +103,7 @@ static void processes_ended(void *arg)
 
 void processes_start(void)
 {
+    rt_syscall(RT_NR_PRCTL, RT_PR_SET_NAME, (long)"gpos", 0, 0, 0, 0);   /* a system's first program is called after its file */
     told = (int)rt_syscall(RT_NR_EVENTFD2, 0, EFD_NONBLOCK, 0, 0, 0, 0);
     if (told < 0 || rt_syscall(RT_NR_PIPE2, (long)alive, RT_O_CLOEXEC, 0, 0, 0, 0) < 0 || rt_on_signal(RT_SIGCHLD, on_child) < 0)
         panic("gpos: this system has no pipes, or tells nobody of the end of processes");
@@ -130,12 +131,11 @@ static void program_main(void *arg)
     rt_exit(STATUS_NOT_STARTED);
 }
 
-void processes_run(int argc, char **argv)
+void processes_run(char **argv)
 {
     uint8_t *stack = mem_alloc(STACK_BYTES);
     long pid = stack ? rt_process_start(program_main, argv, stack + STACK_BYTES, 1) : -1;
 
-    (void)argc;
     if (pid < 0)
         panic("gpos: no process for %s", argv[0]);
     mem_free(stack);

@@ -16,6 +16,7 @@ void hosted_unwatch(struct event *event);       /* on the vCPU that watches */
 
 extern unsigned hosted_cpus_most;       /* LIBOS_MAX_CPUS, unless the program defines it */
 
+char **hosted_program_words(void);      /* those behind "--" as they were given, spaces and all; NULL: there is no "--" */
 void hosted_wait_init(unsigned cpu);    /* before any event of that vCPU */
 void hosted_start_threads(void);        /* one for each further vCPU; returns when all count */
 uint32_t hosted_cpu_of(unsigned cpu);    /* Linux's number of a vCPU's CPU */

@@ -25,6 +25,8 @@ uint64_t mmu_ram_top(void)
     return boot_info.regions[0].end;
 }
 
+static char **hosted_argv;
+
 static void hosted_die(const char *why)
 {
     rt_print(2, why);
@@ -73,8 +75,17 @@ static void hosted_application(void *arg)
     app_main(count, words);
 }
 
+char **hosted_program_words(void)
+{
+    for (char **at = hosted_argv; *at; at++)
+        if (strcmp(*at, "--") == 0)
+            return at + 1;
+    return NULL;
+}
+
 int main(int argc, char **argv)
 {
+    hosted_argv = argv;
     hosted_take_words(argc, argv);
     hosted_map_memory();
     page_init();

@@ -12,7 +12,7 @@
 
 struct module boot_module;
 /* Further modules: programs that the first one may start. */
-static struct { struct module module; char name[32]; } boot_files[MAX_FILES];
+static struct { struct module module; char name[96]; } boot_files[MAX_FILES];
 static u32 nr_boot_files;
 char boot_cmdline[1024];
 static char cmdline_words[1024];
@@ -101,7 +101,7 @@ static const char *main_unpack_module(void)
     return "/init";
 }
 
-/* Each further module is a file in /bin, by the first word of its own command line. */
+/* Each further module is a file, whose path, or name in /bin, is its command line. */
 static void main_note_modules(const struct hvm_start_info *si)
 {
     const struct hvm_modlist_entry *mods = (const void *)si->modlist_paddr;
@@ -116,8 +116,8 @@ static void main_note_modules(const struct hvm_start_info *si)
 static void main_place_files(void)
 {
     for (u32 i = 0; i < nr_boot_files; i++) {
-        char path[40];
-        snprintk(path, sizeof path, "/bin/%s", boot_files[i].name);
+        char path[104];
+        snprintk(path, sizeof path, "%s%s", boot_files[i].name[0] == '/' ? "" : "/bin/", boot_files[i].name);
         struct inode *f = inode_make(path, S_IFREG | 0755);
         f->data = va(boot_files[i].module.start);
         f->size = boot_files[i].module.size;

@@ -117,7 +117,7 @@ class Personality(ABC):
             program: a program of this personality by name, or (where it can run one) the path of a program's file.
             arguments: the program's own, without its name.
             keys: `key=value` words for the kernel's command line.
-            beside: further programs, at their paths, or by name in /bin, which the first may start; never given where a personality has but one.
+            beside: further programs, at their paths or by name in /bin, which the first may start; not for all personalities.
         Raises:
             ConfigError: a file is missing or cannot be run by this personality.
         """

@@ -55,7 +55,7 @@ TWO = '[[switch]]\nname = "s"\n[[switch]]\nname = "t"\n'
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("x = 1\n", "there is no table 'x'; there are: cluster, node, link, switch, kill, pool, load"),
+        ("x = 1\n", "there is no table 'x'; there are: cluster, node, link, switch, kill, do, pool, load"),
         ("[[node]\n", "is not TOML"),
         (LOAD, "0 nodes: give 1 to 64 [[node]] tables"),
         (A + "colour = 1\n", "[[node]] a: there is no key 'colour'; there are: name, personality"),

@@ -3,38 +3,118 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 import pytest
 
+from cyclescope.cli import run_cli
 from cyclescope.cluster.bed import ClusterBed
 from cyclescope.cluster.experiment import run_cluster
 from cyclescope.cluster.file import read_cluster
-from cyclescope.cluster.spec import Cluster, NodeSpec
+from cyclescope.cluster.operator import CommandSpec
+from cyclescope.cluster.result import ClusterRun
+from cyclescope.cluster.spec import Cluster, ClusterLoad, KillSpec, LinkSpec, NodeSpec
 from emu.errors import ConfigError
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples" / "offload"
 BACKS = tuple(NodeSpec(name=f"back{i}", personality="libos", role="back", vcpus=1, memory_mib=64) for i in (1, 2))
 FRONT = NodeSpec(name="front", role="front", program="gpos", vcpus=2, memory_mib=64)
 CLUSTER = Cluster(nodes=(FRONT, *BACKS), timing="functional", name="small")
-MS = 10**9
+LOAD = ClusterLoad(requests=200, warmup=0, keys=40, rate=150_000.0, timeout_us=3_000.0)
 
 
-@pytest.fixture
-def bed() -> Iterator[ClusterBed]:
-    with ClusterBed(CLUSTER) as made:
-        made.boot()
-        made.run(made.world.now_ps + 100 * MS)
-        yield made
 
 
-def test_library_oses_join_the_front_end(bed: ClusterBed):
-    said = bed.nodes[0].machine.console.tail
-    assert "kvd_router: ready" in said
-    assert "gpos: back1 has joined as node 1" in said
-    assert "gpos: back2 has joined as node 2" in said
+@pytest.fixture(scope="module")
+def ran() -> ClusterRun:
+    """A load, what the operator does meanwhile, and afterwards; back2 is ended while it serves."""
+    timed = ((100, "ps"), (150, "config set colour=light red"), (400, "kill back2"))
+    commands = [CommandSpec(command=text, at_us=at) for at, text in timed]
+    commands += [CommandSpec(command=text) for text in ("ps", "stat back1", "logs back2", "config", "kill back2", "sing")]
+    return run_cluster(msgspec.structs.replace(CLUSTER, load=LOAD, commands=tuple(commands))).run
+
+
+def answers(run: ClusterRun) -> list[tuple[bool, str]]:
+    return [(command.done, command.answer) for command in run.commands]
+
+
+def listed(text: str) -> dict[str, list[str]]:
+    """Names, and the words of their lines."""
+    return {line.split()[3]: line.split() for line in text.splitlines()[1:]}
+
+
+def test_library_oses_are_processes_of_the_front_end(ran: ClusterRun):
+    processes = listed(answers(ran)[0][1])
+    assert set(processes) == {"gpos", "kvd_router", "back1", "back2"}
+    assert processes["back1"][4:9] == ["node", "1:", "kvd,", "1", "vCPUs,"]
+    assert {processes[name][1] for name in ("kvd_router", "back1", "back2")} == {processes["gpos"][0]} == {"1"}
+
+
+def test_ending_the_process_ends_the_node_and_nothing_else(ran: ClusterRun):
+    done, text = answers(ran)[2]
+    assert done
+    assert text == f"back2, process {listed(answers(ran)[0][1])['back2'][0]}, is ended\n"
+    assert set(ran.ended) == {"back2"}
+    assert 400e6 < ran.ended["back2"] < 1000e6
+    assert "back2" not in listed(answers(ran)[3][1])
+    assert answers(ran)[7] == (False, "there is no node back2")
+    late = ran.start_ps > ran.start_ps[0] + 700_000_000
+    assert ran.parts_ps[late][:, ran.of_places({1})].any()
+    assert not ran.parts_ps[late][:, ran.of_places({2})].any()
+    assert 0 < ran.lost < ran.sent
+    assert ran.answers.get("wrong", 0) == 0
+
+
+def test_the_nodes_tell_the_front_end(ran: ClusterRun):
+    stat = dict(line.split(" ", 1) for line in answers(ran)[4][1].splitlines())
+    assert (stat["name"], stat["image"], stat["vcpus"], stat["version.log"]) == ("back1", "kvd", "1", "2")
+    assert int(stat["events.0"]) > 30
+    assert stat["log_lines"] == stat["log_stored"]
+    first, *others = answers(ran)[5][1].splitlines()
+    assert first.endswith("] kvd: ready")
+    assert others == ["[gpos] is told to stop"]
+    assert answers(ran)[6] == (True, "colour=light red\n")
+    assert answers(ran)[8][0] is False
+
+
+GPOS_APART = Cluster(
+    nodes=(NodeSpec(name="gpos", program="gpos", vcpus=1, memory_mib=64), *BACKS),
+    load=msgspec.structs.replace(LOAD, to=("back1", "back2")),
+    timing="functional",
+    name="apart",
+)
+
+
+@pytest.mark.parametrize("what", ["killed", "away"])
+def test_the_data_path_goes_on_without_the_general_purpose_node(what: str):
+    """It is dead, or silent for longer than nodes may be: no request is lost, and in the end they join again."""
+    away = {"links": (LinkSpec(ends=("gpos", "switch"), down_us=((100.0, 60_000.0),)),)}
+    gone = {"kills": (KillSpec(node="gpos", at_us=100.0),)} if what == "killed" else away
+    commands = (CommandSpec(command="ps", at_us=200.0), CommandSpec(command="ps", at_us=400_000.0))
+    run = run_cluster(msgspec.structs.replace(GPOS_APART, **gone, commands=commands)).run
+    assert (run.lost, run.answers.get("wrong", 0)) == (0, 0)
+    first, second = run.commands
+    if what == "killed":
+        assert (first.done, first.answer) == (second.done, second.answer) == (False, "gpos does not answer")
+        return
+    assert first.done
+    assert first.answered_ps is not None
+    assert first.answered_ps > 60_000e6  # asked again and again
+    assert "back1" in second.answer
+    assert "back2" in second.answer
+
+
+def test_verbs_of_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    path = tmp_path / "small.toml"
+    text = (EXAMPLES / "offload.toml").read_text().replace("requests = 1000", "requests = 20").replace("keys = 500", "keys = 20")
+    path.write_text(text.replace("warmup = 200", "warmup = 0"))
+    assert run_cli(["cluster", "stat", str(path), "back1", "--quiet"]) == 0
+    assert "image kvd\n" in capsys.readouterr().out
+    assert run_cli(["cluster", "kill", str(path), "back9", "--at-us", "10", "--quiet"]) == 1
+    assert capsys.readouterr().err == "there is no node back9\n"
+    assert run_cli(["cluster", "ps", str(EXAMPLES.parent / "clusters" / "symmetric.toml")]) == 2
+    assert "nobody is there to ask" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.toml")), ids=lambda path: path.stem)

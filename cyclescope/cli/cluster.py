@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 
 from cyclescope.cli.follow import add_to as add_follow
+from cyclescope.cli.operator import add_verbs_to
 from cyclescope.cli.options import Json, Out, Quiet, check_json_option, write_json_option
 from cyclescope.cli.progress import shown
 from cyclescope.cluster.experiment import run_cluster
@@ -29,6 +30,7 @@ cluster_app = typer.Typer(help="Several machines in one World, on switches.", no
 
 def add_to(app: typer.Typer) -> None:
     add_follow(cluster_app)
+    add_verbs_to(cluster_app)
     app.add_typer(cluster_app, name="cluster")
 
 

@@ -13,7 +13,7 @@ import msgspec
 from cyclescope.cluster.bed import Capture, ClusterBed, hardware_of
 from cyclescope.cluster.follow import accounts_since
 from cyclescope.cluster.host import available_mib, check_memory
-from cyclescope.cluster.result import ClusterOutcome, ClusterRun, NodeRun
+from cyclescope.cluster.result import ClusterOutcome, ClusterRun, CommandRun, NodeRun
 from cyclescope.cluster.spec import Cluster, NodeSpec
 from cyclescope.cluster.timeline import Timeline, timeline
 from cyclescope.cluster.topology import links_of
@@ -108,13 +108,15 @@ class _Load:
         begun, cpu, host_s, events = time.perf_counter(), time.process_time(), bed.host_s, bed.world.events
         start_ps = bed.world.now_ps
         bed.begin_faults()
+        bed.begin_commands()
         on_measuring(bed)
         phase = self._measure(progress)
         wall_s, cpu_s, in_guest_s = time.perf_counter() - begun, time.process_time() - cpu, bed.host_s - host_s
         bed.capturing = False
+        accounts = accounts_since(bed, before)
+        bed.end_commands()
         if not phase.answered and not cluster.kills and not bed.faults():
             raise GuestError(f"{cluster.where}: none of {phase.count} requests was answered")
-        accounts = accounts_since(bed, before)
         run = self._run(phase, accounts, start_ps)
         run.check()
         instructions = sum(each.instructions for each in accounts)
@@ -149,6 +151,8 @@ class _Load:
             faults=bed.faults(),
             drops=sum(switch.drops for switch in bed.switches.values()),
             killed={name: when - start_ps for name, when in bed.killed.items()},
+            ended={name: when - start_ps for name, when in bed.ended.items()},
+            commands=_commands(bed, start_ps),
             inputs=_inputs(bed.nodes),
         )
 
@@ -160,6 +164,19 @@ class _Load:
         lives = bed.pools.lives if bed.pools is not None else []
         killed = {name: when for name, when in bed.killed.items() if name in [node.name for node in self.cluster.nodes]}
         return timeline(starts, ends, kinds, start_ps, lives, own, killed)
+
+
+def _commands(bed: ClusterBed, start_ps: int) -> tuple[CommandRun, ...]:
+    return tuple(
+        CommandRun(
+            command=each.text,
+            asked_ps=each.asked_ps - start_ps,
+            answered_ps=None if each.answered_ps is None else each.answered_ps - start_ps,
+            done=each.done,
+            answer=each.answer,
+        )
+        for each in (bed.operator.commands if bed.operator is not None else ())
+    )
 
 
 def _node_run(spec: NodeSpec, node: Node, accounts: Accounts) -> NodeRun:

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from cyclescope.cluster.operator import CommandSpec
 from cyclescope.cluster.poolspec import PoolSpec
 from cyclescope.cluster.spec import Cluster, ClusterLoad, KillSpec, LinkSpec, NodeSpec, SwitchSpec
 from cyclescope.cluster.topology import links_of
@@ -19,8 +20,8 @@ from emu.machine import parse_size
 from emu.units import MIB
 
 _TABLES = {
-    "cluster": Cluster, "node": NodeSpec, "link": LinkSpec, "switch": SwitchSpec, "kill": KillSpec, "pool": PoolSpec,
-    "load": ClusterLoad,
+    "cluster": Cluster, "node": NodeSpec, "link": LinkSpec, "switch": SwitchSpec, "kill": KillSpec, "do": CommandSpec,
+    "pool": PoolSpec, "load": ClusterLoad,
 }  # fmt: skip
 _CLUSTER_KEYS = ("name", "seed", "timing")
 _WRITTEN = {"rate_bps": "rate", "memory_mib": "mem"}  # fields whose key takes a text like 10G or 128M
@@ -59,6 +60,7 @@ def _cluster(text: dict[str, Any], path: Path) -> Cluster:
         "links": _many(text, "link", LinkSpec),
         "switches": _many(text, "switch", SwitchSpec) or (SwitchSpec(),),
         "kills": _many(text, "kill", KillSpec),
+        "commands": _many(text, "do", CommandSpec),
         "pools": _many(text, "pool", PoolSpec),
     }  # fmt: skip
     if "load" in text:

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The operator: a person outside, an endpoint on the switch that puts questions to the general-purpose node and gets the guest's own answers.
+"""The operator: a person outside, an endpoint on the switch that asks the general-purpose node and gets the guest's own answers.
 
-A question is a datagram to gpos's port 5642: a magic number and the question's own, 32 bits each, little-endian, then text. The answer
-comes in parts of at most 1,400 bytes: magic, number, part, parts, status (0: done, 1: refused), 0, then text. A question goes
-again, under its number, until all parts of its answer are here; gpos does not act on it twice.
+A question is a datagram to gpos's port 5642: a magic number and the question's own, 32 bits each, little-endian, then text. The
+answer comes in parts of at most 1,400 bytes: magic, number, part, parts, status (0: done, 1: refused), 0, then text. A question
+goes again, under its number, until all parts of its answer are here; gpos does not act on it twice.
 """
 
 from __future__ import annotations
@@ -13,6 +13,9 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+import msgspec
+
+from emu.errors import ConfigError
 from emu.units import PS_PER_US
 from nic.arp import Neighbours
 from nic.frames import parse_ip, parse_mac, parse_udp, udp_frame
@@ -29,6 +32,20 @@ _MAGIC = 0x504F5343
 _QUESTION = struct.Struct("<II")
 _ANSWER = struct.Struct("<IIHHHH")
 DONE, REFUSED = 0, 1
+
+
+class CommandSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A question of the operator's, so many microseconds after measuring began; None: once the load is over."""
+
+    command: str
+    at_us: float | None = None
+
+    def check(self) -> None:
+        """Raises ConfigError."""
+        if not 0 < len(self.command) <= LONGEST or not self.command.isascii() or not self.command.isprintable():
+            raise ConfigError(f"[[do]] command {self.command!r}: give 1 to {LONGEST} printable ASCII characters")
+        if self.at_us is not None and not 0 <= self.at_us <= 1e9:
+            raise ConfigError(f"[[do]] {self.command}: at_us is {self.at_us:g}: give 0 to 1e9")
 
 
 def question(number: int, text: str) -> bytes:

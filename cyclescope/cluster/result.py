@@ -36,6 +36,17 @@ class NodeRun:
 
 
 @dataclass(frozen=True)
+class CommandRun:
+    """A question of the operator's and the guest's answer; times in ps since measuring began, None: there was no answer."""
+
+    command: str
+    asked_ps: int
+    answered_ps: int | None
+    done: bool
+    answer: str
+
+
+@dataclass(frozen=True)
 class ClusterRun:
     """Measured requests and nodes; the host has no part in it.
 
@@ -45,7 +56,7 @@ class ClusterRun:
         parts_ps: [requests, columns]; rows sum to the latency.
         answers: what the answers were: hit, miss, stored, refused, wrong.
         faults: by link, what its faults did; drops: frames that found a switch's queue full.
-        killed: when nodes lost their power, after measuring began [ps].
+        killed, ended: when nodes lost their power, or ended their run by themselves, after measuring began [ps].
     """
 
     cluster: Cluster
@@ -65,6 +76,8 @@ class ClusterRun:
     faults: dict[str, dict[str, int]]
     drops: int
     killed: dict[str, int]
+    ended: dict[str, int]
+    commands: tuple[CommandRun, ...]
     inputs: dict[str, str]
     timeline: Timeline
 

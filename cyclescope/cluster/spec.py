@@ -11,6 +11,7 @@ from typing import Literal
 
 import msgspec
 
+from cyclescope.cluster.operator import OPERATOR, OPERATOR_IP, OPERATOR_MAC, CommandSpec
 from cyclescope.cluster.poolspec import PoolSpec
 from cyclescope.cluster.poolspec import within as _within
 from cyclescope.cluster.provisioner import PROVISIONER, PROVISIONER_IP, PROVISIONER_MAC
@@ -133,6 +134,7 @@ class Cluster(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     links: tuple[LinkSpec, ...] = ()
     switches: tuple[SwitchSpec, ...] = (SwitchSpec(),)
     kills: tuple[KillSpec, ...] = ()
+    commands: tuple[CommandSpec, ...] = ()
     pools: tuple[PoolSpec, ...] = ()
     load: ClusterLoad = ClusterLoad(closed=16)
     name: str = "cluster"
@@ -195,6 +197,12 @@ class Cluster(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         names: set[str] = {CLIENT}
         if self.pools:
             names.add(PROVISIONER)
+        if self.commands:
+            names.add(OPERATOR)
+            if self.gpos is None:
+                raise ConfigError(f'[[do]] {self.commands[0].command}: nobody is there to ask; give some node program = "{GPOS}"')
+            for command in self.commands:
+                command.check()
         for kind, things in (("node", self.nodes), ("switch", self.switches), ("pool", self.pools)):
             for thing in things:
                 if not thing.name or not all(c.isascii() and (c.isalnum() or c in "-_.") for c in thing.name):
@@ -232,6 +240,8 @@ class Cluster(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         ips, macs = {parse_ip(CLIENT_IP): "the client"}, {parse_mac(EndpointConfig().mac): "the client"}
         if self.pools:
             ips[parse_ip(PROVISIONER_IP)] = macs[parse_mac(PROVISIONER_MAC)] = "the provisioner"
+        if self.commands:
+            ips[parse_ip(OPERATOR_IP)] = macs[parse_mac(OPERATOR_MAC)] = "the operator"
         for number in range(len(self.nodes), self.most_machines):
             ips[parse_ip(ip_of_number(number))] = macs[parse_mac(mac_of_number(number))] = "a pool's machine"
         for node in self.nodes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import msgspec
 
+from cyclescope.cluster.operator import OPERATOR
 from cyclescope.cluster.provisioner import PROVISIONER
 from cyclescope.cluster.spec import CLIENT, Cluster, LinkSpec
 from emu.errors import ConfigError
@@ -23,7 +24,8 @@ def links_of(cluster: Cluster) -> tuple[LinkSpec, ...]:
 
 def _links(cluster: Cluster) -> tuple[LinkSpec, ...]:
     switches = [switch.name for switch in cluster.switches]
-    leaves = [CLIENT, *(node.name for node in cluster.nodes), *((PROVISIONER,) if cluster.pools else ())]
+    asked = [*((PROVISIONER,) if cluster.pools else ()), *((OPERATOR,) if cluster.commands else ())]
+    leaves = [CLIENT, *(node.name for node in cluster.nodes), *asked]
     linked: set[str] = set()
     group = {name: name for name in switches}  # switches that hang together have one name
     links: list[LinkSpec] = []

@@ -129,6 +129,10 @@ def _footnotes(console: Console, run: ClusterRun) -> None:
     ]
     lines += [f"  link {name}: {', '.join(f'{n:,} {what}' for what, n in counts.items())}" for name, counts in run.faults.items()]
     lines += [f"  {name} lost its power after {when / 1e6:,.3f} us" for name, when in run.killed.items()]
+    lines += [f"  {name} ended its run after {when / 1e6:,.3f} us" for name, when in run.ended.items()]
+    for command in run.commands:
+        said = [f"    {line}" for line in command.answer.splitlines()]
+        lines += [f"  {command.asked_ps / 1e6:,.3f} us: {command.command}", *said]
     if run.drops:
         lines.append(f"  {run.drops:,} frames found a switch's queue full")
     for node in run.nodes:
@@ -157,7 +161,8 @@ def cluster_document(run: ClusterRun) -> dict[str, Any]:
         "requests": int(latency.size), "sent": run.sent, "lost": run.lost, "rate_rps": run.rate_rps,
         "latency_ns": {"mean": _mean_ns(run), **percentiles},
         "parts": parts,
-        "answers": run.answers, "faults": run.faults, "switch_drops": run.drops, "killed_ps": run.killed,
+        "answers": run.answers, "faults": run.faults, "switch_drops": run.drops, "killed_ps": run.killed, "ended_ps": run.ended,
+        "commands": [vars(command) for command in run.commands],
         "nodes": [_node_document(run, place, node) for place, node in enumerate(run.nodes)],
         "starts": [asdict(start) for start in run.timeline.starts],
         "inputs": run.inputs,

@@ -48,7 +48,7 @@ class LinuxLike(Personality):
         return BootSpec(
             image=self.find("linux_like.elf"),
             cmdline=cmdline,
-            modules=(BootModule(path, path.name), *(BootModule(other, word) for other, word in zip(others, map(str, beside), strict=True))),
+            modules=(BootModule(path, path.name), *map(BootModule, others, map(str, beside))),
             manifest=self.manifest_path,
             programs=(path, *others),
             program_cpl=0 if (keys or {}).get("ring") == "0" else 3,

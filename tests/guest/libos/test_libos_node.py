@@ -222,7 +222,7 @@ def test_console_lines_are_in_the_nodes_log_in_order(images: Path) -> None:
 
 
 def test_what_finds_no_room_is_counted_and_said(images: Path) -> None:
-    """3,000 lines at once are more than 16 KiB: the first ones come, the others are a gap, which is noted when something follows."""
+    """3,000 lines at once are more than 16 KiB: the first ones come, the gap is noted when something follows."""
     with application(images, "beat_us=500000") as app:
         node = app.node(1, arguments=("say", 3000))
         node.say("line 2999\n")

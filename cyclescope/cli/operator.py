@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""`cyclescope cluster ps|kill|logs|config|stat`: a cluster with its load, and its general-purpose node's answer to one question."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import typer
+
+from cyclescope.cli.options import Quiet
+from cyclescope.cli.progress import shown
+from cyclescope.cluster.experiment import run_cluster
+from cyclescope.cluster.file import read_cluster
+from cyclescope.cluster.operator import CommandSpec
+from cyclescope.experiments.machines import level_of
+
+File = Annotated[Path, typer.Argument(help="The cluster's TOML file.", metavar="FILE")]
+Node = Annotated[str, typer.Argument(help="A node's name, or number.", metavar="NODE")]
+AtUs = Annotated[
+    float | None,
+    typer.Option("--at-us", metavar="T", help="Ask so many microseconds after measuring began; by default when the load is over."),
+]
+Timing = Annotated[str, typer.Option("--timing", help="Timing level while measuring: detailed, fast or functional.")]
+
+
+def add_verbs_to(app: typer.Typer) -> None:
+    """The verbs, which end with status 1 when gpos refuses or does not answer."""
+
+    @app.command("ps", help="Processes of the general-purpose node; library OSes that joined it are among them.")
+    def ps(file: File, at_us: AtUs = None, timing: Timing = "functional", quiet: Quiet = False) -> None:
+        """By /proc, as the guest has it."""
+        _ask(file, "ps", at_us, timing, quiet)
+
+    @app.command("kill", help="End a node's process, and thereby the node.")
+    def kill(file: File, node: Node, at_us: AtUs = None, timing: Timing = "functional", quiet: Quiet = False) -> None:
+        """By a signal to its proxy."""
+        _ask(file, f"kill {node}", at_us, timing, quiet)
+
+    @app.command("logs", help="The end of a node's log file, at most 32 KiB.")
+    def logs(file: File, node: Node, at_us: AtUs = None, timing: Timing = "functional", quiet: Quiet = False) -> None:
+        """Out of gpos's files."""
+        _ask(file, f"logs {node}", at_us, timing, quiet)
+
+    @app.command("stat", help="What a node counts, asked by gpos.")
+    def stat(file: File, node: Node, at_us: AtUs = None, timing: Timing = "functional", quiet: Quiet = False) -> None:
+        """Lines KEY VALUE."""
+        _ask(file, f"stat {node}", at_us, timing, quiet)
+
+    @app.command("config", help="The configuration: all of it, `get KEY`, or `set KEY=VALUE`.")
+    def config(
+        file: File,
+        words: Annotated[
+            list[str] | None, typer.Argument(help="Nothing, get KEY, or set KEY=VALUE.", metavar="[get|set ...]")
+        ] = None,
+        at_us: AtUs = None,
+        timing: Timing = "functional",
+        quiet: Quiet = False,
+    ) -> None:
+        """Read or changed while the application runs."""
+        _ask(file, " ".join(["config", *(words or [])]), at_us, timing, quiet)
+
+
+def _ask(file: Path, command: str, at_us: float | None, timing: str, quiet: bool) -> None:
+    cluster = read_cluster(file)
+    commands = (*cluster.commands, CommandSpec(command=command, at_us=at_us))
+    cluster = msgspec.structs.replace(cluster, commands=commands, timing=timing)
+    level_of(timing)
+    cluster.check()
+    with shown(quiet) as progress:
+        run = run_cluster(cluster, progress=progress).run
+    asked = [each for each in run.commands if each.command == command][-1]
+    print(asked.answer.rstrip("\n"), file=sys.stdout if asked.done else sys.stderr)
+    if not asked.done:
+        raise typer.Exit(1)

@@ -23,27 +23,27 @@ static uint32_t number_of(const char *text)
     return value;
 }
 
-static void *root_miss(ebb_id id, void *root)
+static void *test_root_miss(ebb_id id, void *root)
 {
     (void)id;
     misses++;
     return root;
 }
 
-static void greeted(void *ctx, const struct message *message)
+static void test_greeted(void *ctx, const struct message *message)
 {
     (void)ctx;
     console_printf("greeted by node %u: %s\n", message->from, (const char *)message->body);
     message_answer(message, 2, NULL, 0);
 }
 
-static void greeting_answered(void *arg)
+static void test_greeting_answered(void *arg)
 {
     console_printf("greeting %s\n", greeting.answered.state == FUTURE_FULFILLED ? "answered" : "lost");
     (void)arg;
 }
 
-static void after(void *arg)
+static void test_after(void *arg)
 {
     const char *word = words[1];
 
@@ -64,17 +64,17 @@ static void after(void *arg)
     }
     if (strcmp(word, "greet") == 0) {
         message_ask(&greeting, (uint16_t)number_of(words[2]), NODE_EBB_APPLICATION, 1, "hello", 6, 2000000000ull);
-        future_then(&greeting.answered, &wait_done, greeting_answered, NULL);
+        future_then(&greeting.answered, &wait_done, test_greeting_answered, NULL);
     }
 }
 
-static void colour(void *ctx, const char *value)
+static void test_colour(void *ctx, const char *value)
 {
     (void)ctx;
     console_printf("colour is %s\n", value);
 }
 
-static void has_joined(void *arg)
+static void test_has_joined(void *arg)
 {
     (void)arg;
     if (joined.state == FUTURE_FAILED) {
@@ -91,7 +91,7 @@ static void has_joined(void *arg)
         console_printf("id %u\n", id);
         node_publish(id, words[2], (uint16_t)(strlen(words[2]) + 1), &done);
     } else if (strcmp(words[1], "attach") == 0) {
-        node_attach(number_of(words[2]), root_miss, &slot, &done);
+        node_attach(number_of(words[2]), test_root_miss, &slot, &done);
     } else if (strcmp(words[1], "say") == 0) {
         for (uint32_t i = 0; i < number_of(words[2]); i++)
             console_printf("line %u\n", i);
@@ -101,16 +101,16 @@ static void has_joined(void *arg)
     } else {
         node_peer(number_of(words[2]), &done);
     }
-    future_then(&done, &wait_done, after, NULL);
+    future_then(&done, &wait_done, test_after, NULL);
 }
 
 void app_main(int argc, char **argv)
 {
     words_count = argc;
     words = argv;
-    CHECK(messenger_target(NODE_EBB_APPLICATION, greeted, NULL), "target");
-    CHECK(node_config_watch("colour", colour, NULL), "watch");
+    CHECK(messenger_target(NODE_EBB_APPLICATION, test_greeted, NULL), "target");
+    CHECK(node_config_watch("colour", test_colour, NULL), "watch");
     CHECK(node_start("test", &joined), "a word gpos= is missing");
-    future_then(&joined, &wait_joined, has_joined, NULL);
+    future_then(&joined, &wait_joined, test_has_joined, NULL);
     console_printf("node: ready\n");
 }

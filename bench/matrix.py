@@ -22,7 +22,7 @@ LINES = (
     "create:512:512:64:64", "randomize:1:1", "sum:1", "sum:1", "create:128:128:32:32", "randomize:2:2", "multiply:2:2",
     "multiply:2:2", "sum:1", "get:1:0:0", "get:1:0:0",
 )  # fmt: skip
-WHAT = {3: "sum of 512 x 512 random elements", 6: "product of 128 x 128", 9: "one element"}
+WHAT = {3: "sum of 512 x 512 random elements", 7: "product of 128 x 128", 10: "one element"}  # by its line
 
 
 def times_us(nodes: int, timing: str) -> dict[str, float]:
@@ -35,8 +35,7 @@ def times_us(nodes: int, timing: str) -> dict[str, float]:
     cluster = msgspec.structs.replace(example, nodes=(front,), pools=(pool,), timing=timing)
     followed = follow_cluster(cluster, "front", "# ", "hosted_matrix ended", 10_000)
     figures = [int(found[1]) / 1000 for _, _, line in followed.console if (found := re.match(r"matrix: \w+ done: (\d+) ns", line))]
-    # randomize, sum, sum, randomize, multiply, multiply, sum, get, get
-    return dict(zip(WHAT.values(), (figures[2], figures[5], figures[8]), strict=True))
+    return {what: figures[line] for line, what in WHAT.items()}
 
 
 def main() -> None:

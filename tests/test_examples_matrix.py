@@ -18,7 +18,7 @@ from emu.errors import ConfigError
 EXAMPLE = Path(__file__).resolve().parents[1] / "examples" / "matrix" / "million.toml"
 
 
-STEPS = "set get get sum set sum row randomize get sum randomize sum sum multiply"
+STEPS = "create set get get sum set sum row randomize get sum create randomize sum sum multiply"
 AFTERWARDS = ("fill:1:1", "set:1:0:0:7", "sum:1")
 
 
@@ -64,9 +64,9 @@ def test_the_example() -> None:
     assert abs(float(answers[14].split()[1]) - values.sum()) <= 1e-9
     assert answers[16:] == ["ok 3", "ok 1:1 2:1 3:1 4:1"]
     assert [step.line for step in followed.steps] == STEPS.split()
-    assert figures_of(followed, "provisioned") == [1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 2, 0, 0]
-    assert figures_of(followed, "messages") == [2, 2, 0, 2, 6, 4, 2, 4, 2, 0, 0, 28, 8, 8]
-    assert [step.machines for step in followed.steps] == [2, 2, 2, 2, 3, 3, 3, 3, 3, 3, 3, 5, 5, 5]
+    assert figures_of(followed, "provisioned") == [0, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0]
+    assert figures_of(followed, "messages") == [0, 2, 2, 0, 2, 6, 4, 2, 4, 2, 0, 0, 0, 28, 8, 8]
+    assert [step.machines for step in followed.steps] == [1, 2, 2, 2, 2, 3, 3, 3, 3, 3, 3, 3, 3, 5, 5, 5]
     for step, powered in zip(followed.steps, figures_of(followed, "provisioned"), strict=True):
         assert (step.end_ps - step.start_ps > 9_000_000_000) == (powered > 0)  # its firmware alone takes 8 ms
     assert set(followed.steps[-1].cycles) == {"front", "tiles-1", "tiles-2", "tiles-3", "tiles-4"}
@@ -82,12 +82,12 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     words = ["cluster", "follow", str(short), "--timing", "functional", "--quiet", "--console"]
     assert run_cli([*words, "--svg", str(picture), "--json", str(document)]) == 0
     said = capsys.readouterr().out
-    assert re.search(r"  1 +10,\d{3}\.\d us  2 machines  set\n +front +[\d,]+  \w+ [\d,]+, .*\n +tiles +[\d,]+  ", said), said
+    assert re.search(r"  2 +10,\d{3}\.\d us  2 machines  set\n +front +[\d,]+  \w+ [\d,]+, .*\n +tiles +[\d,]+  ", said), said
     assert "front: ok 1\n" in said
     found = json.loads(document.read_text())
-    assert [step["line"] for step in found["steps"]] == ["set", "sum"]
+    assert [step["line"] for step in found["steps"]] == ["create", "set", "sum"]
     assert found["roles"] == {"front": "front", "tiles-1": "tiles"}
-    assert picture.read_text().count("cycles</text>") == 4
+    assert picture.read_text().count("cycles</text>") == 5
     assert run_cli([*words, "--limit-ms", "1"]) == 1
     assert "The line that ends the run did not come." in capsys.readouterr().out
     assert run_cli([*words, "--limit-ms", "0"]) == 2
@@ -100,7 +100,7 @@ def test_a_tile_machine_that_dies() -> None:
     lines = ("create:1000:1000", "set:1:0:0:1", "set:1:999:999:2", "sum:1", "get:1:999:999", "get:1:0:0", *AFTERWARDS)
     whole = follow(cluster(*lines))
     assert answers_of(whole) == ["ok 1", "ok", "ok", "ok 3", "ok 2", "ok 1", "ok", "ok", "ok 1000006"]
-    summing = (whole.steps[2].start_ps - whole.steps[0].start_ps) / 1e6
+    summing = (whole.steps[3].start_ps - whole.steps[0].start_ps) / 1e6
     for at_us, expected in (
         (5_000, ["error node 1 was powered on, and does not say that it is up", "ok", "ok 2", "ok 2", "ok 0"]),
         (summing + 1, ["ok", "ok", "error node 1 does not answer", "ok 2", "error node 1 is lost"]),

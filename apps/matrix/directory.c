@@ -61,9 +61,10 @@ struct front_matrix *front_matrix_make(struct matrix_shape shape, char *sentence
     if (matrix)
         matrix->nodes = mem_alloc(tiles * sizeof(*matrix->nodes));
     if (matrix && matrix->nodes)
-        matrix->id = distributed_create(MATRIX_KIND, &shape, sizeof(shape));
+        matrix->id = distributed_create(MATRIX_KIND, &shape, sizeof(shape), &matrix->known);
     if (matrix == NULL || matrix->id == 0) {
-        format_string(sentence, FRONT_SENTENCE, "the front end has no memory for another matrix");
+        format_string(sentence, FRONT_SENTENCE, node_number() && !node_joined() ? "gpos does not answer: another matrix needs an id of its"
+                                                                                 : "the front end has no memory for another matrix");
         if (matrix)
             mem_free(matrix->nodes);
         mem_free(matrix);
@@ -76,6 +77,21 @@ struct front_matrix *front_matrix_make(struct matrix_shape shape, char *sentence
     matrix->base.epoch = 1;
     *slot = matrix;
     return matrix;
+}
+
+static void front_known(void *arg)
+{
+    const struct front_matrix *matrix = arg;
+
+    if (matrix->known.state == FUTURE_FAILED)
+        front_fail("gpos does not answer: it must know what matrix %u is before other nodes have a part of it", matrix->number);
+    front_step();
+}
+
+void front_matrix_known(struct front_matrix *matrix)
+{
+    front_wait();
+    future_then(&matrix->known, &matrix->wait, front_known, matrix);
 }
 
 struct front_matrix *front_matrix_find(uint64_t number)

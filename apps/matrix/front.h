@@ -52,10 +52,13 @@ struct front_matrix {
     struct matrix_shape shape;
     struct matrix_base base;
     uint16_t *nodes;                            /* of each tile; MATRIX_NOWHERE: untouched */
+    struct future known;                        /* other nodes can find out what its id is */
+    struct future_wait wait;
 };
 
 /* All zero shape.tile_*: chosen. NULL: refused, with a sentence. */
 struct front_matrix *front_matrix_make(struct matrix_shape shape, char *sentence);
+void front_matrix_known(struct front_matrix *matrix);   /* the operation waits for that */
 struct front_matrix *front_matrix_find(uint64_t number);
 void front_matrix_forget(struct front_matrix *matrix);
 
@@ -108,6 +111,7 @@ void front_write(void (*done)(void));
 void front_sum(void (*done)(void));
 void front_rebase(struct matrix_base base, void (*done)(void));
 void front_multiply(void (*done)(void));
+void front_create(void (*done)(void));          /* nodes can find out what front.matrix is */
 
 /* ---- lines ---- */
 

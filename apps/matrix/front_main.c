@@ -199,15 +199,38 @@ static void main_message(void *ctx, const struct message *message)
         front_provision_here(message->from);
 }
 
+static struct future main_joined;
+static struct future_wait main_joined_wait;
+
+/* Lines are taken from now on. */
+static void main_ready(void *arg)
+{
+    (void)arg;
+    if (main_joined.state == FUTURE_FAILED)
+        panic("matrix: gpos refused it: %s", node_refusal());
+    console_printf("matrix: ready\n");
+    if (main_over) {
+        event_post(cpu_id(), &main_ended, main_look, NULL);
+    } else if (main_port == 0) {
+        main_input.fn = main_read;
+        hosted_watch(0, &main_input);
+    }
+}
+
 /* Node 0, or one that joins gpos. */
 static void main_network(int argc, char **argv)
 {
     uint32_t port = matrix_word_number(argc, argv, "port", MESSENGER_PORT, 1, 65535);
     const char *pool = matrix_word(argc, argv, "pool", NULL);
 
-    if (!distributed_start(NULL, 0) || !messenger_target(EBB_MATRIX_NODE, main_message, NULL) ||
-        (!node_start("matrix", NULL) && !messenger_start(0, (uint16_t)port, matrix_word_number(argc, argv, "session", 1, 1, 65535))))
-        panic("matrix: port %u is taken", port);
+    future_then(&main_joined, &main_joined_wait, main_ready, NULL);
+    if (!distributed_start(NULL, 0) || !messenger_target(EBB_MATRIX_NODE, main_message, NULL))
+        panic("matrix: too many targets of messages");
+    if (!node_start("matrix", &main_joined)) {
+        future_fulfil(&main_joined, NULL);
+        if (!messenger_start(0, (uint16_t)port, matrix_word_number(argc, argv, "session", 1, 1, 65535)))
+            panic("matrix: port %u is taken", port);
+    }
     if (!front_provision_list(matrix_word(argc, argv, "nodes", "")))
         panic("matrix: nodes= takes addresses like 10.0.2.16 or 3@10.0.2.16:5640 joined by commas, each node once");
     if (pool && !front_provision_pool(pool, matrix_address(matrix_word(argc, argv, "provisioner", "10.0.2.3"))))
@@ -243,20 +266,14 @@ void app_main(int argc, char **argv)
         rt_print(2, main_usage);
         machine_exit(2);
     }
-    main_network(argc, argv);
     main_room = LINE_LEAST;
     main_text = mem_alloc(main_room);
     if (main_text == NULL)
         panic("matrix: no memory");
+    main_network(argc, argv);
     if (main_port && !udp_bind(main_port, main_datagram, NULL))
         panic("matrix: port %u is taken", main_port);
-    if (first < argc) {
+    if (first < argc)
         main_take_lines(argc, argv, first + 1);
-        main_over = true;
-        event_post(cpu_id(), &main_ended, main_look, NULL);
-    } else if (main_port == 0) {
-        main_input.fn = main_read;
-        hosted_watch(0, &main_input);
-    }
-    console_printf("matrix: ready\n");
+    main_over = first < argc;
 }

@@ -4,7 +4,7 @@ set(MATRIX_DIR ${CMAKE_CURRENT_LIST_DIR})
 set(MATRIX_COMMON ${MATRIX_DIR}/elements.c ${MATRIX_DIR}/words.c)
 set(MATRIX_NODE ${MATRIX_DIR}/serve.c ${MATRIX_DIR}/multiply.c ${MATRIX_DIR}/store.c ${MATRIX_DIR}/blocks.c ${MATRIX_COMMON})
 set(MATRIX_FRONT ${MATRIX_DIR}/front_main.c)
-foreach(part language operations operation directory nodes provision decimal)
+foreach(part lines commands operations operation directory nodes provision decimal)
     list(APPEND MATRIX_FRONT ${MATRIX_DIR}/${part}.c)
 endforeach()
 

@@ -269,8 +269,15 @@ static void front_check_factor(const struct front_matrix *factor)
 void front_multiply(void (*done)(void))
 {
     front_begin(front_multiply_placed, done);
+    front_matrix_known(front.matrix);
     front_check_factor(front.a);
     front_check_factor(front.b);
     if (front.failed[0] == '\0')
         front_place_all(front.matrix);
+}
+
+void front_create(void (*done)(void))
+{
+    front_begin(done, done);
+    front_matrix_known(front.matrix);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Distributed Ebbs. An entry of an id is made when it is created here or first met here; while its home is asked what it is, messages and
- * lookups wait at it. Everything waits under one lock; representatives are made and called outside.
+ * Distributed Ebbs. An entry of an id is made when it is created here or first met here; while gpos's map or its home is asked what it is, messages
+ * and lookups wait at it. Everything waits under one lock; representatives are made and called outside.
  */
 #include "distributed.h"
 
@@ -27,10 +27,23 @@ struct entry {
     const struct distributed_kind *of;
     struct kept *first, **last;
     struct distributed_lookup *lookups;
-    struct message_call call;
+    bool ours;                          /* created here */
+    struct message_call call;           /* to its home */
+    struct future resolved;             /* by gpos's map */
+    struct node_root root;
     struct future_wait wait;
     uint8_t description[DISTRIBUTED_DESCRIPTION];
 };
+
+static bool distributed_mapped(void)
+{
+    return node_number() != 0;          /* of gpos's nodes, joined or not */
+}
+
+static uint16_t distributed_home(global_id id)
+{
+    return (uint16_t)((id >> NODE_ID_BITS) - 1);
+}
 
 static const struct distributed_kind *kinds;
 static unsigned kind_count;
@@ -95,7 +108,7 @@ static void distributed_decide(struct entry *entry, void *rep, int error)
         } else if (rep) {
             entry->rep = rep;
             entry->state = MADE;
-        } else if (GLOBAL_HOME(entry->id) == messenger_own()) {
+        } else if (entry->ours) {
             entry->state = KNOWN;
         } else {
             distributed_remove(entry);  /* the next message asks again */
@@ -130,32 +143,54 @@ static void distributed_make(struct entry *entry)
     distributed_decide(entry, rep, DISTRIBUTED_NOT_MADE);
 }
 
-/* The home has answered, or has not. */
+/* It is known what the id is: a kind, and behind it the description. */
+static bool distributed_take_root(struct entry *entry, const uint8_t *root, uint32_t length)
+{
+    if (length < 2 || length - 2 > DISTRIBUTED_DESCRIPTION)
+        return false;
+    memcpy(&entry->kind, root, 2);
+    entry->length = length - 2;
+    memcpy(entry->description, root + 2, entry->length);
+    return true;
+}
+
+static void distributed_found(struct entry *entry, bool found, const struct future *asked)
+{
+    if (found)
+        distributed_make(entry);
+    else
+        distributed_decide(entry, NULL, asked->state == FUTURE_FAILED ? asked->error : DISTRIBUTED_NOT_MADE);
+}
+
+static void distributed_resolved(void *arg)
+{
+    struct entry *entry = arg;
+
+    distributed_found(entry, entry->resolved.state == FUTURE_FULFILLED && distributed_take_root(entry, entry->root.bytes, entry->root.length),
+                      &entry->resolved);
+}
+
 static void distributed_described(void *arg)
 {
     struct entry *entry = arg;
     struct message_call *call = &entry->call;
-    int error = call->answered.state == FUTURE_FAILED ? call->answered.error : DISTRIBUTED_NOT_MADE;
-    bool good = call->answered.state == FUTURE_FULFILLED && call->type == TYPE_DESCRIPTION && call->length >= 2 &&
-                call->length - 2 <= DISTRIBUTED_DESCRIPTION;
+    bool found = call->answered.state == FUTURE_FULFILLED && call->type == TYPE_DESCRIPTION && distributed_take_root(entry, call->reply, call->length);
 
-    if (good) {
-        memcpy(&entry->kind, call->reply, 2);
-        entry->length = call->length - 2;
-        memcpy(entry->description, call->reply + 2, entry->length);
-    }
     mem_free(call->reply);
-    if (good)
-        distributed_make(entry);
-    else
-        distributed_decide(entry, NULL, error);
+    distributed_found(entry, found, &call->answered);
 }
 
 static void distributed_ask(struct entry *entry)
 {
+    if (distributed_mapped()) {
+        entry->resolved = (struct future){ 0 };
+        future_then(&entry->resolved, &entry->wait, distributed_resolved, entry);
+        node_resolve(entry->id, &entry->root, &entry->resolved);
+        return;
+    }
     entry->call = (struct message_call){ 0 };
     future_then(&entry->call.answered, &entry->wait, distributed_described, entry);
-    message_ask(&entry->call, GLOBAL_HOME(entry->id), EBB_DISTRIBUTED, TYPE_DESCRIBE, &entry->id, sizeof(entry->id), PATIENCE_NS);
+    message_ask(&entry->call, distributed_home(entry->id), EBB_DISTRIBUTED, TYPE_DESCRIBE, &entry->id, sizeof(entry->id), PATIENCE_NS);
 }
 
 /* With the lock: the entry of an id, and whether the caller must `*ask` its home or `*make` its representative. */
@@ -164,7 +199,7 @@ static struct entry *distributed_meet(global_id id, bool *ask, bool *make)
     struct entry *entry = distributed_find(id);
 
     *ask = *make = false;
-    if (entry == NULL && GLOBAL_HOME(id) != messenger_own() && id >> GLOBAL_SHIFT) {
+    if (entry == NULL && id >> NODE_ID_BITS && (distributed_mapped() || distributed_home(id) != messenger_own())) {
         entry = distributed_add(id, ASKING);
         *ask = entry != NULL;
     } else if (entry && entry->state == KNOWN) {
@@ -256,9 +291,9 @@ static void distributed_service(void *ctx, const struct message *message)
     memcpy(&id, message->body, sizeof(id));
     spin_lock(&lock);
 
-    const struct entry *entry = GLOBAL_HOME(id) == messenger_own() ? distributed_find(id) : NULL;
+    const struct entry *entry = distributed_find(id);
 
-    if (entry) {
+    if (entry && entry->ours) {
         memcpy(answer, &entry->kind, 2);
         memcpy(answer + 2, entry->description, entry->length);
         length = 2 + entry->length;
@@ -267,23 +302,35 @@ static void distributed_service(void *ctx, const struct message *message)
     message_answer(message, length ? TYPE_DESCRIPTION : TYPE_NOT_KNOWN, answer, length);
 }
 
-global_id distributed_create(uint16_t kind, const void *description, uint32_t length)
+global_id distributed_create(uint16_t kind, const void *description, uint32_t length, struct future *known)
 {
+    uint8_t root[2 + DISTRIBUTED_DESCRIPTION];
+    global_id id;
+
     if (length > DISTRIBUTED_DESCRIPTION)
         return 0;
     spin_lock(&lock);
+    id = distributed_mapped() ? node_new_id() : created + 1 < 1u << NODE_ID_BITS ? (messenger_own() + 1u) << NODE_ID_BITS | ++created : 0;
 
-    global_id id = (messenger_own() + 1u) << GLOBAL_SHIFT | (created + 1);
-    struct entry *entry = created + 1 < 1u << GLOBAL_SHIFT ? distributed_add(id, KNOWN) : NULL;
+    struct entry *entry = id ? distributed_add(id, KNOWN) : NULL;
 
     if (entry) {
-        created++;
+        entry->ours = true;
         entry->kind = kind;
         entry->length = length;
         memcpy(entry->description, description, length);
     }
     spin_unlock(&lock);
-    return entry ? id : 0;
+    if (entry == NULL)
+        return 0;
+    if (!distributed_mapped()) {
+        future_fulfil(known, NULL);
+        return id;
+    }
+    memcpy(root, &kind, 2);
+    memcpy(root + 2, description, length);
+    node_publish(id, root, (uint16_t)(length + 2), known);
+    return id;
 }
 
 bool distributed_start(const struct distributed_kind *list, unsigned count)

@@ -15,6 +15,7 @@ static uint32_t test_state = 1, test_count, test_sent, test_answered, test_refus
 static global_id test_id;
 static size_t test_free;
 static struct distributed_lookup test_lookups[3];
+static struct future test_known[2];
 static struct future_wait test_wait;
 
 struct test_call {
@@ -164,11 +165,11 @@ void app_main(int argc, char **argv)
     for (const char *at = argv[1]; *at; at++)
         test_count = test_count * 10 + (uint32_t)(*at - '0');
     CHECK(matrix_node_start() && messenger_start(0, 0, 1) == false, "port 0");
-    test_id = distributed_create(MATRIX_KIND, &shape, sizeof(shape));
-    CHECK(test_id && GLOBAL_HOME(test_id) == 0, "id %x", test_id);
-    CHECK(distributed_create(MATRIX_KIND, argv, DISTRIBUTED_DESCRIPTION + 1) == 0, "a description that is too long");
+    test_id = distributed_create(MATRIX_KIND, &shape, sizeof(shape), &test_known[0]);
+    CHECK(test_id >> NODE_ID_BITS == 1 && future_decided(&test_known[0]), "id %x", test_id);
+    CHECK(distributed_create(MATRIX_KIND, argv, DISTRIBUTED_DESCRIPTION + 1, &test_known[1]) == 0, "a description that is too long");
     distributed_rep(&test_lookups[0], test_id);
     distributed_rep(&test_lookups[1], test_id);
-    distributed_rep(&test_lookups[2], distributed_create(MATRIX_KIND, &wrong, sizeof(wrong)));
+    distributed_rep(&test_lookups[2], distributed_create(MATRIX_KIND, &wrong, sizeof(wrong), &test_known[1]));
     future_then(&test_lookups[2].made, &test_wait, test_looked_up, NULL);
 }

@@ -33,28 +33,36 @@ class RefusedError(Exception):
 class Matrices:
     """A front end and its nodes; `ask` says a line and returns the words of its answer."""
 
-    def __init__(self, images: Path, nodes: int, *, there: int | None = None, memory: int = 64, patience_ms: int = 10000) -> None:
-        self.ports = free_ports(nodes + 1)
+    def __init__(
+        self, images: Path, nodes: int, *, there: int | None = None, memory: int = 64, patience_ms: int = 10000, gpos: bool = False
+    ) -> None:
+        *self.ports, gpos_port = free_ports(nodes + 2)
+        self.joins = ["gpos=127.0.0.1", f"gpos_port={gpos_port}"] if gpos else []
+        self.gpos = subprocess.Popen([images / "gpos", f"port={gpos_port}"], stdout=subprocess.PIPE) if gpos else None
+        if self.gpos is not None:
+            assert self.gpos.stdout is not None
+            assert self.gpos.stdout.readline() == b"gpos: ready\n"
         self.nodes = [self.node(images, i + 1, memory) for i in range(nodes if there is None else there)]
         for node in self.nodes:
             assert node.stdout is not None
             assert node.stdout.readline().endswith(b": ready\n")
         listed = ",".join(f"{i + 1}@127.0.0.1:{port}" for i, port in enumerate(self.ports[1:]))
         words = ["cpus=1", f"port={self.ports[0]}", f"patience_ms={patience_ms}", *([f"nodes={listed}"] if listed else [])]
+        words += ["node=50", "name=matrix", *self.joins] if gpos else []
         self.front = subprocess.Popen([images / "hosted_matrix", *words], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         assert self.front.stdout is not None
         assert self.front.stdout.readline() == b"matrix: ready\n"
 
     def node(self, images: Path, number: int, memory: int) -> "subprocess.Popen[bytes]":
-        front = [f"front=127.0.0.1:{self.ports[0]}"]
-        words = ["cpus=1", f"memory={memory}", f"node={number}", f"port={self.ports[number]}", *front]
+        there = self.joins or [f"front=127.0.0.1:{self.ports[0]}"]
+        words = ["cpus=1", f"memory={memory}", f"node={number}", f"port={self.ports[number]}", *there]
         return subprocess.Popen([images / "hosted_matrix_node", *words], stdout=subprocess.PIPE)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        for process in [self.front, *self.nodes]:
+        for process in [self.front, *self.nodes, *([self.gpos] if self.gpos else [])]:
             process.kill()
             process.communicate()
 

@@ -2,6 +2,7 @@
 """The distributed matrix, its front end and nodes on this host: against NumPy, at its full size, and against what is hostile."""
 
 import random
+import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,7 +10,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.guest.libos.matrix_nodes import Matrices, RefusedError, bits_of, depth, randomized, sum_bound, value_of
+from tests.guest.libos.matrix_nodes import (
+    Matrices,
+    RefusedError,
+    bits_of,
+    depth,
+    free_ports,
+    randomized,
+    sum_bound,
+    value_of,
+)
 
 SIZES = [(1, 1, 32), (31, 33, 32), (100, 130, 32), (200, 90, 64)]
 
@@ -265,6 +275,46 @@ def test_a_node_without_memory(images: Path) -> None:
         matrices.ask(f"fill {matrix} 0")
         matrices.ask(f"set {matrix} 19999 0 1")
         assert matrices.sum(matrix) == 1
+
+
+def test_what_an_id_is_stands_in_the_map_of_gpos(images: Path) -> None:
+    """While it lives; without it, what nodes know already goes on, and another matrix is refused in a sentence."""
+    with Matrices(images, 3, gpos=True) as matrices:
+        matrix = matrices.make(96, 32, 32, 32)
+        values = np.arange(96 * 32, dtype=float).reshape(96, 32)
+        matrices.write(matrix, 0, 0, values)
+        square = matrices.make(32, 96, 32, 32)
+        matrices.write(square, 0, 0, values.T)
+        product = int(matrices.ask(f"multiply {matrix} {square}")[0])
+        assert (matrices.read(product, 0, 0, 96, 96) == values @ values.T).all()
+        assert matrices.gpos is not None
+        matrices.gpos.kill()
+        assert matrices.sum(matrix) == values.sum()
+        matrices.write(matrix, 0, 0, 2 * values)
+        assert (matrices.read(matrix, 0, 0, 96, 32) == 2 * values).all()
+        with pytest.raises(RefusedError, match=r"gpos does not answer: "):
+            matrices.make(10, 10)
+        assert matrices.sum(matrix) == 2 * values.sum()
+
+
+@pytest.mark.parametrize("datagram", [b"", b"\n", b"sum 1\n", b"read 1 0 0 5 5\r\n", b"\xff" * 1472, b"read 2 0 0 40 40"])
+def test_datagrams(images: Path, datagram: bytes) -> None:
+    """For interpreters that have sockets alone: a line, and what answers it or says that it would be too long."""
+    port, own = free_ports(2)
+    command = [images / "hosted_matrix", "cpus=1", f"port={own}", f"listen={port}"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as front:
+        assert front.stdout is not None
+        assert front.stdout.readline() == b"matrix: ready\n"
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asker:
+            asker.settimeout(20)
+            asker.connect(("127.0.0.1", port))
+            for line in (b"create 5 5", b"create 400 400", datagram):
+                asker.send(line)
+                answer = asker.recv(2000)
+            assert answer.endswith(b"\n")
+            assert answer.startswith((b"ok", b"error"))
+            assert (b"too long for a datagram" in answer) == datagram.startswith(b"read 2")
+        front.kill()
 
 
 def test_malformed_messages(images: Path) -> None:

@@ -1,215 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The line language: a line asks for an operation, and one line answers, "ok ..." or "error ..."; one after the other. README.md has all of it. */
+/* What a line can ask for. README.md has all of it. */
 #include "blocks.h"
-#include "decimal.h"
-#include "front.h"
-#include "words.h"
+#include "lines.h"
 
-#define LINES_WAITING 256u
-
-struct line {
-    struct line *next;
-    front_reply reply;
-    void *arg;
-    size_t length;
-    char text[];                        /* and a zero */
-};
-
-struct words {
-    const char *at, *end;
-};
-
-struct command {
-    const char *name, *usage;
-    void (*run)(struct words *words);
-};
-
-unsigned front_log;
-unsigned front_refused;
-
-static struct line *lines, **lines_last = &lines, *line_now;
-static unsigned lines_waiting;
-static bool line_bits;                  /* values as bits */
-static const char *line_command = "";
-static struct front_figures line_before;        /* of the last operation on matrices */
-static struct event line_event;
-
-/* ---- answers ---- */
-
-static void line_next(void *arg);
-
-static void line_log(const char *how)
-{
-    const struct front_figures *f = &front.figures;
-    char text[256];
-
-    if (front_log == 0)
-        return;
-    if (front_log == 2)
-        front_mark(line_command);
-    format_string(text, sizeof(text), "matrix: %s %s: %lu ns, nodes %lu ns, messages %lu, bytes %lu, generated %lu, provisioned %u\n", line_command, how,
-                  f->ns, f->node_ns, f->messages, f->bytes, f->generated, f->provisioned);
-    front_note(text);
-}
-
-static void line_answer(const char *text, size_t length)
-{
-    struct line *line = line_now;
-
-    line->reply(line->arg, text, length);
-    mem_free(front.values);
-    front.values = NULL;
-    mem_free(line);
-    line_now = NULL;
-    lines_waiting--;
-    if (lines)
-        event_post(cpu_id(), &line_event, line_next, NULL);
-}
-
-static void line_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
-static void line_error(const char *format, ...)
-{
-    char text[FRONT_SENTENCE + 10];
-    va_list args;
-
-    format_string(text, sizeof(text), "error ");
-    va_start(args, format);
-    format_vstring(text + 6, sizeof(text) - 7, format, args);
-    va_end(args);
-    for (char *at = text; *at; at++)
-        *at = *at < ' ' || *at > '~' ? '?' : *at;
-    front_refused++;
-
-    size_t length = strlen(text);
-
-    text[length] = '\n';
-    line_answer(text, length + 1);
-}
-
-static void line_ok(const char *format, ...) __attribute__((format(printf, 1, 2)));
-static void line_ok(const char *format, ...)
-{
-    char text[512];
-    va_list args;
-
-    format_string(text, sizeof(text), "ok ");
-    va_start(args, format);
-    format_vstring(text + 3, sizeof(text) - 4, format, args);
-    va_end(args);
-
-    size_t length = strlen(text);
-
-    text[length] = '\n';
-    line_answer(text, length + 1);
-}
-
-static void line_values(const double *values, uint64_t count)
-{
-    char *text = mem_alloc(count * DECIMAL_TEXT + 8), *at = text;
-
-    if (text == NULL) {
-        line_error("the front end has no memory for the text of %lu values", count);
-        return;
-    }
-    memcpy(at, "ok", 2);
-    at += 2;
-    for (uint64_t i = 0; i < count; i++) {
-        *at++ = ' ';
-        at += line_bits ? decimal_write_bits(values[i], at) : decimal_write(values[i], at);
-    }
-    *at++ = '\n';
-    line_answer(text, (size_t)(at - text));
-    mem_free(text);
-}
-
-/* An operation is over: true when it did not fail. */
-static bool line_over(void)
-{
-    front.figures.ns = clock_ns() - front.figures.since_ns;
-    line_before = front.figures;
-    line_log(front.failed[0] ? "failed" : "done");
-    if (front.failed[0])
-        line_error("%s", front.failed);
-    return front.failed[0] == '\0';
-}
-
-static void line_done(void)
-{
-    if (line_over())
-        line_answer("ok\n", 3);
-}
-
-static void line_done_value(void)
-{
-    if (line_over())
-        line_values(&front.result, 1);
-}
-
-static void line_done_values(void)
-{
-    if (line_over())
-        line_values(front.values, (uint64_t)front.rect.rows * front.rect.columns);
-}
-
-static void line_done_product(void)
-{
-    if (line_over())
-        line_ok("%u", front.matrix->number);
-    else
-        front_matrix_forget(front.matrix);
-}
-
-static void line_done_drop(void)
-{
-    if (!line_over())
-        return;
-    front_matrix_forget(front.matrix);
-    line_answer("ok\n", 3);
-}
-
-static void line_begin(void)
-{
-    front.figures = (struct front_figures){ .since_ns = clock_ns() };
-}
-
-/* ---- words ---- */
-
-static bool line_word(struct words *words, const char **word, size_t *length)
-{
-    while (words->at < words->end && *words->at == ' ')
-        words->at++;
-    *word = words->at;
-    while (words->at < words->end && *words->at != ' ')
-        words->at++;
-    *length = (size_t)(words->at - *word);
-    return *length > 0;
-}
-
-static bool line_at_end(struct words *words)
-{
-    while (words->at < words->end && *words->at == ' ')
-        words->at++;
-    return words->at == words->end;
-}
-
-static bool line_number(struct words *words, uint64_t *number)
-{
-    const char *word, *end;
-    size_t length;
-
-    return line_word(words, &word, &length) && length <= 20 && matrix_number_at(word, ~0ull >> 1, number, &end) && end == word + length;
-}
-
-static bool line_value(struct words *words, double *value)
-{
-    const char *word;
-    size_t length;
-
-    return line_word(words, &word, &length) && decimal_read(word, length, value);
-}
-
-/* Says what the command takes. */
-static void line_usage(void);
+/* ---- what they begin with ---- */
 
 static bool line_matrix(struct words *words, struct front_matrix **matrix)
 {
@@ -247,6 +41,42 @@ static bool line_rect(uint64_t row, uint64_t column, uint64_t rows, uint64_t col
     return front.values != NULL;
 }
 
+/* ---- what operations end with ---- */
+
+static void line_done(void)
+{
+    if (line_over())
+        line_answer("ok\n", 3);
+}
+
+static void line_done_value(void)
+{
+    if (line_over())
+        line_values(&front.result, 1);
+}
+
+static void line_done_values(void)
+{
+    if (line_over())
+        line_values(front.values, (uint64_t)front.rect.rows * front.rect.columns);
+}
+
+static void line_done_made(void)
+{
+    if (line_over())
+        line_ok("%u", front.matrix->number);
+    else
+        front_matrix_forget(front.matrix);
+}
+
+static void line_done_drop(void)
+{
+    if (!line_over())
+        return;
+    front_matrix_forget(front.matrix);
+    line_answer("ok\n", 3);
+}
+
 /* ---- commands ---- */
 
 static void run_create(struct words *words)
@@ -260,10 +90,9 @@ static void run_create(struct words *words)
         return;
     }
 
-    struct front_matrix *matrix = front_matrix_make(shape, sentence);
-
-    if (matrix)
-        line_ok("%u", matrix->number);
+    front.matrix = front_matrix_make(shape, sentence);
+    if (front.matrix)
+        front_create(line_done_made);
     else
         line_error("%s", sentence);
 }
@@ -419,7 +248,7 @@ static void run_multiply(struct words *words)
     } else {
         front.matrix = front_matrix_make((struct matrix_shape){ a->rows, b->columns, a->tile_rows, b->tile_columns }, sentence);
         if (front.matrix)
-            front_multiply(line_done_product);
+            front_multiply(line_done_made);
         else
             line_error("%s", sentence);
     }
@@ -468,7 +297,7 @@ static void run_nodes(struct words *words)
 
 static void run_time(struct words *words)
 {
-    const struct front_figures *f = &line_before;
+    const struct front_figures *f = line_figures();
 
     if (line_at_end(words))
         line_ok("ns %lu node_ns %lu messages %lu bytes %lu generated %lu provisioned %u", f->ns, f->node_ns, f->messages, f->bytes, f->generated,
@@ -489,7 +318,7 @@ static void run_limit(struct words *words)
     line_ok("%lu", limit);
 }
 
-static const struct command commands[] = {
+const struct command line_commands[] = {
     { "create", "ROWS COLUMNS [TILE_ROWS TILE_COLUMNS]", run_create },
     { "get", "MATRIX ROW COLUMN", run_get },
     { "set", "MATRIX ROW COLUMN VALUE", run_set },
@@ -506,77 +335,5 @@ static const struct command commands[] = {
     { "time", "", run_time },
     { "limit", "OPERATIONS", run_limit },
     { "drop", "MATRIX", run_drop },
+    { NULL, NULL, NULL },
 };
-
-#define COMMANDS (sizeof(commands) / sizeof(commands[0]))
-
-static const struct command *command_now;
-
-static void line_usage(void)
-{
-    line_error("%s takes: %s", command_now->name, command_now->usage[0] ? command_now->usage : "nothing");
-}
-
-/* ---- lines ---- */
-
-static void line_run(struct line *line)
-{
-    struct words words = { line->text, line->text + line->length };
-    const char *word;
-    size_t length;
-
-    line_bits = false;
-    line_word(&words, &word, &length);
-    if (length == 1 && *word == 'x') {
-        line_bits = true;
-        line_word(&words, &word, &length);
-    }
-    for (unsigned i = 0; i < COMMANDS; i++)
-        if (strlen(commands[i].name) == length && memcmp(commands[i].name, word, length) == 0) {
-            command_now = &commands[i];
-            line_command = commands[i].name;
-            line_begin();
-            commands[i].run(&words);
-            return;
-        }
-
-    char text[256];
-    unsigned at = 0;
-
-    for (unsigned i = 0; i < COMMANDS; i++)
-        at += (unsigned)format_string(text + at, sizeof(text) - at, "%s %s", i ? "," : "", commands[i].name);
-    line_error("there is no such command; there are:%s", text);
-}
-
-static void line_next(void *arg)
-{
-    (void)arg;
-    if (line_now || lines == NULL)
-        return;
-    line_now = lines;
-    lines = lines->next;
-    if (lines == NULL)
-        lines_last = &lines;
-    line_run(line_now);
-}
-
-bool front_idle(void)
-{
-    return lines_waiting == 0;
-}
-
-bool front_line(const char *text, size_t length, front_reply reply, void *arg)
-{
-    struct line *line = lines_waiting < LINES_WAITING ? mem_alloc(sizeof(*line) + length + 1) : NULL;
-
-    if (line == NULL)
-        return false;
-    *line = (struct line){ .reply = reply, .arg = arg, .length = length };
-    memcpy(line->text, text, length);
-    line->text[length] = '\0';
-    *lines_last = line;
-    lines_last = &line->next;
-    if (lines_waiting++ == 0)
-        event_post(cpu_id(), &line_event, line_next, NULL);
-    return true;
-}

@@ -14,6 +14,7 @@ import pytest
 from cyclescope.cli import run_cli
 from cyclescope.cluster.experiment import run_cluster
 from cyclescope.cluster.file import read_cluster
+from cyclescope.cluster.follow import follow_cluster
 from cyclescope.cluster.result import ClusterRun
 from cyclescope.cluster.timeline import PARTS
 from emu.units import PS_PER_MS
@@ -139,3 +140,21 @@ def test_64_machines_in_one_world():
     assert len({start.number for start in run.timeline.starts}) == 63
     assert run.lost == 0
     assert sum(name.startswith("kvd-") for name in {node.name for node in run.nodes}) == 63
+
+
+def test_an_application_allocates_nodes_by_futures_and_frees_them():
+    """Of four wishes three are granted, warm or cold, each when its node has joined gpos; then all are given back."""
+    cluster = msgspec.structs.replace(read_cluster(EXAMPLES / "allocate.toml"), timing="functional")
+    followed = follow_cluster(cluster, "grow", "grow: ", "grow: done", limit_ms=200.0)
+    assert followed.ended
+    lines = [step.line for step in followed.steps]
+    joined = [line for line in lines if "has joined after" in line]
+    assert sorted(line.split()[1] for line in joined) == ["2", "3", "4"]
+    assert [line.split()[-1] for line in joined] == ["warm", "cold", "cold"]
+    assert next(line for line in lines if "no machine" in line).endswith("us: all 3 machines of kind kvd are on")
+    assert sum("is freed after" in line for line in lines) == 3
+    waits_us = [int(line.split()[5]) for line in joined]
+    assert waits_us[0] < 1000 < 9000 < waits_us[1] <= waits_us[2] < 15_000
+    on_gpos = [line for _, node, line in followed.console if node == "gpos"]
+    assert [line for line in on_gpos if "was freed" in line] == [f"gpos: kvd-{k} was freed" for k in (1, 2, 3)]
+    assert followed.steps[-1].machines == 2

@@ -59,6 +59,10 @@ uint32_t ps_text(char *text, uint32_t room);
 /* operator.c: the person outside, by UDP */
 void operator_start(void);
 
+/* power.c: machines on and off */
+void power_start(void);
+void power_joined(const struct gpos_node *node);                /* its hello has come */
+
 /* map.c: what ids stand for */
 void map_start(void);
 

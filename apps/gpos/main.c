@@ -34,6 +34,7 @@ void app_main(int argc, char **argv)
     log_start();
     config_start();
     operator_start();
+    power_start();
     if (argc)
         processes_run(hosted_program_words());      /* whose own line says when it is ready */
     else

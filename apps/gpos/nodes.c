@@ -190,6 +190,7 @@ static void hello_take(const struct message *message)
     node->pid = processes_proxy(node->name);
     console_printf("gpos: %s has joined as node %u\n", node->name, node->number);
     hello_welcome(node, message);
+    power_joined(node);
 }
 
 static void hello_where(const struct message *message)

@@ -68,7 +68,8 @@ def boot_spec(cluster: Cluster, node: NodeSpec, personality: Personality) -> Boo
     keys = {"ip": f"{cluster.ip_of(node)}/24", "gw": CLIENT_IP}
     if program == GPOS:
         runs = node.runs or (ROUTER if node.role == "front" else None)
-        own = [*_node_words(cluster, node), "memory=32", *node.words]
+        power = [f"provisioner={PROVISIONER_IP}"] if cluster.pools else []
+        own = [*_node_words(cluster, node), "memory=32", *power, *node.words]
         if runs is None:
             return personality.prepare(GPOS, own, keys=keys)
         return personality.prepare(GPOS, [*own, "--", runs, *_words(cluster, node, personality, runs)], keys=keys, beside=[runs])

@@ -111,6 +111,29 @@ bool node_config_watch(const char *key, node_config_fn fn, void *ctx);
 /* Fulfilled when gpos has stored it; others hear of it then. Fails with NODE_REFUSED for what is no key (letters, digits, - _ .) or value (printable). */
 void node_config_set(const char *key, const char *value, struct future *done);
 
+/* ---- machines on demand: docs/elasticity.md ---- */
+
+/* A machine that was asked for: the caller's, and stays until `given` is decided. */
+struct node_grant {
+    struct future given;                /* fulfilled with the grant itself */
+    uint16_t number;                    /* of the new node */
+    bool warm;                          /* it had booted before */
+    uint32_t ip;                        /* network byte order */
+    char why[NODE_SENTENCE];            /* after NODE_REFUSED */
+    /* the library's */
+    struct message_call call;
+    struct future_wait wait;
+};
+
+/*
+ * Asks gpos for a machine of that kind (a pool's name, at most 32 bytes). `given` is fulfilled when the new node has joined gpos; it fails with NODE_REFUSED, or as
+ * message_ask does: MESSAGE_NO_TARGET, where gpos has no provisioner.
+ */
+void node_allocate(const char *kind, struct node_grant *grant);
+
+/* Takes that machine's power away, whoever asked for it. `done` is fulfilled when it is gone. */
+void node_free(uint16_t number, struct future *done);
+
 /* ---- versions: each interface has a range, and a pair of nodes uses the highest that both have ---- */
 
 struct node_interface {

@@ -62,6 +62,21 @@ struct node_lines {
     uint32_t session, count;            /* of the node's life; lines that follow */
 } __attribute__((packed));
 
+/* To NODE_EBB_POWER. */
+enum {
+    NODE_ALLOCATE = 1,                  /* question: the kind's name; answered by NODE_GIVEN or NODE_NOT_GIVEN when it is decided */
+    NODE_GIVEN,                         /* struct node_given */
+    NODE_NOT_GIVEN,                     /* a sentence */
+    NODE_FREE,                          /* question: uint16_t node; answered by NODE_FREED or NODE_NOT_GIVEN */
+    NODE_FREED,
+};
+
+struct node_given {
+    uint16_t number;
+    uint8_t warm, zero;
+    uint32_t address;                   /* network byte order */
+} __attribute__((packed));
+
 struct node_place {
     uint32_t address;                   /* network byte order */
     uint16_t port, zero;

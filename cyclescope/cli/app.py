@@ -9,6 +9,7 @@ from cyclescope.cli.asm import add_to as add_asm
 from cyclescope.cli.cluster import add_to as add_cluster
 from cyclescope.cli.compare import add_to as add_compare
 from cyclescope.cli.doctor import add_to as add_doctor
+from cyclescope.cli.effort import add_to as add_effort
 from cyclescope.cli.linux import add_to as add_linux
 from cyclescope.cli.personalities import add_to as add_personalities
 from cyclescope.cli.replay import add_to as add_replay
@@ -29,7 +30,7 @@ app = typer.Typer(
 )
 COMMANDS = (
     add_compare, add_sweep, add_scale, add_sensitivity, add_replay, add_snapshot,
-    add_run, add_linux, add_cluster, add_asm, add_personalities, add_doctor, add_validate,
+    add_run, add_linux, add_cluster, add_effort, add_asm, add_personalities, add_doctor, add_validate,
 )  # fmt: skip
 for add in COMMANDS:
     add(app)

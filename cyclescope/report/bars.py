@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Stacked bars as SVG text: what sums consist of, one bar a line."""
+"""Bars as SVG text: stacked, what sums consist of, one bar a line; and plain, of the size of svg.py's charts, for `panels`."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from xml.sax.saxutils import escape
 
-from cyclescope.report.svg import COLOURS, GRID, INK, RIGHT, WIDTH, round_up
+from cyclescope.report.svg import COLOURS, GRID, HEIGHT, INK, RIGHT, WIDTH, round_up
 
 LEFT, BAR, GAP, GROUP, LINE = 170, 16, 5, 30, 18  # a group's name has GROUP; a line of the legend LINE
 
@@ -60,3 +60,30 @@ def _legend(parts: Sequence[str]) -> tuple[list[str], int]:
         out.append(f'<text x="{x + 17:.0f}" y="{y}">{escape(name)}</text>')
         x += length
     return out, y + 10
+
+
+CHART_TOP, CHART_BOTTOM, CHART_RIGHT = 50, 16, 110
+
+
+def bar_chart(title: str, bars: Sequence[tuple[str, float]], form: str = ",.0f") -> str:
+    """A horizontal bar for each (name, value), values from 0 written at their ends in `form`; one colour a place."""
+    left = 20 + 7 * max(len(name) for name, _ in bars)
+    most = max(max(value for _, value in bars), 1e-9)
+    wide, step = WIDTH - left - CHART_RIGHT, (HEIGHT - CHART_TOP - CHART_BOTTOM) / len(bars)
+    out = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{HEIGHT}" viewBox="0 0 {WIDTH} {HEIGHT}" '
+        f'font-family="sans-serif" font-size="12" fill="{INK}">',
+        f'<rect width="{WIDTH}" height="{HEIGHT}" fill="#ffffff"/>',
+        f'<text x="20" y="26" font-size="14">{escape(title)}</text>',
+        f'<path d="M{left} {CHART_TOP}V{HEIGHT - CHART_BOTTOM}" stroke="{GRID}"/>',
+    ]
+    for number, (name, value) in enumerate(bars):
+        y = CHART_TOP + step * number
+        length = wide * value / most
+        out.append(f'<text x="{left - 8}" y="{y + step / 2 + 4:.1f}" text-anchor="end">{escape(name)}</text>')
+        out.append(
+            f'<rect x="{left}" y="{y + step * 0.18:.1f}" width="{length:.1f}" height="{step * 0.64:.1f}" '
+            f'fill="{COLOURS[number % len(COLOURS)]}"/>'
+        )
+        out.append(f'<text x="{left + length + 6:.1f}" y="{y + step / 2 + 4:.1f}">{format(value, form)}</text>')
+    return "\n".join((*out, "</svg>")) + "\n"

@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Counting what was written: lines of source and bytes of image.
+
+The rule: a line counts if something is left of it without comments and blanks. A file that a program and its base both compile is
+*reused*; one that only the program compiles is *written*, whole; one that only the base compiles is *left out*.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from elftools.common.exceptions import ELFError
+from elftools.elf.constants import SH_FLAGS
+from elftools.elf.elffile import ELFFile
+
+from emu.errors import ConfigError
+
+SUFFIXES = (".c", ".h", ".S", ".lds", ".ld")
+_NOT_CODE = re.compile(r'/\*.*?\*/|//[^\n]*|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\'', re.DOTALL)
+_HASH_COMMENT = re.compile(r"(?m)(^|\s)#(?!\s*(?:include|define|undef|if|ifdef|ifndef|else|elif|endif|error|pragma)\b)[^\n]*")
+
+
+def code_lines(text: str, *, assembly: bool = False) -> int:
+    """Lines of C (or GNU assembly) with code on them."""
+
+    def kept(match: re.Match[str]) -> str:
+        found = match.group()
+        return found if found[0] in "\"'" else "\n" * found.count("\n") or " "
+
+    text = _NOT_CODE.sub(kept, text)
+    if assembly:
+        text = _HASH_COMMENT.sub("", text)
+    return sum(bool(line.strip()) for line in text.splitlines())
+
+
+@dataclass(frozen=True)
+class Lines:
+    """What a program takes over from its base, leaves out of it, and adds."""
+
+    reused: int
+    left_out: int
+    written: int
+
+
+def expand(folder: Path, patterns: Iterable[str], what: str) -> tuple[Path, ...]:
+    """The source files that patterns name, in order, each once. Raises ConfigError for a pattern that names none."""
+    found: dict[Path, None] = {}
+    for pattern in patterns:
+        there = sorted(path for path in folder.glob(pattern) if path.suffix in SUFFIXES and path.is_file())
+        if not there:
+            raise ConfigError(f"{what}: {pattern!r} names no source file; paths are relative to {folder}, and sources end in {' '.join(SUFFIXES)}.")
+        found.update((path.resolve(), None) for path in there)
+    return tuple(found)
+
+
+def count(files: Iterable[Path]) -> int:
+    """Lines of code in files. Raises ConfigError for one that cannot be read."""
+    total = 0
+    for path in files:
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(f"{path}: cannot be read as source: {error}.") from error
+        total += code_lines(text, assembly=path.suffix == ".S")
+    return total
+
+
+def compare_sources(base: Sequence[Path], port: Sequence[Path]) -> Lines:
+    """By the rule above."""
+    return Lines(
+        count(path for path in port if path in base),
+        count(path for path in base if path not in port),
+        count(path for path in port if path not in base),
+    )
+
+
+@dataclass(frozen=True)
+class Size:
+    """Bytes of ELF files' sections that are loaded: code, constants, data, and what is only reserved."""
+
+    text: int
+    constants: int
+    data: int
+    zero: int
+
+    @property
+    def loaded(self) -> int:
+        """What has to reach memory."""
+        return self.text + self.constants + self.data
+
+
+def image_size(files: Iterable[Path]) -> Size:
+    """Of several files together. Raises ConfigError for one that is no ELF file."""
+    text = constants = data = zero = 0
+    for path in files:
+        try:
+            with path.open("rb") as stream:
+                for section in ELFFile(stream).iter_sections():
+                    flags, size = section["sh_flags"], section["sh_size"]
+                    if not flags & SH_FLAGS.SHF_ALLOC:
+                        continue
+                    if section["sh_type"] == "SHT_NOBITS":
+                        zero += size
+                    elif flags & SH_FLAGS.SHF_EXECINSTR:
+                        text += size
+                    elif flags & SH_FLAGS.SHF_WRITE:
+                        data += size
+                    else:
+                        constants += size
+        except (OSError, ELFError) as error:
+            raise ConfigError(f"{path}: its size cannot be told: {error}.") from error
+    return Size(text, constants, data, zero)

@@ -16,7 +16,7 @@ import msgspec
 from cyclescope.config import DEFAULT_TIMING, Hardware, Load, config_hash
 from cyclescope.experiments.compare import compare, server
 from cyclescope.experiments.phases import Progress, no_progress
-from cyclescope.experiments.sources import Lines, Size, compare_sources, count, expand, image_size
+from cyclescope.experiments.sources import Kept, Lines, Size, compare_sources, count, expand, image_size, kept_functions
 from cyclescope.result import Outcome
 from emu.errors import ConfigError
 from personalities.base import Knob, Personality, Tuned, get_personality
@@ -60,6 +60,7 @@ class Measured:
 
     port: Port
     size: Size
+    kept: Kept
     outcome: Outcome
 
 
@@ -110,13 +111,13 @@ def measure_ports(
 
     Raises ConfigError, GuestError: as `compare`.
     """
-    sizes = []
-    for port in ports:
-        spec = server(port.personality, hardware, load)
-        sizes.append(image_size([spec.image, *spec.programs]))
+    specs = [server(port.personality, hardware, load) for port in ports]
+    files = [[spec.image, *spec.programs] for spec in specs]
+    sizes = [image_size(each) for each in files]
+    kept = [kept_functions(files[0], each) for each in files]
     _, outcomes = compare([port.personality for port in ports], hardware, load, timing=timing, progress=progress)
     digest = config_hash(hardware, load, timing, "effort", *(port.name for port in ports))
     return digest, [
-        Measured(port, size, replace(outcome, run=replace(outcome.run, config_hash=digest)))
-        for port, size, outcome in zip(ports, sizes, outcomes, strict=True)
+        Measured(port, size, same, replace(outcome, run=replace(outcome.run, config_hash=digest)))
+        for port, size, same, outcome in zip(ports, sizes, kept, outcomes, strict=True)
     ]

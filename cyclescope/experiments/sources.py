@@ -12,14 +12,17 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from capstone import CS_ARCH_X86, CS_MODE_64, Cs
 from elftools.common.exceptions import ELFError
-from elftools.elf.constants import SH_FLAGS
+from elftools.elf.constants import P_FLAGS, SH_FLAGS
 from elftools.elf.elffile import ELFFile
 
 from emu.errors import ConfigError
+from emu.ledger.symbols import read_functions
 
 SUFFIXES = (".c", ".h", ".S", ".lds", ".ld")
 _NOT_CODE = re.compile(r'/\*.*?\*/|//[^\n]*|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\'', re.DOTALL)
+_ADDRESS = re.compile(r"0x[0-9a-f]{5,}")  # images lie at 2 MiB and above
 _HASH_COMMENT = re.compile(r"(?m)(^|\s)#(?!\s*(?:include|define|undef|if|ifdef|ifndef|else|elif|endif|error|pragma)\b)[^\n]*")
 
 
@@ -75,6 +78,56 @@ def compare_sources(base: Sequence[Path], port: Sequence[Path]) -> Lines:
         count(path for path in base if path not in port),
         count(path for path in port if path not in base),
     )
+
+
+@dataclass(frozen=True)
+class Kept:
+    """Functions of a base's image that are in a port's, too, with the same instructions but for addresses; and their bytes."""
+
+    functions: int
+    of: int
+    bytes: int
+    of_bytes: int
+
+
+def kept_functions(base: Iterable[Path], port: Iterable[Path]) -> Kept:
+    """By name and instructions. Raises ConfigError for a file without symbols."""
+    had, has = _functions(base), _functions(port)
+    same = [body for name, body in had.items() if name in has and has[name].text == body.text]
+    return Kept(len(same), len(had), sum(body.bytes for body in same), sum(body.bytes for body in had.values()))
+
+
+@dataclass(frozen=True)
+class _Body:
+    text: tuple[str, ...]
+    bytes: int
+
+
+def _functions(files: Iterable[Path]) -> dict[str, _Body]:
+    """Functions by name (those of one name in two places are told apart by a number), without addresses."""
+    disassembler = Cs(CS_ARCH_X86, CS_MODE_64)
+    found: dict[str, _Body] = {}
+    for path in files:
+        segments = [segment for segment in _segments(path) if segment[2]]
+        for function in read_functions(path):
+            code = next((data[function.start - at : function.end - at] for at, data, _ in segments if at <= function.start < at + len(data)), b"")
+            text = tuple(f"{name} {_ADDRESS.sub('address', operands)}" for _, _, name, operands in disassembler.disasm_lite(code, function.start))
+            key, number = function.name, 1
+            while key in found:
+                number += 1
+                key = f"{function.name} {number}"
+            found[key] = _Body(text, len(code))
+    return found
+
+
+def _segments(path: Path) -> list[tuple[int, bytes, bool]]:
+    """(address, bytes, executable) of an ELF file's loaded segments."""
+    try:
+        with path.open("rb") as stream:
+            loaded = [segment for segment in ELFFile(stream).iter_segments() if segment["p_type"] == "PT_LOAD"]
+            return [(segment["p_vaddr"], segment.data(), bool(segment["p_flags"] & P_FLAGS.PF_X)) for segment in loaded]
+    except (OSError, ELFError) as error:
+        raise ConfigError(f"{path}: its code cannot be read: {error}.") from error
 
 
 @dataclass(frozen=True)

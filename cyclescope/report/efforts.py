@@ -27,6 +27,7 @@ def effort_figures(each: Measured) -> dict[str, Any]:
         "name": port.name,
         "lines": {**asdict(port.lines), "layer": port.layer, "system": port.system},
         "bytes": {**asdict(each.size), "loaded": each.size.loaded},
+        "kept": asdict(each.kept),
         "capacity_rps": run.capacity_rps,
         **{name: found[name] for name in ("rate_rps", "mean_ns", "p99_ns", "cycles", "instructions", "syscalls", "lost")},
         "misses": {name: sum(vcpu[name] for vcpu in run.counters) / found["answered"] for name in MISSES},
@@ -80,6 +81,8 @@ def print_effort(console: Console, found: Sequence[Measured], heading: str) -> N
         ("data, KiB", numbers("bytes", "data", scale=1 / 1024, form=",.1f")),
         ("loaded, KiB", numbers("bytes", "loaded", scale=1 / 1024, form=",.1f")),
         ("zeroed, KiB", numbers("bytes", "zero", scale=1 / 1024, form=",.1f")),
+        ("functions kept", [f"{row['kept']['functions']} of {row['kept']['of']}" for row in rows]),
+        ("their text, KiB", numbers("kept", "bytes", scale=1 / 1024, form=",.1f")),
     )
     section(
         ("capacity, k/s", numbers("capacity_rps", scale=1e-3)),

@@ -77,7 +77,8 @@ def command(
         return
     console = Console(width=None if sys.stdout.isatty() else 160)
     heading = (
-        f"{title}: {hardware.cpus} vCPUs ({hardware.uarch}, {timing}), {requests:,} requests, seed {seed}, configuration {digest};\n"
+        f"{title}: {hardware.cpus} vCPUs ({hardware.uarch}, {timing}), {requests:,} requests, seed {seed}, "
+        f"configuration {digest};\n"
         f"latency, cycles and misses a request at {found[0].outcome.run.rate_rps:,.0f} requests/s"
     )
     print_effort(console, found, heading)

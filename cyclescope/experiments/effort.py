@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Effort against utility: what each port of a program took, and what it gives, under one load.
 
-A file lists the ports; the first is the base. Effort is counted from the sources (`sources.py` has the rule), utility is measured as `compare` does.
+A file lists the ports; the first is the base. Effort is counted from the sources (`sources.py` has the rule), utility is
+measured as `compare` does.
 """
 
 from __future__ import annotations

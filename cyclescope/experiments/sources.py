@@ -54,7 +54,8 @@ def expand(folder: Path, patterns: Iterable[str], what: str) -> tuple[Path, ...]
     for pattern in patterns:
         there = sorted(path for path in folder.glob(pattern) if path.suffix in SUFFIXES and path.is_file())
         if not there:
-            raise ConfigError(f"{what}: {pattern!r} names no source file; paths are relative to {folder}, and sources end in {' '.join(SUFFIXES)}.")
+            ends = ", ".join(SUFFIXES)
+            raise ConfigError(f"{what}: {pattern!r} names no source file ({ends}) in {folder}, where paths start.")
         found.update((path.resolve(), None) for path in there)
     return tuple(found)
 
@@ -110,8 +111,10 @@ def _functions(files: Iterable[Path]) -> dict[str, _Body]:
     for path in files:
         segments = [segment for segment in _segments(path) if segment[2]]
         for function in read_functions(path):
-            code = next((data[function.start - at : function.end - at] for at, data, _ in segments if at <= function.start < at + len(data)), b"")
-            text = tuple(f"{name} {_ADDRESS.sub('address', operands)}" for _, _, name, operands in disassembler.disasm_lite(code, function.start))
+            holding = [(at, data) for at, data, _ in segments if at <= function.start < at + len(data)]
+            code = holding[0][1][function.start - holding[0][0] : function.end - holding[0][0]] if holding else b""
+            decoded = disassembler.disasm_lite(code, function.start)
+            text = tuple(f"{name} {_ADDRESS.sub('address', operands)}" for _, _, name, operands in decoded)
             key, number = function.name, 1
             while key in found:
                 number += 1

@@ -57,7 +57,7 @@ class LibOS(Personality):
         )
 
     def arguments_for(self, program: str, cpus: int, port: int) -> list[str]:
-        """kvd, its router, the meters of flows: the port; every vCPU serves. Where kvd is a Linux program: a thread for each vCPU."""
+        """kvd, its router, the meters of flows: the port; every vCPU serves. Where kvd is a Linux program: a thread a vCPU."""
         if program in ("linux_kvd", "ported_kvd"):
             return ["-t", str(cpus), "-U", str(port)]
         return ["-U", str(port)] if program in ("kvd", "kvd_router", "flows_shared", "flows_local") else []

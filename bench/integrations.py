@@ -27,7 +27,7 @@ from emu.uarch.table import load
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples" / "integrations"
 CLIENT, HOME = "back", "home"
 HOMES = {"general": "linux_like", "library": "libos"}  # an example's name -> its home's personality
-LINE = re.compile(r"(\w+) ([\w-]+) (\d+) times (\d+) mean_ns (\d+) median_ns (\d+) p99_ns (\d+)")
+LINE = re.compile(r"(\w+) ([\w-]+) (\d+) times (\d+) mean_ns (\d+) median_ns (\d+) most_ns (\d+)")
 PROGRAM = {"linux_like": ("app",), "libos": ("app", "message", "shared", "event", "ebb")}
 PARTS = (
     "client: program",
@@ -48,7 +48,8 @@ class Kind:
     name: str
     length: int
     mean_ns: float
-    p99_ns: float
+    median_ns: float
+    most_ns: float
     cycles: Mapping[str, Mapping[str, float]]
 
     @property
@@ -74,27 +75,27 @@ def measure(path: Path, timing: str) -> list[Kind]:
         if step.line == "end":
             cycles = step.cycles
         elif said := LINE.fullmatch(step.line):
-            integration, name, length, times, mean, _, p99 = said.groups()
+            integration, name, length, times, mean, median, most = said.groups()
             each = {
                 node: {part: count / int(times) for part, count in parts.items() if part != "console"}
                 for node, parts in cycles.items()
             }
             home = HOMES[path.stem]
-            found.append(Kind(home, integration, name, int(length), int(mean), int(p99), each))
+            found.append(Kind(home, integration, name, int(length), int(mean), int(median), int(most), each))
     return found
 
 
 def latency(kinds: Sequence[Kind]) -> str:
-    """A line an operation, mean and p99 by integration and home."""
+    """A line an operation: mean, median and the largest by integration and home."""
     columns = list(dict.fromkeys((kind.integration, kind.home) for kind in kinds))
     head = ["us", *(f"{integration}, {home}: mean" for integration, home in columns)]
-    head = [head[0], *(cell for name in head[1:] for cell in (name, "p99"))]
+    head = [head[0], *(cell for name in head[1:] for cell in (name, "median", "largest"))]
     rows = []
     for operation in dict.fromkeys(kind.operation for kind in kinds if kind.length != BULK):
         row = [operation]
         for column in columns:
             kind = next(k for k in kinds if k.operation == operation and (k.integration, k.home) == column)
-            row += [us(kind.mean_ns), us(kind.p99_ns)]
+            row += [us(kind.mean_ns), us(kind.median_ns), us(kind.most_ns)]
         rows.append(row)
     return table(head, rows)
 

@@ -2,6 +2,7 @@
 """Shared objects on this host: one suite for every integration, on three processes, with a relay between each two of them."""
 
 import itertools
+import re
 import subprocess
 import time
 from contextlib import ExitStack
@@ -101,3 +102,23 @@ def test_a_home_that_dies_and_lives_anew(images: Path, tmp_path: Path, integrati
         said, _ = leader.communicate(timeout=60)
         assert said.splitlines()[-1] == "SUCCESS", said
         assert leader.returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("what", "least"), [("replies", 10_000), ("ninep", 5_000), ("questions", 1_000), ("frames", 5_000)]
+)
+def test_100000_cases_of_nonsense(images: Path, tmp_path: Path, what: str, least: int) -> None:
+    """Of a home's answers, of a 9P server's, of questions to a home, of frames to its 9P server: many of them nearly right.
+
+    Every operation ends, nothing outside its buffer or of another object is written, no memory is lost; and enough made sense to
+    get past the first check.
+    """
+    command = [images / "hosted_test_shared_fuzz", "cpus=1", "memory=64", f"ninep_root={tmp_path}"]
+    done = subprocess.run(
+        [*command, "--", "fuzz", what, "100000", str(free_port())], capture_output=True, text=True, timeout=120
+    )
+    assert done.stdout.rstrip().endswith("SUCCESS"), done.stdout
+    pattern = r"(\d+) of them made sense" if what in ("questions", "frames") else r"fulfilled (\d+) "
+    found = re.search(pattern, done.stdout)
+    assert found, done.stdout
+    assert int(found[1]) >= least

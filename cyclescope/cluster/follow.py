@@ -55,7 +55,7 @@ def follow_cluster(
 ) -> Followed:
     """Boot it, and follow that node's console to a line that holds `until`, at most for so long after the boot.
 
-    Faults and kills begin when all are booted. Raises ConfigError, and GuestError when a guest breaks down.
+    Faults, kills and timed commands begin when all are booted. Raises ConfigError, and GuestError when a guest breaks down.
     """
     cluster.check()
     links_of(cluster)
@@ -73,6 +73,7 @@ class _Follower:
         self.found = Followed()
         self.halves: dict[str, bytes] = {}
         self.waiting: list[tuple[int, str]] = []  # lines that a step, or the run, ends with
+        self.booted = False  # what is said before is no step
         for spec, each in zip(bed.specs, bed.nodes, strict=True):
             each.on_console = lambda data, time_ps, name=spec.name: self.take(name, data, time_ps)
 
@@ -81,15 +82,16 @@ class _Follower:
         for raw in lines:
             line = raw.decode("utf-8", "replace").rstrip("\r")
             self.found.console.append((time_ps, name, line))
-            if name == self.node and (line.startswith(self.prefix) or self.until in line):
+            if self.booted and name == self.node and (line.startswith(self.prefix) or self.until in line):
                 self.waiting.append((time_ps, line))
                 self.bed.world.stop()
 
     def run(self, limit_ms: float, progress: Progress) -> Followed:
         bed = self.bed
         bed.boot(progress)
-        self.waiting.clear()
+        self.booted = True
         bed.begin_faults()
+        bed.begin_commands()
         end_ps = bed.world.now_ps + round(limit_ms * PS_PER_MS)
         before, start_ps = [node.snapshot() for node in bed.nodes], bed.world.now_ps
         while not self.found.ended:

@@ -22,8 +22,18 @@ static void dev_make(const char *path, const struct file_ops *ops, u64 minor)
     i->rdev = 1 << 8 | minor;
 }
 
+static void dev_link(const char *path, const char *to)
+{
+    struct inode *i = inode_make_text(path, to);
+    i->mode = S_IFLNK | 0777;
+}
+
 void dev_init(void)
 {
+    dev_link("/dev/fd", "/proc/self/fd");
+    dev_link("/dev/stdin", "/proc/self/fd/0");
+    dev_link("/dev/stdout", "/proc/self/fd/1");
+    dev_link("/dev/stderr", "/proc/self/fd/2");
     dev_make("/dev/null", &null_ops, 3);
     dev_make("/dev/zero", &zero_ops, 5);
     dev_make("/dev/random", &random_ops, 8);

@@ -130,6 +130,46 @@ static u64 exec_build_stack(const char *path, char **argv, char **envp, const st
     return at;
 }
 
+#define SCRIPT_DEPTH 4
+#define SCRIPT_LINE 256
+
+static long exec_file(const char *path, char **argv, char **envp, struct pt_regs *regs, u32 depth);
+
+/* What a script's first line asks for, to be freed; NULL: it is none. */
+static char *script_interpreter(struct inode *i)
+{
+    char head[SCRIPT_LINE + 1] = { 0 };
+    s64 n = inode_read(i, head, SCRIPT_LINE, 0);
+    if (n < 3 || head[0] != '#' || head[1] != '!')
+        return NULL;
+    u32 from = 2, to;
+    while (head[from] == ' ' || head[from] == '\t')
+        from++;
+    for (to = from; head[to] && head[to] != '\n'; to++)
+        ;
+    while (to > from && (head[to - 1] == ' ' || head[to - 1] == '\t'))
+        to--;
+    char *line = to > from ? kmalloc(to - from + 1) : NULL;
+    if (line) {
+        memcpy(line, head + from, to - from);
+        line[to - from] = 0;
+    }
+    return line;
+}
+
+/* Cuts the interpreter's name off its argument, which is all that follows; NULL: none. */
+static char *script_argument(char *line)
+{
+    while (*line && *line != ' ' && *line != '\t')
+        line++;
+    if (!*line)
+        return NULL;
+    *line++ = 0;
+    while (*line == ' ' || *line == '\t')
+        line++;
+    return line;
+}
+
 static void exec_switch_mm(struct mm *mm)
 {
     struct task *t = current;
@@ -144,8 +184,32 @@ static void exec_switch_mm(struct mm *mm)
         mm_leave(old);
 }
 
+/* "#! interpreter argument" runs the interpreter with the argument, the script's path, and the script's own arguments. */
+static long exec_script(const char *path, char *line, char **argv, char **envp, struct pt_regs *regs, u32 depth)
+{
+    u32 n = 0, argc = 0;
+    char *arg = script_argument(line);
+    while (argv[argc])
+        argc++;
+    char **words = kmalloc((argc + 4) * sizeof *words);
+    if (!words)
+        return -ENOMEM;
+    words[n++] = line;
+    if (arg)
+        words[n++] = arg;
+    words[n++] = (char *)path;
+    for (u32 i = 1; i < argc; i++)
+        words[n++] = argv[i];
+    words[n] = NULL;
+    long r = exec_file(line, words, envp, regs, depth + 1);
+    kfree(words);
+    return r;
+}
+
 /* Strings in kernel memory. After the old program is gone a failure kills. */
-long exec_load(const char *path, char **argv, char **envp, struct pt_regs *regs)
+long exec_load(const char *path, char **argv, char **envp, struct pt_regs *regs) { return exec_file(path, argv, envp, regs, 0); }
+
+static long exec_file(const char *path, char **argv, char **envp, struct pt_regs *regs, u32 depth)
 {
     struct task *t = current;
     struct inode *i;
@@ -155,6 +219,13 @@ long exec_load(const char *path, char **argv, char **envp, struct pt_regs *regs)
     if (inode_kind(i) != S_IFREG || !(i->mode & 0111)) {
         inode_put(i);
         return -EACCES;
+    }
+    char *line = depth < SCRIPT_DEPTH ? script_interpreter(i) : NULL;
+    if (line) {
+        inode_put(i);
+        r = exec_script(path, line, argv, envp, regs, depth);
+        kfree(line);
+        return r;
     }
     struct ehdr e;
     struct image im;

@@ -181,7 +181,8 @@ long pipe_open_fifo(struct inode *i, u32 flags, struct file **out)
     u32 mode = flags & O_ACCMODE, reads = READ_ONCE(p->reads), writes = READ_ONCE(p->writes);
     long r = mode == O_WRONLY && flags & O_NONBLOCK && !READ_ONCE(p->readers) ? -ENXIO : 0;
     struct file *f = r ? NULL : pipe_end(p, i, flags);
-    if (f && !(flags & O_NONBLOCK) && mode != O_RDWR &&
+    bool waits = i->nlink && !(flags & O_NONBLOCK) && mode != O_RDWR; /* not for a pipe's end that is opened once more */
+    if (f && waits &&
         wait_event_interruptible(&p->wq, mode == O_WRONLY ? READ_ONCE(p->readers) || READ_ONCE(p->reads) != reads
                                                           : READ_ONCE(p->writers) || READ_ONCE(p->writes) != writes)) {
         file_put(f);

@@ -85,7 +85,7 @@ static u32 show_meminfo(char *buf, u32 n)
 {
     u64 total = page_count_total() * 4, free = page_count_free() * 4, shmem = tmpfs_pages() * 4;
     return (u32)snprintk(buf, n, "MemTotal:       %8lu kB\nMemFree:        %8lu kB\nMemAvailable:   %8lu kB\nBuffers:               0 kB\nCached:         %8lu kB\n"
-        "SwapCached:            0 kB\nSwapTotal:             0 kB\nSwapFree:              0 kB\nDirty:                 0 kB\nShmem:          %8lu kB\n", total, free, free, shmem, shmem);
+        "SwapCached:            0 kB\nSwapTotal:             0 kB\nSwapFree:              0 kB\nDirty:                 0 kB\nShmem:          %8lu kB\nSReclaimable:          0 kB\n", total, free, free, shmem, shmem);
 }
 
 u32 proc_mounts(char *buf, u32 n)

@@ -270,7 +270,7 @@ static long text_cwd(struct proc_ref *r, char *buf, u32 n)
 }
 
 static long text_root(struct proc_ref *r, char *buf, u32 n) { return snprintk(buf, n, "/"); }
-static long text_exe(struct proc_ref *r, char *buf, u32 n) { return r->p->exe[0] ? snprintk(buf, n, "%s", r->p->exe) : -ENOENT; }
+static long text_exe(struct proc_ref *r, char *buf, u32 n) { return r->p->exe[0] && READ_ONCE(r->p->nr_threads) ? snprintk(buf, n, "%s", r->p->exe) : -ENOENT; }
 
 const struct proc_entry proc_pid_entries[] = {
     { "cmdline", S_IFREG | 0444, show_cmdline, NULL, NULL }, { "comm", S_IFREG | 0444, show_comm, NULL, NULL },

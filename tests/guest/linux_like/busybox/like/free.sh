@@ -1,0 +1,2 @@
+free | sed '2,$d'
+free | sed -n 's/:.*//p'

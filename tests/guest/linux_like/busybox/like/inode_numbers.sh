@@ -1,0 +1,3 @@
+touch a
+ln a b
+ls -i

@@ -1,0 +1,5 @@
+mkdir d
+: > f
+ln -s f l
+chmod 600 f
+ls -ln | tail -n +2

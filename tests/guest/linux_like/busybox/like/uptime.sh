@@ -1,0 +1,1 @@
+uptime | sed 's/up.*load/load/'

@@ -2,6 +2,7 @@
 /* gpos WORDS -- PROGRAM ARGUMENTS: starts the services, then the node's other program, if there is one. */
 #include "gpos.h"
 #include "hosted.h"
+#include "ninep.h"
 
 unsigned hosted_cpus_most = 1;          /* hosted/threads.c */
 
@@ -28,6 +29,8 @@ void app_main(int argc, char **argv)
     node_speaks(NODE_EBB_MAP, "map", 1, 1, false);
     node_speaks(NODE_EBB_LOG, "log", 1, 2, false);
     node_speaks(NODE_EBB_CONFIG, "config", 1, 1, false);
+    if (cmdline_get("ninep_root", NULL))
+        node_speaks(NODE_EBB_NINEP, "files", 1, 1, false);
     processes_start();
     nodes_start();
     map_start();
@@ -35,6 +38,8 @@ void app_main(int argc, char **argv)
     config_start();
     operator_start();
     power_start();
+    if (cmdline_get("ninep_root", NULL) && ninep_serve() != 0)
+        panic("gpos: ninep_root=%s is no directory that could be served", cmdline_get("ninep_root", NULL));
     if (argc)
         processes_run(hosted_program_words());      /* whose own line says when it is ready */
     else

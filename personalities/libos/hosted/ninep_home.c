@@ -3,7 +3,7 @@
  * The 9P server of a hosted node (apps/ninep) over messages: a session for each client node, and the files below ninep_root=DIRECTORY. One request at a time,
  * whichever vCPU it comes to: the server's files have one buffer for paths, and a request is atomic for all others.
  */
-#include "messenger.h"
+#include "ninep.h"
 #include "runtime.h"
 #include "server.h"
 #include "shared_parts.h"
@@ -50,7 +50,7 @@ static void ninep_question(void *ctx, const struct message *question)
     spin_unlock(&ninep_lock);
 }
 
-int shared_ninep_serve(void)
+int ninep_serve(void)
 {
     const char *root = cmdline_get("ninep_root", NULL);
     struct files_entry entry;

@@ -95,6 +95,9 @@ void ninep_stat(struct ninep *session, struct ninep_call *call, uint32_t fid);
 void ninep_clunk(struct ninep *session, struct ninep_call *call, uint32_t fid);
 void ninep_remove(struct ninep *session, struct ninep_call *call, uint32_t fid);
 
+/* Hosted alone: other nodes get the files below ninep_root=DIRECTORY, by messages. 0, or one of shared.h's errors. Once, after messenger_start. */
+int ninep_serve(void);
+
 const char *ninep_error(int error);     /* in words */
 
 #endif

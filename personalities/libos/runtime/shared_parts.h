@@ -45,7 +45,6 @@ bool shared_name_is_one(const char *name);
 extern const struct shared_integration shared_messages, shared_ninep;
 
 /* hosted/ninep_home.c serves the files below ninep_root=DIRECTORY; a native library OS has none (runtime/ninep_no_home.c), and refuses. */
-int shared_ninep_serve(void);
 int shared_ninep_host(const char *name, uint64_t size);
 
 #endif

@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Our 9P client, hosted, with whatever server standard input leads to. Words: stat NAME, create NAME, write NAME BYTES, check NAME BYTES (written here before, or
- * the same elsewhere), remove NAME, open NAME. What each came to is printed; a refusal is no failure.
+ * Our 9P client, with the server that client_begin finds. Words: stat NAME, create NAME, write NAME BYTES, check NAME BYTES (written here before, or the same
+ * elsewhere), remove NAME, open NAME, print NAME (the first line). What each came to is printed; a refusal is no failure.
  */
 #include "check.h"
-#include "context.h"
-#include "ninep.h"
+#include "client.h"
 #include "words.h"
 
 static struct ninep session;
@@ -79,13 +78,40 @@ static uint64_t client_move(uint32_t fid, uint64_t size, bool writes, uint32_t m
     return at;
 }
 
+static void client_print(uint32_t fid)
+{
+    struct ninep_call call = { 0 };
+    char text[80] = "";
+
+    ninep_read(&session, &call, fid, 0, text, sizeof(text) - 1);
+    CHECK(future_wait(&call.done) == 0, "read: %s", client_end(&call));
+    for (char *at = text; *at; at++)
+        *at = *at == '\n' ? '\0' : *at;
+    console_printf(": %s", text);
+}
+
+/* Of a path: what is before its last name, and that name. */
+static const char *client_last(const char *path, char *directory, size_t room)
+{
+    size_t last = 0;
+
+    for (size_t i = 0; path[i]; i++)
+        last = path[i] == '/' ? i + 1 : last;
+    CHECK(last < room, "a long path");
+    memcpy(directory, path, last);
+    directory[last] = '\0';
+    return path + last;
+}
+
 static void client_do(const char *what, const char *name, uint64_t size)
 {
+    char directory[128];
+    const char *last = client_last(name, directory, sizeof(directory));
     uint32_t fid = ninep_fid(&session);
     bool creates = strcmp(what, "create") == 0, writes = strcmp(what, "write") == 0;
     struct ninep_call call = { 0 };
 
-    if (!client_walk(fid, creates ? "" : name)) {
+    if (!client_walk(fid, creates ? directory : name)) {
         ninep_fid_free(&session, fid);
         return;
     }
@@ -102,12 +128,14 @@ static void client_do(const char *what, const char *name, uint64_t size)
         return;
     } else {
         if (creates)
-            ninep_create(&session, &call, fid, name, 0644, 2);
+            ninep_create(&session, &call, fid, last, 0644, 2);
         else
             ninep_open(&session, &call, fid, writes ? 1 : 0);
         console_printf("%s %s: %s", what, name, client_end(&call));
         if (call.done.state == FUTURE_FULFILLED && size)
             console_printf(", %lu bytes", client_move(fid, size, writes, call.most));
+        if (call.done.state == FUTURE_FULFILLED && strcmp(what, "print") == 0)
+            client_print(fid);
         console_printf("\n");
     }
     client_clunk(fid);
@@ -118,7 +146,7 @@ static void client(void *arg)
     char **words = arg;
     struct future begun = { 0 };
 
-    ninep_begin_stream(&session, 0, 0, &begun);
+    client_begin(&session, &begun);
 
     int error = future_wait(&begun);
 

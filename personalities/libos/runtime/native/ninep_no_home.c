@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* A native library OS has no files that it could serve. */
+#include "ninep.h"
 #include "shared_parts.h"
 
-int shared_ninep_serve(void)
+int ninep_serve(void)
 {
     return SHARED_REFUSED;
 }

@@ -28,8 +28,8 @@ DRIVER = """
 export PATH=/bin
 for script in /scripts/*; do
     name=${script##*/}
-    mkdir -p /work/$name /out
-    cd /work/$name
+    mkdir -p /here/$name /out
+    cd /here/$name
     timeout 5 sh $script > /out/$name 2>&1 < /dev/null
     echo "<<< $name $?"
     cat /out/$name

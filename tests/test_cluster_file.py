@@ -10,6 +10,7 @@ import pytest
 from cyclescope.cli import run_cli
 from cyclescope.cluster.file import read_cluster
 from cyclescope.cluster.host import NODE_MIB, available_mib, check_memory
+from cyclescope.cluster.poolspec import FIRMWARE_US
 from cyclescope.cluster.topology import links_of
 from emu.errors import ConfigError
 
@@ -47,6 +48,12 @@ def test_the_pages_example_is_a_cluster(tmp_path: Path):
     cluster = read(tmp_path, page.split("```toml\n")[1].split("```")[0])
     assert [node.name for node in cluster.nodes] == ["front", "back1"]
     assert cluster.links[0].down_us == ((300.0, 400.0),)
+
+
+def test_the_elasticity_pages_pool_is_one(tmp_path: Path):
+    page = (EXAMPLES.parents[1] / "docs" / "elasticity.md").read_text()
+    pool = read(tmp_path, A + page.split("```toml\n")[1].split("```")[0] + LOAD).pools[0]
+    assert (pool.max, pool.most_starts, pool.warm, pool.firmware_us) == (4, 8, 1, FIRMWARE_US)
 
 
 TWO = '[[switch]]\nname = "s"\n[[switch]]\nname = "t"\n'

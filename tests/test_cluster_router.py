@@ -236,6 +236,17 @@ def test_what_the_provisioner_refuses_is_not_asked_every_tick(core: ctypes.CDLL)
     assert not core.kvd_router_serves(town.at)
 
 
+def test_sixty_three_may_start_at_once(core: ctypes.CDLL):
+    town = Town(core, "--pool", "kvd", "--min", "63")
+    town.most = 63
+    for _ in range(25):
+        before = len(town.asked)
+        town.tick()
+        assert sum(text.startswith("status") for text in town.asked[before:]) <= 8
+    assert core.kvd_router_serves(town.at)
+    assert set(town.owners()) == set(range(1, 64))
+
+
 def test_a_question_without_an_answer_is_asked_again_with_its_tag(core: ctypes.CDLL):
     town = Town(core, "--pool", "kvd")
     town.deaf = True

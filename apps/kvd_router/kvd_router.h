@@ -90,11 +90,11 @@ struct kvd_router { /* all zero but for the back ends and the plan */
     /* the ticking worker's */
     uint16_t port; /* that back ends listen on, network byte order */
     bool begun, served;
-    uint32_t ticks, tags;
+    uint32_t ticks, tags, turn;
     uint32_t load256;  /* requests under way to all, smoothed, in 256ths */
     uint32_t up;       /* back ends that serve */
     uint64_t calm_since_ns, refused_ns;
-    struct kvd_router_letter letter[8];
+    struct kvd_router_letter letter[64];
     struct kvd_router_backend backend[KVD_ROUTER_BACKENDS];
 };
 

@@ -6,7 +6,7 @@
  */
 #include "internal.h"
 
-enum { SMOOTHING = 8 /* ticks */, REFUSED_NS = 10000000 /* the provisioner said no: not asked again so soon */ };
+enum { STATUS_A_TICK = 8, SMOOTHING = 8 /* ticks */, REFUSED_NS = 10000000 /* the provisioner said no: not asked again so soon */ };
 
 static void kvd_router_more(struct kvd_router *router, uint32_t count)
 {
@@ -83,8 +83,15 @@ void kvd_router_tick(struct kvd_router *router, uint64_t now_ns, kvd_router_send
     if (router->plan.pool == NULL)
         return;
     kvd_router_scale(router, now_ns);
-    for (uint32_t i = 0; i < router->backends; i++)
+    uint32_t asked = 0, first = router->turn;
+    for (uint32_t n = 0; n < router->backends; n++) { /* those that start take turns: none is asked about at the others' cost */
+        uint32_t i = (first + n) % router->backends;
+        if (router->backend[i].state == KVD_ROUTER_STARTING && !router->backend[i].ready && ++asked > STATUS_A_TICK)
+            continue;
+        if (asked == STATUS_A_TICK)
+            router->turn = i + 1;
         kvd_router_ask(router, i, now_ns, send, ctx);
+    }
 }
 
 bool kvd_router_serves(const struct kvd_router *router)

@@ -28,7 +28,7 @@ EXAMPLES = Path(__file__).resolve().parents[1] / "examples" / "integrations"
 CLIENT, HOME = "back", "home"
 HOMES = {"general": "linux_like", "library": "libos"}  # an example's name -> its home's personality
 LINE = re.compile(r"(\w+) ([\w-]+) (\d+) times (\d+) mean_ns (\d+) median_ns (\d+) most_ns (\d+)")
-PROGRAM = {"linux_like": ("app",), "libos": ("app", "message", "shared", "event", "ebb")}
+PROGRAM = {"linux_like": ("app",), "libos": ("app", "message", "shared", "dsm", "event", "ebb")}
 PARTS = (
     "client: program",
     "client: rest of libos",

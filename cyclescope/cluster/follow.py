@@ -30,6 +30,7 @@ class Step:
     Attributes:
         cycles: by node and component, idle ones left out; of nodes that had power in it.
         machines: that have power now.
+        frames, frame_bytes: that machines sent.
     """
 
     line: str
@@ -37,6 +38,8 @@ class Step:
     end_ps: int
     cycles: dict[str, dict[str, int]]
     machines: int
+    frames: int
+    frame_bytes: int
 
 
 @dataclass
@@ -93,7 +96,7 @@ class _Follower:
         bed.begin_faults()
         bed.begin_commands()
         end_ps = bed.world.now_ps + round(limit_ms * PS_PER_MS)
-        before, start_ps = [node.snapshot() for node in bed.nodes], bed.world.now_ps
+        before, start_ps, sent = [node.snapshot() for node in bed.nodes], bed.world.now_ps, self.sent()
         while not self.found.ended:
             stop = bed.run(end_ps)
             if stop.reason is Reason.UNTIL:
@@ -106,8 +109,10 @@ class _Follower:
                 if line.startswith(self.prefix):
                     accounts = accounts_since(bed, before)
                     shown = line.removeprefix(self.prefix)
-                    self.found.steps.append(Step(shown, start_ps, time_ps, self.busy(accounts), self.machines()))
-                    before, start_ps = [node.snapshot() for node in bed.nodes], time_ps
+                    now = self.sent()
+                    frames = (now[0] - sent[0], now[1] - sent[1])
+                    self.found.steps.append(Step(shown, start_ps, time_ps, self.busy(accounts), self.machines(), *frames))
+                    before, start_ps, sent = [node.snapshot() for node in bed.nodes], time_ps, now
                     progress(bed.name, len(self.found.steps), len(self.found.steps))
                 self.found.ended |= self.until in line
             self.waiting.clear()
@@ -121,6 +126,11 @@ class _Follower:
             if cycles:
                 found[spec.name] = cycles
         return found
+
+    def sent(self) -> tuple[int, int]:
+        """Frames and bytes, by all machines since they began."""
+        ends = [link.a for spec, link in self.bed.links if spec.ends[0] not in self.bed.switches]
+        return sum(end.frames for end in ends), sum(end.bytes for end in ends)
 
     def machines(self) -> int:
         bed = self.bed

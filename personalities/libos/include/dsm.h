@@ -11,8 +11,7 @@
 
 #define DSM_PAGE 4096u
 #define DSM_HOME_PAGES 524288u          /* of a node */
-#define DSM_LEASE_NS 1000000000ull      /* what dsm_start takes for 0 */
-#define DSM_EBB 479u                    /* the target of its messages, on every node */
+#define DSM_LEASE_NS 1000000000ull
 
 /* Why an access fails. */
 enum {
@@ -25,10 +24,10 @@ enum {
 const char *dsm_error(int error);       /* in words */
 
 /*
- * On each node, once, after messenger_start (same `own`); `life` is larger than those of the node's earlier lives. A node that has said nothing for `lease_ns`, the
- * same on all nodes, has lost what it had. No event may take as long as an eighth of it.
+ * On each node, after messenger_start; again, it does nothing. A node that has said nothing for `lease_ns` (the same on all nodes; 0: DSM_LEASE_NS) has lost what it
+ * had. No event may take as long as an eighth of it.
  */
-void dsm_start(uint16_t own, uint32_t life, uint64_t lease_ns);
+void dsm_start(uint64_t lease_ns);
 
 /* Sets so many pages of zeros aside, with this node for their home. Their address, good on every node; NULL: there is no room. From any vCPU. */
 void *dsm_share(uint32_t pages);
@@ -48,6 +47,13 @@ int dsm_acquire(const void *address, bool write);
 /* Runs in a context whose access to `address` failed, which ends when it returns. Without one: a panic. Once. */
 typedef void (*dsm_failed_fn)(void *arg, const void *address, int error);
 void dsm_on_failure(dsm_failed_fn fn, void *arg);
+
+/*
+ * The life of a home (its messenger_session) whose pages its addresses stand for here; 0: it has ended, or is not known. A new life is not taken for it until dsm_accept says so:
+ * then what was got from the old one is gone, and what is touched next comes from the new one. From any vCPU.
+ */
+uint32_t dsm_life(uint16_t home);
+void dsm_accept(uint16_t home, uint32_t life);
 
 /* At a home: that node is dead for certain, so its lease need not be waited for. From any vCPU. */
 void dsm_expel(uint16_t node);

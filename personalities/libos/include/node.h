@@ -25,6 +25,7 @@ enum {
     NODE_EBB_SHARED,                    /* every node: shared objects */
     NODE_EBB_MEMORY,                    /* every node: shared memory */
     NODE_EBB_NINEP,                     /* hosted nodes: their files, by 9P */
+    NODE_EBB_OBJECTS,                   /* every node: where objects in its shared memory are */
     NODE_EBB_APPLICATION = 0x240,       /* from here on an application's own */
 };
 

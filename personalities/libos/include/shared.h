@@ -32,6 +32,7 @@ enum {
     SHARED_NO_MEMORY,
     SHARED_REFUSED,             /* by the home, for another reason (a name that is none, rights, too many) */
     SHARED_NONSENSE,            /* what the home answered is no answer */
+    SHARED_LOST,                /* a block's contents died with the node that had last written it (memory) */
 };
 
 const char *shared_error(int error);    /* in words */

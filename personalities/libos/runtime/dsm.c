@@ -187,22 +187,25 @@ void dsm_on_failure(dsm_failed_fn fn, void *arg)
     dsm_failed = fn;
 }
 
-static void dsm_start_keeper(void *life)
+static void dsm_start_keeper(void *arg)
 {
-    dsm_lease_start((uint32_t)(uint64_t)life);
+    (void)arg;
+    dsm_lease_start();
     if (!messenger_target(DSM_EBB, dsm_message, NULL))
         panic("dsm: too many Ebbs take messages");
 }
 
-void dsm_start(uint16_t own, uint32_t life, uint64_t lease_ns)
+void dsm_start(uint64_t lease_ns)
 {
-    if (fault_shared)
-        panic("dsm: started twice");
-    dsm_own = own;
+    static uint32_t started;
+
+    if (__atomic_exchange_n(&started, 1, __ATOMIC_ACQ_REL))
+        return;
+    dsm_own = messenger_own();
     dsm_lease_ns = lease_ns ? lease_ns : DSM_LEASE_NS;
     fault_shared = dsm_fault;
     if (cpu_id() == DSM_KEEPER)
-        dsm_start_keeper((void *)(uint64_t)life);
-    else if (!event_spawn(DSM_KEEPER, dsm_start_keeper, (void *)(uint64_t)life))
+        dsm_start_keeper(NULL);
+    else if (!event_spawn(DSM_KEEPER, dsm_start_keeper, NULL))
         panic("dsm: no memory");
 }

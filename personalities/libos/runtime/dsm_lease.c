@@ -14,7 +14,7 @@ struct dsm_guest {
 
 static struct dsm_guest dsm_guests[MESSENGER_NODES];
 static struct dsm_link *dsm_links[MESSENGER_NODES];
-static uint32_t dsm_last_epoch = 1, dsm_life;
+static uint32_t dsm_last_epoch = 1;
 static struct timer dsm_timer;
 
 /* ---- as a home ---- */
@@ -53,7 +53,7 @@ static void dsm_look(void *arg)
 void dsm_hello(const struct message *question, const struct dsm_head *hello)
 {
     struct dsm_guest *guest = &dsm_guests[question->from];
-    struct dsm_head head = { .life = dsm_life };
+    struct dsm_head head = { .life = messenger_session() };
 
     if (hello->epoch == 0 && question->from != dsm_own) {       /* it has nothing of ours, or no more */
         dsm_leaves(question->from);
@@ -145,7 +145,7 @@ static void dsm_tick(void *arg)
 static void dsm_welcome(struct dsm_link *link, uint32_t asked_epoch, const struct dsm_head *head)
 {
     if (link->life && head->life != link->life) {
-        link->over = true;
+        __atomic_store_n(&link->over, true, __ATOMIC_RELEASE);
         if (link->epoch)
             dsm_lapse(link);
         else
@@ -202,6 +202,51 @@ void dsm_join(struct dsm_link *link)
     message_ask(&link->call, link->node, DSM_EBB, DSM_HELLO, &head, sizeof(head), dsm_lease_ns);
 }
 
+uint32_t dsm_life(uint16_t home)
+{
+    const struct dsm_link *link = dsm_link_to(home, false);
+
+    if (home == dsm_own)
+        return messenger_session();
+    return link && !__atomic_load_n(&link->over, __ATOMIC_ACQUIRE) ? __atomic_load_n(&link->life, __ATOMIC_ACQUIRE) : 0;
+}
+
+struct dsm_accepted {
+    struct event event;
+    uint32_t life;
+    uint16_t home;
+};
+
+static void dsm_accept_here(void *arg)
+{
+    struct dsm_accepted *accepted = arg;
+    struct dsm_link *link = dsm_link_to(accepted->home, true);
+
+    if (link && link->life != accepted->life) {
+        if (link->epoch)
+            dsm_lapse(link);
+        else
+            dsm_each_waiting(link, DSM_HOME_LOST);
+        __atomic_store_n(&link->life, accepted->life, __ATOMIC_RELEASE);
+        __atomic_store_n(&link->over, false, __ATOMIC_RELEASE);
+    }
+    mem_free(accepted);
+}
+
+void dsm_accept(uint16_t home, uint32_t life)
+{
+    struct dsm_accepted *accepted = mem_alloc(sizeof(*accepted));
+
+    if (home == dsm_own || home >= MESSENGER_NODES || accepted == NULL)
+        panic("dsm: node %u cannot live anew here", home);
+    accepted->home = home;
+    accepted->life = life;
+    if (cpu_id() == DSM_KEEPER)
+        dsm_accept_here(accepted);
+    else
+        event_post(DSM_KEEPER, &accepted->event, dsm_accept_here, accepted);
+}
+
 /* A message was lost for good, so this node and that one no longer agree on who has what. */
 void dsm_undelivered(uint16_t node)
 {
@@ -214,8 +259,7 @@ void dsm_undelivered(uint16_t node)
         dsm_lapse(link);
 }
 
-void dsm_lease_start(uint32_t life)
+void dsm_lease_start(void)
 {
-    dsm_life = life;
     dsm_guests[dsm_own].epoch = 1;
 }

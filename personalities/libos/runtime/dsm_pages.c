@@ -58,12 +58,19 @@ static void dsm_fence(void *arg)
 
 void dsm_wake(struct dsm_page *page, int error)
 {
-    struct dsm_waiter *waiter = page->waiters;
+    struct dsm_waiter *waiter = page->waiters, **left = &page->waiters;
 
-    page->waiters = NULL;
+    *left = NULL;
     while (waiter) {
         struct dsm_waiter *next = waiter->next;
 
+        if (error == 0 && waiter->rights > page->rights) {
+            *left = waiter;
+            left = &waiter->next;
+            *left = NULL;
+            waiter = next;
+            continue;
+        }
         waiter->error = error;
         if (error == 0 && waiter->asleep)
             page->again |= (uint16_t)(1u << waiter->cpu);
@@ -136,6 +143,7 @@ void dsm_granted(struct dsm_page *page, enum dsm_rights rights)
     __atomic_store_n(&page->rights, (uint8_t)rights, __ATOMIC_RELAXED);
     dsm_wake(page, 0);
     dsm_settle(page);
+    dsm_advance(page);
 }
 
 static void dsm_grant(struct dsm_page *page, const struct dsm_head *head, const void *content)

@@ -5,9 +5,11 @@
 
 #include "dsm.h"
 #include "messenger.h"
+#include "node.h"
 #include "window.h"
 
 #define DSM_KEEPER 0u
+#define DSM_EBB NODE_EBB_MEMORY
 #define DSM_LEAF 512u                   /* pages of a leaf: 2 MiB of addresses */
 
 /* Who sends it to whom: docs/shared-memory.md. */
@@ -84,7 +86,7 @@ void dsm_send(uint16_t node, uint16_t type, const struct dsm_head *head, const v
 struct dsm_page *dsm_page_of(struct dsm_link *link, uint32_t number, bool make);        /* NULL: it has none, or no memory */
 void dsm_want(void *waiter);            /* an event's function */
 void dsm_advance(struct dsm_page *page);
-void dsm_wake(struct dsm_page *page, int error);        /* all that wait for it */
+void dsm_wake(struct dsm_page *page, int error);        /* all that wait for it; without an error, those that need no more than it has */
 void dsm_take(struct dsm_page *page, enum dsm_owed owed, enum dsm_rights keeps);        /* as soon as may be */
 void dsm_from_home(uint16_t home, uint16_t type, const struct dsm_head *head, const void *page);
 
@@ -97,7 +99,7 @@ bool dsm_joined(uint16_t node, uint32_t epoch);
 uint32_t dsm_epoch_of(uint16_t node);   /* 0: it has not joined */
 void dsm_hello(const struct message *question, const struct dsm_head *head);
 void dsm_undelivered(uint16_t node);
-void dsm_lease_start(uint32_t life);
+void dsm_lease_start(void);
 
 /* dsm_home.c: pages that this node is home to. */
 void dsm_to_home(uint16_t from, uint16_t type, const struct dsm_head *head, const void *page);

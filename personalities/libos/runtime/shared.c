@@ -38,6 +38,7 @@ const char *shared_error(int error)
         [SHARED_NO_MEMORY] = "no memory",
         [SHARED_REFUSED] = "its home refuses",
         [SHARED_NONSENSE] = "its home answers nonsense",
+        [SHARED_LOST] = "its contents died with the node that had last written them",
     };
 
     return error >= 0 && (unsigned)error < sizeof(words) / sizeof(words[0]) ? words[error] : "an unknown error";

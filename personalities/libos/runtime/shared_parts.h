@@ -42,7 +42,7 @@ int shared_error_of_message(int error);
 bool shared_name_is_one(const char *name);
 
 /* Of shared.c's table. */
-extern const struct shared_integration shared_messages, shared_ninep;
+extern const struct shared_integration shared_messages, shared_ninep, shared_memory;
 
 /* hosted/ninep_home.c serves the files below ninep_root=DIRECTORY; a native library OS has none (runtime/ninep_no_home.c), and refuses. */
 int shared_ninep_host(const char *name, uint64_t size);

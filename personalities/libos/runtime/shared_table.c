@@ -2,7 +2,7 @@
 /* The integrations that a program may choose from by a word. */
 #include "shared_parts.h"
 
-static const struct shared_integration *const integrations[] = { &shared_messages, &shared_ninep };
+static const struct shared_integration *const integrations[] = { &shared_messages, &shared_ninep, &shared_memory };
 
 const struct shared_integration *shared_integration(const char *word)
 {

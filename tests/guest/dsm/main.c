@@ -134,7 +134,7 @@ void app_main(int argc, char **argv)
     for (uint16_t i = 0; i < test_nodes; i++)
         if (i != test_own)
             messenger_peer(i, ips[i], ports[i]);
-    dsm_start((uint16_t)test_own, test_number(argv[2]), test_number(argv[3]) * 1000000ull);
+    dsm_start(test_number(argv[3]) * 1000000ull);
     dsm_on_failure(test_failed, NULL);
     console_printf("dsm: ready\n");
     CHECK(context_run(test_own == 0 ? test_begin_home : test_begin, argv[4]), "no memory");

@@ -13,7 +13,7 @@ from pathlib import Path
 from tests.messenger_peer import Message, Peer
 from tests.relay import free_port, udp_socket
 
-EBB, PAGE = 479, 4096
+EBB, PAGE = 0x207, 4096
 HEAD = struct.Struct("<IIBBHI")  # page, epoch, rights, content, error, life
 HELLO, WELCOME, ASK_READ, ASK_WRITE, GRANT, REFUSE, INVALIDATE, INVALIDATED, RECALL, RETURN = range(1, 11)
 MESSAGES = 50_000

@@ -17,7 +17,7 @@ static struct {
     uint32_t turn, left;
     uint64_t offset;
     uint32_t length;
-    bool writes, closed;
+    bool writes, closed, refused;
     uint8_t *bytes;
     struct one ones[AT_ONCE];
     event_fn then;
@@ -104,7 +104,7 @@ static void many_all(bool writes, event_fn then)
 
 static void many_over(void *arg)
 {
-    if (!many.closed || many.left)
+    if (!many.closed || !many.refused || many.left)
         return;
     console_printf("at once: 3 times %u operations\n", AT_ONCE);
     leader_together(arg);
@@ -122,6 +122,7 @@ static void many_closed(void *arg)
 static void many_refused(void *arg)
 {
     CHECK(leader.future.state == FUTURE_FAILED && leader.future.error == SHARED_CLOSED, "read of a closing handle");
+    many.refused = true;
     many_over(arg);
 }
 

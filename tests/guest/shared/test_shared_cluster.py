@@ -49,7 +49,7 @@ def said(followed: Followed, node: str) -> list[str]:
 
 @pytest.mark.parametrize(
     ("integration", "home", "loss"),
-    [("messages", "linux_like", 0.0), ("messages", "libos", 0.01), ("ninep", "linux_like", 0.01)],
+    [("messages", "linux_like", 0.0), ("messages", "libos", 0.01), ("ninep", "linux_like", 0.01), ("memory", "libos", 0.0)],
 )
 def test_the_suite(images: Path, integration: str, home: str, loss: float) -> None:
     faults = [LinkSpec(ends=(name, "switch"), loss=loss, duplicate=loss, reorder=loss) for name in NAMES]

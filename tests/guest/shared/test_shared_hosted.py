@@ -12,7 +12,7 @@ import pytest
 
 from tests.relay import Faults, Relay, free_port, relay
 
-INTEGRATIONS = ["messages", "ninep"]
+INTEGRATIONS = ["messages", "ninep", "memory"]
 HOME, LEADER, HELPER = 0, 1, 2
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 import msgspec
 
 from bench.markdown import deliver, number, table
-from bench.shared_memory_picture import picture
+from bench.shared_memory_picture import READERS, picture
 from cyclescope.cluster.file import read_cluster
 from cyclescope.cluster.follow import follow_cluster
 from cyclescope.cluster.spec import Cluster
@@ -91,6 +91,9 @@ def accesses(found: Sequence[Measured]) -> str:
     """A line a kind of access."""
     rows = []
     for each in found:
+        readers = READERS.fullmatch(each.name)
+        if readers is not None and int(readers[1]).bit_count() > 1:
+            continue  # the picture has them all
         busy = each.busy
         own, home = busy.pop(each.who, 0.0), busy.pop("home", 0.0)
         spread = [f"{least:.2f}" if each.most_us else "" for least in (each.least_us, each.most_us)]

@@ -69,14 +69,6 @@ static void line_done_made(void)
         front_matrix_forget(front.matrix);
 }
 
-static void line_done_drop(void)
-{
-    if (!line_over())
-        return;
-    front_matrix_forget(front.matrix);
-    line_answer("ok\n", 3);
-}
-
 /* ---- commands ---- */
 
 static void run_create(struct words *words)
@@ -104,7 +96,7 @@ static void run_drop(struct words *words)
     if (!line_at_end(words))
         line_usage();
     else
-        front_rebase((struct matrix_base){ 0 }, line_done_drop);
+        front_drop(line_done);
 }
 
 static void run_read(struct words *words)
@@ -300,8 +292,8 @@ static void run_time(struct words *words)
     const struct front_figures *f = line_figures();
 
     if (line_at_end(words))
-        line_ok("ns %lu node_ns %lu messages %lu bytes %lu generated %lu provisioned %u", f->ns, f->node_ns, f->messages, f->bytes, f->generated,
-                f->provisioned);
+        line_ok("ns %lu node_ns %lu messages %lu bytes %lu generated %lu provisioned %u freed %u", f->ns, f->node_ns, f->messages, f->bytes, f->generated,
+                f->provisioned, f->freed);
     else
         line_usage();
 }

@@ -12,7 +12,7 @@
 /* ---- nodes ---- */
 
 struct front_node {
-    bool known, lost;
+    bool known, lost, pooled;
     uint32_t ip;                                /* network byte order */
     uint16_t port;
     uint32_t tiles;                             /* placed there */
@@ -26,23 +26,19 @@ struct front_grant {
     uint16_t number;
     uint32_t ip;                                /* network byte order */
     uint16_t port;
+    bool pooled;                                /* a machine that was powered on */
     struct future given;
     struct future_wait wait;
-    /* of a machine that is powered on */
-    uint32_t tag;
-    uint64_t asked_ns;
-    struct timer timer;
-    struct front_grant *next;
+    struct node_grant machine;
+    struct future_wait machine_wait;
 };
 
 void front_provision(struct front_grant *grant);
 
 /* A list of nodes, N@A.B.C.D:PORT or A.B.C.D, joined by commas: they are taken first. False: it is none. */
 bool front_provision_list(const char *list);
-/* And then machines of a kind that the provisioner powers on. False: the port is taken. */
-bool front_provision_pool(const char *kind, uint32_t provisioner_ip);
-/* A node says that it is there. */
-void front_provision_here(uint16_t node);
+void front_provision_pool(const char *kind);    /* and then machines of that kind, of gpos */
+void front_give_back(void);                     /* machines without tiles; the operation waits */
 
 /* ---- matrices ---- */
 
@@ -68,7 +64,7 @@ struct front_figures {
     uint64_t since_ns, ns;                      /* of the front end's clock */
     uint64_t node_ns;                           /* that nodes were at work, added up */
     uint64_t generated, messages, bytes;        /* to and from nodes; bytes of their bodies */
-    uint32_t provisioned;
+    uint32_t provisioned, freed;
 };
 
 struct front_operation {
@@ -111,6 +107,7 @@ void front_write(void (*done)(void));
 void front_sum(void (*done)(void));
 void front_rebase(struct matrix_base base, void (*done)(void));
 void front_multiply(void (*done)(void));
+void front_drop(void (*done)(void));            /* front.matrix, and machines that then have no tiles */
 void front_create(void (*done)(void));          /* nodes can find out what front.matrix is */
 
 /* ---- lines ---- */

@@ -16,7 +16,7 @@ static const char main_usage[] =
     "usage: hosted_matrix [WORD=VALUE ...] -- matrix [-c LINE ...]\n"
     "A matrix whose tiles are kept by other nodes. Lines on standard input, one operation each; or behind -c, with colons between a line's words.\n"
     "  nodes=LIST      where they are: A.B.C.D, N@A.B.C.D or N@A.B.C.D:PORT, joined by commas; and then\n"
-    "  pool=KIND       machines of that kind, which provisioner=A.B.C.D (10.0.2.3) powers on\n"
+    "  pool=KIND       machines of that kind, which gpos has powered on\n"
     "  listen=PORT     take lines in datagrams to 127.0.0.1:PORT instead\n"
     "  log=1           print the figures of each operation; 2: a mark (# sum) when it is over, all else at the end\n"
     "  patience_ms=N   how long a node may take to answer (5000)\n"
@@ -192,13 +192,6 @@ static void main_datagram(void *ctx, const struct udp_peer *from, struct iobuf *
 
 /* ---- nodes ---- */
 
-static void main_message(void *ctx, const struct message *message)
-{
-    (void)ctx;
-    if (message->type == MATRIX_HERE)
-        front_provision_here(message->from);
-}
-
 static struct future main_joined;
 static struct future_wait main_joined_wait;
 
@@ -224,7 +217,7 @@ static void main_network(int argc, char **argv)
     const char *pool = matrix_word(argc, argv, "pool", NULL);
 
     future_then(&main_joined, &main_joined_wait, main_ready, NULL);
-    if (!distributed_start(NULL, 0) || !messenger_target(EBB_MATRIX_NODE, main_message, NULL))
+    if (!distributed_start(NULL, 0))
         panic("matrix: too many targets of messages");
     if (!node_start("matrix", &main_joined)) {
         future_fulfil(&main_joined, NULL);
@@ -233,8 +226,7 @@ static void main_network(int argc, char **argv)
     }
     if (!front_provision_list(matrix_word(argc, argv, "nodes", "")))
         panic("matrix: nodes= takes addresses like 10.0.2.16 or 3@10.0.2.16:5640 joined by commas, each node once");
-    if (pool && !front_provision_pool(pool, matrix_address(matrix_word(argc, argv, "provisioner", "10.0.2.3"))))
-        panic("matrix: the port for the provisioner's answers is taken");
+    front_provision_pool(pool);
 }
 
 /* One argument is one line: sum:1 says `sum 1`. */

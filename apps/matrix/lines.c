@@ -37,8 +37,8 @@ static void line_log(const char *how)
         return;
     if (front_log == 2)
         front_mark(line_command->name);
-    format_string(text, sizeof(text), "matrix: %s %s: %lu ns, nodes %lu ns, messages %lu, bytes %lu, generated %lu, provisioned %u\n", line_command->name, how,
-                  f->ns, f->node_ns, f->messages, f->bytes, f->generated, f->provisioned);
+    format_string(text, sizeof(text), "matrix: %s %s: %lu ns, nodes %lu ns, messages %lu, bytes %lu, generated %lu, provisioned %u, freed %u\n",
+                  line_command->name, how, f->ns, f->node_ns, f->messages, f->bytes, f->generated, f->provisioned, f->freed);
     front_note(text);
 }
 

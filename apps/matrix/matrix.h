@@ -65,9 +65,9 @@ struct matrix_done {                    /* before an answer's values */
     uint64_t free_bytes;                /* of its memory */
 };
 
-/* The service of nodes and of the front end. */
+/* The node's own service. */
 #define EBB_MATRIX_NODE 701u
-enum { MATRIX_MEET = 1, MATRIX_MET, MATRIX_HERE };  /* HERE, to the front end: a node is up */
+enum { MATRIX_MEET = 1, MATRIX_MET };
 
 struct matrix_meet {                    /* another node, that messages may come from and go to */
     uint32_t ip;                        /* network byte order */

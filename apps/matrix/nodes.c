@@ -80,7 +80,7 @@ static void front_welcome(const struct front_grant *grant)
 {
     uint16_t node = grant->number;
 
-    front_nodes[node] = (struct front_node){ .known = true, .ip = grant->ip, .port = grant->port };
+    front_nodes[node] = (struct front_node){ .known = true, .pooled = grant->pooled, .ip = grant->ip, .port = grant->port };
     front.figures.provisioned++;
     for (uint16_t other = 0; other < MESSENGER_NODES; other++)
         if (other != node && front_nodes[other].known && !front_nodes[other].lost) {

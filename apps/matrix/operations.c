@@ -281,3 +281,25 @@ void front_create(void (*done)(void))
     front_begin(done, done);
     front_matrix_known(front.matrix);
 }
+
+/* ---- drop ---- */
+
+static void (*front_drop_then)(void);
+
+static void front_dropped(void)
+{
+    if (front.failed[0]) {
+        front_drop_then();
+        return;
+    }
+    front_matrix_forget(front.matrix);
+    front.done = front_drop_then;
+    front_next(front_drop_then);
+    front_give_back();
+}
+
+void front_drop(void (*done)(void))
+{
+    front_drop_then = done;
+    front_rebase((struct matrix_base){ 0 }, front_dropped);
+}

@@ -33,14 +33,6 @@ uint32_t matrix_address_at(const char *text, const char **end)
     return address;
 }
 
-uint32_t matrix_address(const char *text)
-{
-    const char *end = text;
-    uint32_t address = matrix_address_at(text, &end);
-
-    return *end == '\0' ? address : 0;
-}
-
 bool matrix_end_at(const char *text, struct matrix_end *found, const char **end)
 {
     uint64_t number;

@@ -12,7 +12,6 @@ uint32_t matrix_word_number(int argc, char **argv, const char *key, uint32_t fal
 
 /* An IPv4 address in network byte order, at the begin of a text; 0: none is there. `end`, unless NULL, is set behind it. */
 uint32_t matrix_address_at(const char *text, const char **end);
-uint32_t matrix_address(const char *text);      /* and nothing else */
 
 /* N@A.B.C.D:PORT, at the begin of a text; without N@ or :PORT these stay as they are. False: none is there. */
 struct matrix_end {

@@ -42,8 +42,7 @@ def print_follow(console: Console, cluster: Cluster, followed: Followed, *, line
     )  # fmt: skip
     for number, step in enumerate(followed.steps, 1):
         time_us = (step.end_ps - step.start_ps) / PS_PER_US
-        machines = f"{step.machines} machine{'s' if step.machines > 1 else ''}"
-        console.print(f"{number:3} {time_us:12,.1f} us  {machines}  {step.line}", highlight=False, markup=False, soft_wrap=True)
+        console.print(f"{number:3} {time_us:12,.1f} us  {_machines(step)}  {step.line}", highlight=False, markup=False, soft_wrap=True)
         for role, cycles in by_role(followed, step).items():
             parts = [f"{name} {count:,}" for name, count in list(cycles.items())[:8]]
             parts += [f"{len(cycles) - 8} more"] if len(cycles) > 8 else []
@@ -90,7 +89,7 @@ def follow_picture(cluster: Cluster, followed: Followed) -> str:
         groups = by_role(followed, step)
         time_us = (step.end_ps - step.start_ps) / PS_PER_US
         name = escape(step.line.partition(":")[0])
-        body.append(f'<text x="{_LEFT}" y="{y}">{name}: {time_us:,.0f} us, {step.machines} machines</text>')
+        body.append(f'<text x="{_LEFT}" y="{y}">{name}: {time_us:,.0f} us, {_machines(step)}</text>')
         y += 6
         for role, cycles in groups.items():
             body += _bar(y, role, cycles, colours)
@@ -124,3 +123,7 @@ def _bar(y: int, role: str, cycles: Mapping[str, int], colours: Mapping[str, str
     out.append(f'<rect x="{_LEFT}" y="{y}" width="{wide}" height="{_BAR}" fill="none" stroke="{GRID}"/>')
     out.append(f'<text x="{_LEFT + wide + 8}" y="{y + 11}">{total:,} cycles</text>')
     return out
+
+
+def _machines(step: Step) -> str:
+    return f"{step.machines} machine{'s' if step.machines > 1 else ''}"

@@ -42,7 +42,8 @@ def print_follow(console: Console, cluster: Cluster, followed: Followed, *, line
     )  # fmt: skip
     for number, step in enumerate(followed.steps, 1):
         time_us = (step.end_ps - step.start_ps) / PS_PER_US
-        console.print(f"{number:3} {time_us:12,.1f} us  {_machines(step)}  {step.line}", highlight=False, markup=False, soft_wrap=True)
+        head = f"{number:3} {time_us:12,.1f} us  {_machines(step)}  {step.line}"
+        console.print(head, highlight=False, markup=False, soft_wrap=True)
         for role, cycles in by_role(followed, step).items():
             parts = [f"{name} {count:,}" for name, count in list(cycles.items())[:8]]
             parts += [f"{len(cycles) - 8} more"] if len(cycles) > 8 else []

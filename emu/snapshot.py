@@ -27,7 +27,7 @@ from emu.state import Count, Data, State
 from emu.world import World
 
 MAGIC = b"CYCSNAP\n"
-FORMAT = 2
+FORMAT = 3
 _PREFIX = struct.Struct("<8sII32s")
 _CHUNK = struct.Struct("<II")  # bytes in the file, bytes of data
 CHUNK_BYTES = 1 << 20

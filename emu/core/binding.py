@@ -18,7 +18,7 @@ from typing import Any, NamedTuple, Protocol
 from emu.errors import BadSnapshot, ConfigError, DmaFault, EmuBug, NotModelled
 from emu.ledger.calls import NCAUSES, LedgerCalls
 
-ABI_VERSION = 3
+ABI_VERSION = 4
 NEVER_PS = (1 << 63) - 1
 BLOCK_FILL = 0x12345600
 """What BHive's blocks find in every general register and in memory: a predicted block, and one run as a guest."""

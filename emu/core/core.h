@@ -14,7 +14,7 @@
 #include <stdint.h>
 
 #define CS_API __attribute__((visibility("default")))
-enum { CS_ABI_VERSION = 3, CS_MAX_VCPUS = 16, CS_MAX_COMPONENTS = 64, CS_MAX_REASONS = 32, CS_MAX_PARTS = CS_MAX_COMPONENTS + CS_MAX_REASONS };
+enum { CS_ABI_VERSION = 4, CS_MAX_VCPUS = 16, CS_MAX_COMPONENTS = 64, CS_MAX_REASONS = 32, CS_MAX_PARTS = CS_MAX_COMPONENTS + CS_MAX_REASONS, CS_MAX_MACHINES = 64, CS_MAX_PLACES = 1 + CS_MAX_MACHINES };
 
 typedef struct cs_world cs_world;
 
@@ -168,7 +168,8 @@ CS_API int cs_request_open(cs_world *, uint64_t token, int64_t start_ps);
 /* A request has parts at each place it comes to. place: 0 between machines, 1 + M on machine M. part: component, or CS_MAX_COMPONENTS + reason. */
 CS_API int cs_request_mark(cs_world *, uint64_t token, uint32_t place, uint32_t part, int64_t until_ps);
 CS_API int cs_request_wait(cs_world *, uint64_t token, uint32_t place, uint32_t reason, int64_t now_ps);
-CS_API int cs_request_close(cs_world *, uint64_t token, int64_t end_ps, int64_t *start_ps, uint32_t places, int64_t *parts_ps /* [places][CS_MAX_PARTS] */,
+typedef struct { uint32_t place, part; int64_t ps; } cs_part;
+CS_API int cs_request_close(cs_world *, uint64_t token, int64_t end_ps, int64_t *start_ps, cs_part *parts /* those that are not 0 */, uint32_t max, uint32_t *n,
                             uint64_t cycles[CS_NCAUSES]);  /* parts sum to end - start, exactly; cycles, of the detailed level, to what vCPUs ran for it */
 CS_API int cs_request_join(cs_world *, uint64_t token, uint64_t lead, int64_t now_ps);   /* from now on what is charged to lead is charged to token, too */
 CS_API int cs_token_tag(cs_world *, int machine, uint64_t gpa, uint64_t token);

@@ -19,7 +19,7 @@ enum {
     NO_REASON = 0xff, NO_PART = CS_MAX_PARTS };
 
 struct thread;
-struct charge { int64_t until_ps; uint32_t part; };   /* part: place * CS_MAX_PARTS + part */
+struct charge { int64_t until_ps; uint32_t part; };   /* part: row of its place * CS_MAX_PARTS + part */
 
 struct request {
     uint64_t token; int64_t start_ps, frontier_ps;
@@ -37,8 +37,9 @@ struct request {
     struct request *heir, *late;   /* it has ended, and its token means that one; a list of such, of the one they mean */
     uint32_t ncharges;             /* the last HISTORY charges are history[(ncharges - 1) % HISTORY] and before */
     struct charge history[HISTORY];
-    uint32_t places;               /* rows of parts_ps: those of the highest place it has come to, and below */
-    int64_t *parts_ps;             /* [places][CS_MAX_PARTS] */
+    uint32_t nplaces, room;        /* places it has come to, in that order; rows there is memory for: a request of many machines' cluster comes to few of them */
+    uint8_t came_to[CS_MAX_PLACES];
+    int64_t *parts_ps;             /* [nplaces][CS_MAX_PARTS] */
     uint64_t cycles[CS_NCAUSES];   /* of the blocks that ran for it at the detailed level; they sum to `worked` */
     uint64_t worked;
 };
@@ -87,7 +88,7 @@ static inline uint64_t follow_mix(uint64_t x)   /* guests choose the keys: sprea
 struct requests *requests_of(cs_world *);                                        /* made at first use; NULL: no memory */
 struct request *request_find(cs_world *, uint64_t token);                        /* or its heir; NULL: not open, or token 0 */
 void request_charge(struct request *, uint32_t place, uint32_t part, int64_t until_ps);
-bool request_places(struct request *, uint32_t places);                          /* at least so many; false: no memory */
+bool request_places(struct request *, uint32_t places);                          /* memory for so many; false: there is none */
 void request_pay(struct request *);                                              /* what it owes to the blocks that ran: before any other charge */
 void request_wait(struct request *, uint32_t place, uint8_t reason, int64_t now_ps);   /* stops wherever it runs, waits from now on; keeps its claim */
 void request_run(struct request *, struct vcpu *, int64_t now_ps);               /* ends its wait and makes it current there; keeps its claim */

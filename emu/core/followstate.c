@@ -48,9 +48,13 @@ static void check_request(struct state *s, const struct request *r, uint64_t cla
 {
     unsigned __int128 parts = 0, cycles = 0;
     bool ok = r->token && r->frontier_ps >= r->start_ps && r->claim <= claims && r->reason < CS_MAX_REASONS && r->home < CS_MAX_REASONS && reason_ok(r->queued_for);
-    for (uint32_t i = 0; i < r->places * CS_MAX_PARTS; i++) { ok &= r->parts_ps[i] >= 0; parts += (uint64_t)r->parts_ps[i]; }
+    for (uint32_t i = 0; i < r->nplaces * CS_MAX_PARTS; i++) { ok &= r->parts_ps[i] >= 0; parts += (uint64_t)r->parts_ps[i]; }
     for (int i = 0; i < CS_NCAUSES; i++) cycles += r->cycles[i];
-    for (int i = 0; i < HISTORY; i++) ok &= r->history[i].part < r->places * CS_MAX_PARTS;
+    for (int i = 0; i < HISTORY; i++) ok &= r->history[i].part < r->nplaces * CS_MAX_PARTS;
+    for (uint32_t i = 0; i < r->nplaces; i++) {
+        ok &= r->came_to[i] <= s->world->nmachines && (i || !r->came_to[0]);
+        for (uint32_t k = 0; k < i; k++) ok &= r->came_to[k] != r->came_to[i];
+    }
     state_is(s, ok && parts == (uint64_t)r->frontier_ps - (uint64_t)r->start_ps && cycles == r->worked, "an open request");
 }
 
@@ -58,9 +62,11 @@ static void request_state(struct state *s, struct request *r, uint64_t claims)
 {
     STATE(s, r->token); STATE(s, r->start_ps); STATE(s, r->frontier_ps); STATE(s, r->claim); STATE(s, r->reason); STATE(s, r->place); STATE(s, r->home); STATE(s, r->queued_for); STATE(s, r->ncharges);
     for (int i = 0; i < HISTORY; i++) { STATE(s, r->history[i].until_ps); STATE(s, r->history[i].part); }
-    uint64_t places = state_count(s, r->places, (uint64_t)s->world->nmachines + 1, sizeof *r->parts_ps * CS_MAX_PARTS, "a request's places");
+    uint64_t places = state_count(s, r->nplaces, (uint64_t)s->world->nmachines + 1, sizeof *r->parts_ps * CS_MAX_PARTS, "a request's places");
     if (s->bad || !state_is(s, places && r->place <= s->world->nmachines, "a request's places")) return;
     if (!request_places(r, (uint32_t)places)) { s->bad = true; world_fail(s->world, "There is no memory for a snapshot's requests."); return; }
+    r->nplaces = (uint32_t)places;
+    state_bytes(s, r->came_to, places);
     state_bytes(s, r->parts_ps, sizeof *r->parts_ps * CS_MAX_PARTS * places);
     STATE(s, r->cycles); STATE(s, r->worked);
     if (s->loading) check_request(s, r, claims);

@@ -139,9 +139,9 @@ struct machine {
     struct uarch *uarch; struct llc *llc; struct symbols *symbols[2]; struct probes *probes; struct memory *memory; struct serial *serial; struct uop_table *uops; struct profile *profile;
     uint64_t ps_num, ps_den;                     /* ps = cycles * num / den, lowest terms */
 };
-struct cs_world { cs_callbacks cb; int nmachines; struct machine *machine[64]; struct requests *requests; struct trace *trace;
+struct cs_world { cs_callbacks cb; int nmachines; struct machine *machine[CS_MAX_MACHINES]; struct requests *requests; struct trace *trace;
     char error[512]; cs_stop_info stop; bool stopping; volatile int interrupted; int64_t horizon_ps; uint32_t quantum[2];
-    struct vcpu *running; struct vcpu *all[64 * CS_MAX_VCPUS]; int nall; };
+    struct vcpu *running; struct vcpu *all[CS_MAX_MACHINES * CS_MAX_VCPUS]; int nall; };
 
 static inline int64_t vcpu_ps(const struct vcpu *v, uint64_t cycles)
 {

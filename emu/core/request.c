@@ -20,20 +20,28 @@ struct request *request_find(cs_world *w, uint64_t token)
 
 bool request_places(struct request *r, uint32_t places)
 {
-    if (places <= r->places) return true;
+    if (places <= r->room) return true;
     int64_t *parts = realloc(r->parts_ps, sizeof *parts * CS_MAX_PARTS * places);
     if (!parts) return false;
-    memset(parts + (size_t)r->places * CS_MAX_PARTS, 0, sizeof *parts * CS_MAX_PARTS * (places - r->places));
     r->parts_ps = parts;
-    r->places = places;
+    r->room = places;
     return true;
+}
+
+/* Its row of a place, made when it first comes there. */
+static uint32_t row_of(struct request *r, uint32_t place)
+{
+    for (uint32_t i = r->nplaces; i; i--) if (r->came_to[i - 1] == place) return i - 1;
+    if (!request_places(r, r->nplaces + 1)) return 0;   /* no memory: the sum must come out all the same */
+    memset(r->parts_ps + (size_t)r->nplaces * CS_MAX_PARTS, 0, sizeof *r->parts_ps * CS_MAX_PARTS);
+    r->came_to[r->nplaces] = (uint8_t)place;
+    return r->nplaces++;
 }
 
 static void charge(struct request *r, uint32_t place, uint32_t part, int64_t until_ps)
 {
     if (until_ps <= r->frontier_ps) return;
-    if (UNLIKELY(place >= r->places) && !request_places(r, place + 1)) place = 0;   /* no memory: the sum must come out all the same */
-    part += place * CS_MAX_PARTS;
+    part += row_of(r, place) * CS_MAX_PARTS;
     r->parts_ps[part] += until_ps - r->frontier_ps;
     r->frontier_ps = until_ps;
     struct charge *last = &r->history[(r->ncharges - 1) % HISTORY];
@@ -185,10 +193,8 @@ int cs_request_open(cs_world *w, uint64_t token, int64_t start_ps)
         free(r);
         return world_fail(w, "There is no memory for request %llu.", (unsigned long long)token);
     }
-    uint32_t places = r->places;
-    int64_t *parts = r->parts_ps;
-    memset(parts, 0, sizeof *parts * CS_MAX_PARTS * places);
-    *r = (struct request){ .places = places, .parts_ps = parts };
+    *r = (struct request){ .room = r->room, .parts_ps = r->parts_ps };
+    row_of(r, 0);
     r->token = token;
     r->start_ps = r->frontier_ps = start_ps;
     r->reason = r->home = CS_W_UNATTRIBUTED;
@@ -270,7 +276,7 @@ static void trim(struct request *r, int64_t end_ps)
         r->frontier_ps = to;
         r->ncharges--;
     }
-    for (uint32_t i = 0; r->frontier_ps > end_ps && i < r->places * CS_MAX_PARTS; i++) {
+    for (uint32_t i = 0; r->frontier_ps > end_ps && i < r->nplaces * CS_MAX_PARTS; i++) {
         int64_t n = r->frontier_ps - end_ps;
         if (n > r->parts_ps[i]) n = r->parts_ps[i];
         r->parts_ps[i] -= n;
@@ -278,7 +284,23 @@ static void trim(struct request *r, int64_t end_ps)
     }
 }
 
-int cs_request_close(cs_world *w, uint64_t token, int64_t end_ps, int64_t *start_ps, uint32_t places, int64_t *parts_ps, uint64_t cycles[CS_NCAUSES])
+/* Its parts that are not 0, place by place in the order in which it came there; how many. Their sum, and whether one is negative. */
+static uint32_t parts_of(const struct request *r, cs_part *out, uint32_t max, int64_t *sum, bool *negative)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < r->nplaces; i++)
+        for (uint32_t k = 0; k < CS_MAX_PARTS; k++) {
+            int64_t ps = r->parts_ps[i * CS_MAX_PARTS + k];
+            if (!ps) continue;
+            *sum += ps;
+            *negative |= ps < 0;
+            if (n < max) out[n] = (cs_part){ r->came_to[i], k, ps };
+            n++;
+        }
+    return n;
+}
+
+int cs_request_close(cs_world *w, uint64_t token, int64_t end_ps, int64_t *start_ps, cs_part *parts, uint32_t max, uint32_t *n, uint64_t cycles[CS_NCAUSES])
 {
     struct request *r = need(w, token);
     if (!r) return -1;
@@ -289,12 +311,10 @@ int cs_request_close(cs_world *w, uint64_t token, int64_t end_ps, int64_t *start
     bool followed = r->company;
     if (followed) company_inherit(r, on);
     trim(r, end_ps);
-    for (uint32_t i = places * CS_MAX_PARTS; i < r->places * CS_MAX_PARTS; i++)
-        if (r->parts_ps[i]) return world_fail(w, "Request %llu was at place %u, and %u are asked for.", (unsigned long long)token, i / CS_MAX_PARTS, places);
     int64_t sum = 0;
     bool negative = false;
-    uint32_t n = places * CS_MAX_PARTS, held = r->places * CS_MAX_PARTS;
-    for (uint32_t i = 0; i < held; i++) { sum += r->parts_ps[i]; negative |= r->parts_ps[i] < 0; }
+    *n = parts_of(r, parts, max, &sum, &negative);
+    if (*n > max) return world_fail(w, "Request %llu has %u parts, and there is room for %u.", (unsigned long long)token, *n, max);
     if (sum != end_ps - r->start_ps || negative)
         return world_fail(w, "The parts of request %llu sum to %lld ps of its %lld, or one is negative.", (unsigned long long)token, (long long)sum, (long long)(end_ps - r->start_ps));
     uint64_t worked = 0;
@@ -303,7 +323,6 @@ int cs_request_close(cs_world *w, uint64_t token, int64_t end_ps, int64_t *start
         return world_fail(w, "The cycles of request %llu sum to %llu of the %llu that ran for it.", (unsigned long long)token, (unsigned long long)worked, (unsigned long long)r->worked);
     memcpy(cycles, r->cycles, sizeof r->cycles);
     *start_ps = r->start_ps;
-    for (uint32_t i = 0; i < n; i++) parts_ps[i] = i < held ? r->parts_ps[i] : 0;
     request_untag(w, r);
     request_unwake(r);
     for (struct request *late = r->late, *next; late && !followed; late = next) { next = late->late; forget(w, late); }

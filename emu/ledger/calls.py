@@ -27,6 +27,7 @@ EVENT = np.dtype(
 )  # fmt: skip
 NOTE = np.dtype([("probe", "<u4"), ("pad", "<u4"), ("value", "<u8"), ("count", "<u8")])
 PATH = np.dtype([("parent", "<u4"), ("symbol", "<u4"), ("cycles16", "<u8"), ("instructions", "<u8"), ("calls", "<u8")])
+PART = np.dtype([("place", "<u4"), ("part", "<u4"), ("ps", "<i8")])
 REQUEST_COST = np.dtype([("token", "<u8"), ("cycles16", "<u8"), ("symbol", "<u4"), ("instructions", "<u4")])
 LOST = ("paths", "frames", "stacks")
 _ARG = np.dtype([("load", "u1"), ("source", "u1"), ("pad", "<i2"), ("offset", "<i4")])
@@ -57,7 +58,7 @@ _SIGNATURES: dict[str, tuple[type | None, tuple[type, ...]]] = {
     "cs_request_mark": (_I, (_W, _U64, _U32, _U32, _I64)),
     "cs_request_wait": (_I, (_W, _U64, _U32, _U32, _I64)),
     "cs_request_join": (_I, (_W, _U64, _U64, _I64)),
-    "cs_request_close": (_I, (_W, _U64, _I64, _P, _U32, _P, _P)),
+    "cs_request_close": (_I, (_W, _U64, _I64, _P, _P, _U32, _P, _P)),
     "cs_token_tag": (_I, (_W, _I, _U64, _U64)),
     "cs_token_take": (_U64, (_W, _I, _U64)),
     "cs_dropped": (_I, (_W, _P)),
@@ -99,6 +100,8 @@ class LedgerCalls:
         self.token_take: Callable[[int, int], int] = partial(functions["cs_token_take"], world)
         self._start = ctypes.c_int64()
         self._start_at = ctypes.addressof(self._start)
+        self._count = ctypes.c_uint32()
+        self._count_at = ctypes.addressof(self._count)
 
     def _need(self, result: int) -> int:
         if result < 0:
@@ -111,10 +114,13 @@ class LedgerCalls:
     def request_open(self, token: int, start_ps: int) -> None:
         self._need(self._f["cs_request_open"](self._world, token, start_ps))
 
-    def request_close(self, token: int, end_ps: int, places: int, parts_at: int, cycles_at: int) -> int:
-        """Ends a request and writes MAX_PARTS int64 a place and NCAUSES uint64 to those host addresses; its start."""
-        self._need(self._f["cs_request_close"](self._world, token, end_ps, self._start_at, places, parts_at, cycles_at))
-        return self._start.value
+    def request_close(self, token: int, end_ps: int, parts_at: int, room: int, cycles_at: int) -> tuple[int, int]:
+        """Ends a request and writes its parts, PART rows of which there is room for so many, and NCAUSES uint64 to those host addresses.
+
+        Its start, and how many parts there are.
+        """
+        self._need(self._f["cs_request_close"](self._world, token, end_ps, self._start_at, parts_at, room, self._count_at, cycles_at))
+        return self._start.value, self._count.value
 
     def token_tag(self, machine: int, gpa: int, token: int) -> None:
         self._need(self._f["cs_token_tag"](self._world, machine, gpa, token))

@@ -15,11 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emu.errors import EmuBug
-from emu.ledger.calls import NCAUSES, LedgerCalls
+from emu.ledger.calls import NCAUSES, PART, LedgerCalls
 from emu.ledger.components import MAX_PARTS, Taxonomy
 from emu.state import Count, Data, State, checked, need, plain
 
 _CHUNK = 1024
+_PARTS = 32  # of a request, where there is one machine: room for so many
 Int64 = NDArray[np.int64]
 
 
@@ -85,11 +86,13 @@ class RequestLog:
         self._reason |= {f"wait.{name}": index for name, index in self._reason.items()}
         self.open_requests = 0  # begun and not ended
         self._done: list[_Chunk] = []
-        self._parts = np.zeros((_CHUNK, (1 + machines) * MAX_PARTS), np.int64)
-        self._parts_at = self._parts.ctypes.data
+        # A request has few of all machines' parts: they lie side by side, without those that are 0.
+        self._most = (1 + machines) * MAX_PARTS
+        self._parts = np.zeros(_CHUNK * _PARTS + self._most, PART)
+        self._parts_at, self._used = self._parts.ctypes.data, 0
         self._cycles = np.zeros((_CHUNK, NCAUSES), np.int64)
         self._cycles_at = self._cycles.ctypes.data
-        self._rows: list[tuple[int, int, int, bool]] = []
+        self._rows: list[tuple[int, int, int, bool, int]] = []
 
     def __len__(self) -> int:
         return sum(len(chunk.token) for chunk in self._done) + len(self._rows)
@@ -133,21 +136,22 @@ class RequestLog:
 
     def close(self, token: int, end_ps: int, excluded: bool = False) -> None:
         """A request ends. `excluded`: it was warm-up. Raises EmuBug when its parts do not sum to its latency (the core looks)."""
-        row = len(self._rows)
-        start_ps = self._calls.request_close(token, end_ps, 1 + self.machines, *self._row_at(row))
-        self.open_requests -= 1
-        self._rows.append((token, start_ps, end_ps, excluded))
-        if row + 1 == _CHUNK:
+        start_ps, parts = self._close(token, end_ps)
+        self._used += parts
+        self._rows.append((token, start_ps, end_ps, excluded, parts))
+        if len(self._rows) == _CHUNK or self._used + self._most > len(self._parts):
             self._flush()
 
     def abandon(self, token: int, now_ps: int) -> None:
         """A request will never end (its sender gave up): nothing of it is kept, and what follows it counts as `late`."""
-        self._calls.request_close(token, now_ps, 1 + self.machines, *self._row_at(len(self._rows)))
-        self.open_requests -= 1
+        self._close(token, now_ps)
 
-    def _row_at(self, row: int) -> tuple[int, int]:
-        """Host addresses of a row's parts and cycles."""
-        return self._parts_at + row * self._parts.strides[0], self._cycles_at + row * NCAUSES * 8
+    def _close(self, token: int, end_ps: int) -> tuple[int, int]:
+        """Its start, and how many parts were written behind those of the rows so far."""
+        parts_at, cycles_at = self._parts_at + self._used * PART.itemsize, self._cycles_at + len(self._rows) * NCAUSES * 8
+        found = self._calls.request_close(token, end_ps, parts_at, self._most, cycles_at)
+        self.open_requests -= 1
+        return found
 
     def machine(self, index: int) -> MachineRequests:
         """The log as a device on machine `index` sees it."""
@@ -196,7 +200,7 @@ class RequestLog:
         sizes = [len(part) for part in (state.token, state.times_ps, state.excluded, state.parts_ps, state.cycles)]
         need(sizes == [8 * n, 16 * n, n, 8 * n * width, 8 * n * NCAUSES], "the request log", "arrays of such sizes")
         need(state.columns == sorted(set(state.columns)), "the request log", "parts in that order")
-        need(max(state.columns, default=0) < self._parts.shape[1], "the request log", "a part at another place")
+        need(max(state.columns, default=0) < self._most, "the request log", "a part at another place")
         times = np.frombuffer(state.times_ps, np.int64).reshape(2, n).copy()
         parts = np.frombuffer(state.parts_ps, np.int64).reshape(n, width).copy()
         need(bool((parts.sum(axis=1) == times[1] - times[0]).all()), "the request log", "a latency that is no sum of its parts")
@@ -210,29 +214,31 @@ class RequestLog:
             self._done = [_Chunk(token, times[0], times[1], excluded, columns, parts, cycles)]
 
     def _flush(self) -> None:
-        """Full rows are mostly zeros: keep the columns that are in use."""
+        """Finished rows become a chunk, with a column for each part that one of them has."""
         n = len(self._rows)
         if not n:
             return
-        token, start_ps, end_ps, excluded = zip(*self._rows, strict=True)
-        if (self._parts[:n].sum(axis=1) != np.subtract(end_ps, start_ps)).any():
+        token, start_ps, end_ps, excluded, counts = zip(*self._rows, strict=True)
+        found = self._parts[: self._used]
+        place = found["place"].astype(np.intp) if self._by_place else 0  # else one column a part, wherever it was had
+        columns, column = np.unique(place * MAX_PARTS + found["part"], return_inverse=True)
+        parts_ps = np.zeros((n, len(columns)), np.int64)
+        np.add.at(parts_ps, (np.repeat(np.arange(n), counts), column), found["ps"])
+        if (parts_ps.sum(axis=1) != np.subtract(end_ps, start_ps)).any():
             raise EmuBug("the parts of a request do not sum to its latency")
-        if not self._by_place:  # one column a part, wherever it was had
-            self._parts[:n, :MAX_PARTS] += self._parts[:n, MAX_PARTS:]
-            self._parts[:n, MAX_PARTS:] = 0
-        columns = np.flatnonzero(self._parts[:n].any(axis=0))
         self._done.append(
             _Chunk(
                 np.array(token, np.uint64),
                 np.array(start_ps, np.int64),
                 np.array(end_ps, np.int64),
                 np.array(excluded, np.bool_),
-                columns,
-                self._parts[:n, columns].copy(),
+                columns.astype(np.intp),
+                parts_ps,
                 self._cycles[:n].copy(),
             )
         )
         self._rows.clear()
+        self._used = 0
 
 
 _T = TypeVar("_T", bound=np.generic)

@@ -54,14 +54,14 @@ def run_cluster(
     truth = Truth()
     with ClusterBed(cluster, truth.answer, capture) as bed:
         bed.boot(progress)
-        return _Load(bed, truth).measured(progress, on_measuring)
+        return ClusterTraffic(bed, truth).measured(progress, on_measuring)
 
 
-class _Load:
-    """The client's requests, through the phases of a run."""
+class ClusterTraffic:
+    """The client's requests to a booted cluster: `prepare` stores the keys and warms up, `send` is a phase."""
 
-    def __init__(self, bed: ClusterBed, truth: Truth) -> None:
-        self.bed, self.truth, self.cluster = bed, truth, bed.cluster
+    def __init__(self, bed: ClusterBed, truth: Truth | None = None) -> None:
+        self.bed, self.truth, self.cluster = bed, truth or Truth(), bed.cluster
         self.traffic = EtcLoad(self.cluster.seed, self.cluster.load.keys)
         targets = self.cluster.targets
         self.addresses = [parse_ip(self.cluster.ip_of(node)) for node in targets]
@@ -75,7 +75,8 @@ class _Load:
 
         return frames(datagrams, self.cluster.load.flows, guest_of=guest_of)
 
-    def _send(self, count: int, seed: int, label: str, progress: Progress) -> Phase:
+    def send(self, count: int, seed: int, label: str, progress: Progress = no_progress) -> Phase:
+        """So many more requests, as the cluster's load says they come; `seed` draws their times."""
         load, bed = self.cluster.load, self.bed
         sent = self._frames(self.traffic.requests(count))
         if load.rate is None and not load.steps:
@@ -87,21 +88,26 @@ class _Load:
         """The measured requests: so many, or as many as the load's steps come to."""
         load, bed, seed = self.cluster.load, self.bed, self.cluster.seed
         if not load.steps:
-            return self._send(load.requests, seed, "measuring", progress)
+            return self.send(load.requests, seed, "measuring", progress)
         *rates, (end_us, _) = [(round(at * PS_PER_US), rate) for at, rate in load.steps]
         times = steps(rates, end_us, seed, bed.world.now_ps).tolist()
         sent = self._frames(self.traffic.requests(len(times)))
         return bed.send(len(times), sent, "measuring", progress, times_ps=times)
 
-    def measured(self, progress: Progress, on_measuring: Callable[[ClusterBed], object]) -> ClusterOutcome:
-        """All phases; the last is what is reported."""
+    def prepare(self, progress: Progress = no_progress) -> None:
+        """Raises GuestError: a key could not be stored."""
         bed, cluster, load = self.bed, self.cluster, self.cluster.load
         stored = self._frames(self.traffic.preload())
         phase = bed.send(load.keys, stored, "storing the keys", progress, closed=PRELOAD_OUTSTANDING)
         if phase.lost:
             raise GuestError(f"{cluster.where}: {phase.lost} of {phase.count} keys could not be stored")
         if load.warmup:
-            self._send(load.warmup, cluster.seed + 1, "warming up", progress)
+            self.send(load.warmup, cluster.seed + 1, "warming up", progress)
+
+    def measured(self, progress: Progress, on_measuring: Callable[[ClusterBed], object]) -> ClusterOutcome:
+        """All phases; the last is what is reported."""
+        bed, cluster, load = self.bed, self.cluster, self.cluster.load
+        self.prepare(progress)
         before = [node.snapshot() for node in bed.nodes]
         self.truth.counts.clear()
         bed.capturing = True

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- micro-ops of a block, once a machine: vCPUs run the same code ---- */
+/* ---- micro-ops of a block, once a processor table: vCPUs run the same code, and so do machines ---- */
 enum { SHARED_BITS = 12, LINE_BYTES = 64 };
 struct shared { struct shared *next; struct uops *uops; uint64_t hash; uint32_t size, mode, offset; uint8_t code[]; };
 struct uop_table { struct shared *slot[1 << SHARED_BITS]; };
@@ -35,8 +35,9 @@ const struct uops *detail_uops(struct machine *m, const uint8_t *code, uint32_t 
 {
     uint32_t mode = flags & (BLK_CODE16 | BLK_CODE32), offset = (uint32_t)va & 31;
     struct uops loose;
-    if (!m->uops && !(m->uops = calloc(1, sizeof *m->uops))) { world_fail(m->world, "There is no memory for micro-ops."); return NULL; }
-    struct shared **at = &m->uops->slot[(hash ^ hash >> 20 ^ offset) & ((1 << SHARED_BITS) - 1)];
+    struct uarch *t = m->uarch;
+    if (!t->uops && !(t->uops = calloc(1, sizeof *t->uops))) { world_fail(m->world, "There is no memory for micro-ops."); return NULL; }
+    struct shared **at = &t->uops->slot[(hash ^ hash >> 20 ^ offset) & ((1 << SHARED_BITS) - 1)];
     for (struct shared *s = *at; s; s = s->next)
         if (s->hash == hash && s->size == size && s->mode == mode && s->offset == offset && !memcmp(s->code, code, size)) return s->uops;
     if (decode_uops(m, code, size, mode, va, &loose, NULL)) return NULL;
@@ -49,12 +50,11 @@ const struct uops *detail_uops(struct machine *m, const uint8_t *code, uint32_t 
     return u;
 }
 
-void detail_tables_free(struct machine *m)
+void detail_tables_free(struct uop_table *t)
 {
-    for (int i = 0; m->uops && i < 1 << SHARED_BITS; i++)
-        for (struct shared *s = m->uops->slot[i], *next; s; s = next) { next = s->next; free(s->uops); free(s); }
-    free(m->uops);
-    m->uops = NULL;
+    for (int i = 0; t && i < 1 << SHARED_BITS; i++)
+        for (struct shared *s = t->slot[i], *next; s; s = next) { next = s->next; free(s->uops); free(s); }
+    free(t);
 }
 
 /* ---- a vCPU enters and leaves the level ---- */

@@ -92,7 +92,7 @@ struct vcpu {
     struct machine *machine; int index; uint32_t apic_id;
     uint64_t clock;       /* cycles, up to the last closed block */
     uint32_t frac16;      /* 1/16 cycle not yet in clock */
-    uint64_t regrow_at;   /* clock at which Unicorn's software TLB may next grow (vcpu.c) */
+    uint64_t regrow_at;   /* busy cycles (clock less idle ones) at which Unicorn's software TLB may next grow (vcpu.c) */
     uint64_t slice_end;   /* clock at which the block hook stops */
     struct block *cur;    /* running block, not yet charged; NULL outside */
     struct cell *cell;    /* its cell */
@@ -136,7 +136,7 @@ struct engine {           /* a machine's Unicorn: one set of translations, a pro
 struct machine {
     cs_world *world; int index; int ncpus; struct engine engine; struct vcpu *vcpu[CS_MAX_VCPUS];
     uint64_t hz, ram_bytes, cycle_limit; uint8_t *ram; int level; bool off;
-    struct uarch *uarch; struct llc *llc; struct symbols *symbols[2]; struct probes *probes; struct memory *memory; struct serial *serial; struct uop_table *uops; struct profile *profile;
+    struct uarch *uarch; struct llc *llc; struct symbols *symbols[2]; struct probes *probes; struct memory *memory; struct serial *serial; struct profile *profile;
     uint64_t ps_num, ps_den;                     /* ps = cycles * num / den, lowest terms */
 };
 struct cs_world { cs_callbacks cb; int nmachines; struct machine *machine[CS_MAX_MACHINES]; struct requests *requests; struct trace *trace;

@@ -54,12 +54,13 @@ struct form {                     /* one instruction form: "add r64,m64" */
     char *name; uint16_t uops16, latency, recip16, flags; uint8_t nsets;
     struct { uint16_t ports, n16; } set[FORM_MAX_SETS];
 };
-struct uarch {
-    int64_t row[UA_NROWS]; bool have_rows;
+struct uop_table;
+struct uarch {                    /* one for all machines of a World whose tables say the same: what is worked out from it is in the host's caches once */
+    int64_t row[UA_NROWS]; bool have_rows; uint32_t users /* machines */;
+    struct uop_table *uops;       /* of blocks' code (detail.c) */
     struct form *forms; uint32_t nforms; uint32_t *hash, hash_bits;     /* hash: index + 1 */
 };
 const char *uarch_row_name(int row);
 const struct form *uarch_form(const struct uarch *, const char *name);  /* exact name, or NULL */
 int window_rows(cs_world *, const int64_t *row);                         /* limits.c; -1: the window model cannot hold that, with a sentence */
-struct uarch *uarch_of(struct machine *);                                /* made on first use; NULL: no memory */
 #endif

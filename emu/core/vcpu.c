@@ -3,6 +3,7 @@
 #include "detail.h"
 #include "hooks.h"
 #include "profile.h"
+#include "follow.h"
 #include "uarch.h"
 #include <string.h>
 
@@ -108,8 +109,9 @@ static void sweep_hooks(struct vcpu *v)
 
 void vcpu_execute(struct vcpu *v)
 {
-    if (UNLIKELY(v->clock >= v->regrow_at)) {
-        v->regrow_at = v->clock + REGROW_CYCLES;
+    uint64_t busy = v->clock - v->follow->idle_cycles;
+    if (UNLIKELY(busy >= v->regrow_at)) {
+        v->regrow_at = busy + REGROW_CYCLES;
         unicorn.tlb_flush_x86_64(v->cpu);
     }
     if (UNLIKELY(v->machine->engine.sweep)) sweep_hooks(v);

@@ -78,7 +78,6 @@ static void machine_free(struct machine *m)
     profile_free(m);
     caches_free(m);
     engine_free(m);
-    detail_tables_free(m);
     uarch_free(m);
     symbols_free(m);
     probes_free(m);

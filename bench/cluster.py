@@ -6,8 +6,9 @@
 The keys are spread over the nodes (client-side sharding, no front end). All sizes get the same load; with --each, each node gets
 that much, so n nodes serve n times the requests at n times the rate.
 
-The clusters of all sizes live in one process and take turns, a few hundred requests each: other work on the host then meets all of
-them alike. A round's figures are put beside the same round's of one node, and medians shown. Memory and booting have a process each.
+The clusters of all sizes live in one process and take turns, a few hundred requests each: other work on the host then meets
+all of them alike. A round's figures are put beside the same round's of one node, and medians shown. Memory and booting have a
+process each.
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ from cyclescope.cluster.experiment import ClusterTraffic
 from cyclescope.cluster.spec import Cluster, ClusterLoad, NodeSpec
 
 SIZES = (1, 2, 4, 8, 16)
-REQUESTS, WARMUP, RATE, KEYS = 200, 200, 50_000, 50  # a turn's requests and rate: of all nodes, or of each; the rest is always of each
+# A turn's requests and rate: of all nodes, or of each; the rest is always of each.
+REQUESTS, WARMUP, RATE, KEYS = 400, 200, 50_000, 50
 _STATUS = Path("/proc/self/status")
 
 
@@ -97,7 +99,8 @@ def main() -> None:
         print("{nodes:5}  {idle_mib:8.0f}  {boot_s:6.2f}  {request_ms:10.3f}  {of_one_node:11.2f}  {lost:4.0f}".format(**row))
     if options.json:
         about = {key: vars(options)[key] for key in ("personality", "timing", "rounds", "each")}
-        options.json.write_text(json.dumps({**about, "requests_a_round": REQUESTS, "rate_rps": RATE, "sizes": rows}, indent=1) + "\n")
+        about |= {"requests_a_round": REQUESTS, "rate_rps": RATE, "sizes": rows}
+        options.json.write_text(json.dumps(about, indent=1) + "\n")
 
 
 if __name__ == "__main__":

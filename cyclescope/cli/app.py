@@ -7,6 +7,7 @@ import typer
 
 from cyclescope.cli.asm import add_to as add_asm
 from cyclescope.cli.cluster import add_to as add_cluster
+from cyclescope.cli.cluster_series import add_to as add_cluster_series
 from cyclescope.cli.compare import add_to as add_compare
 from cyclescope.cli.doctor import add_to as add_doctor
 from cyclescope.cli.effort import add_to as add_effort
@@ -30,7 +31,7 @@ app = typer.Typer(
 )
 COMMANDS = (
     add_compare, add_sweep, add_scale, add_sensitivity, add_replay, add_snapshot,
-    add_run, add_linux, add_cluster, add_effort, add_asm, add_personalities, add_doctor, add_validate,
+    add_run, add_linux, add_cluster, add_cluster_series, add_effort, add_asm, add_personalities, add_doctor, add_validate,
 )  # fmt: skip
 for add in COMMANDS:
     add(app)

@@ -13,17 +13,19 @@ from rich.console import Console
 
 from cyclescope.cli.follow import add_to as add_follow
 from cyclescope.cli.operator import add_verbs_to
-from cyclescope.cli.options import Json, Out, Quiet, check_json_option, write_json_option
+from cyclescope.cli.options import Json, Out, Quiet, check_json_option, write_json_option, write_option
 from cyclescope.cli.progress import shown
 from cyclescope.cluster.experiment import run_cluster
 from cyclescope.cluster.file import read_cluster
 from cyclescope.cluster.spec import Cluster
 from cyclescope.experiments.machines import level_of
 from cyclescope.report.clusterdir import write_cluster_directory
-from cyclescope.report.clusters import cluster_document, print_clusters
+from cyclescope.report.clusters import cluster_document, latency_picture, print_clusters
 from cyclescope.report.rundir import check_output
 from cyclescope.report.timelines import print_timeline
 from emu.errors import ConfigError
+
+Svg = Annotated[Path | None, typer.Option("--svg", help="Write a picture to this file.")]
 
 cluster_app = typer.Typer(help="Several machines in one World, on switches.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -47,16 +49,18 @@ def run(
     timeline: Annotated[
         bool, typer.Option("--timeline", help="Also requests, latency and nodes over time, and what each scale-up's time went to.")
     ] = False,
+    svg: Svg = None,
     json: Json = None,
     out: Out = None,
     quiet: Quiet = False,
 ) -> None:
     """Every file is read and checked before the first guest boots."""
-    clusters = [_changed(read_cluster(path), seed, timing) for path in files]
+    clusters = [changed(read_cluster(path), seed, timing) for path in files]
     for number, cluster in enumerate(clusters):
         if cluster.name in {other.name for other in clusters[:number]}:
             raise ConfigError(f"{cluster.where}: two of the clusters are called {cluster.name}; give each its own [cluster] name")
     check_json_option(json)
+    check_json_option(None if svg is None else str(svg), "--svg")
     if out is not None:
         check_output(out)
     with shown(quiet) as progress:
@@ -64,6 +68,8 @@ def run(
     runs = [outcome.run for outcome in outcomes]
     if out is not None:
         write_cluster_directory(out, outcomes)
+    if svg is not None:
+        write_option("--svg", str(svg), latency_picture(runs).encode())
     if json is not None:
         write_json_option(json, {"clusters": [cluster_document(each) for each in runs]})
     if json != "-":
@@ -81,7 +87,8 @@ def run(
         raise typer.Exit(1)
 
 
-def _changed(cluster: Cluster, seed: int | None, timing: str | None) -> Cluster:
+def changed(cluster: Cluster, seed: int | None, timing: str | None) -> Cluster:
+    """With the options' values, checked."""
     changes = {name: value for name, value in (("seed", seed), ("timing", timing)) if value is not None}
     cluster = msgspec.structs.replace(cluster, **changes)
     level_of(cluster.timing)

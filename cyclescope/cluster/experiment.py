@@ -62,6 +62,7 @@ class ClusterTraffic:
 
     def __init__(self, bed: ClusterBed, truth: Truth | None = None) -> None:
         self.bed, self.truth, self.cluster = bed, truth or Truth(), bed.cluster
+        self.load = bed.cluster.load  # of the phases to come: how requests arrive
         self.traffic = EtcLoad(self.cluster.seed, self.cluster.load.keys)
         targets = self.cluster.targets
         self.addresses = [parse_ip(self.cluster.ip_of(node)) for node in targets]
@@ -76,8 +77,8 @@ class ClusterTraffic:
         return frames(datagrams, self.cluster.load.flows, guest_of=guest_of)
 
     def send(self, count: int, seed: int, label: str, progress: Progress = no_progress) -> Phase:
-        """So many more requests, as the cluster's load says they come; `seed` draws their times."""
-        load, bed = self.cluster.load, self.bed
+        """So many more requests, as `load` says they come; `seed` draws their times."""
+        load, bed = self.load, self.bed
         sent = self._frames(self.traffic.requests(count))
         if load.rate is None and not load.steps:
             return bed.send(count, sent, label, progress, closed=load.closed or 1)
@@ -104,9 +105,11 @@ class ClusterTraffic:
         if load.warmup:
             self.send(load.warmup, cluster.seed + 1, "warming up", progress)
 
-    def measured(self, progress: Progress, on_measuring: Callable[[ClusterBed], object]) -> ClusterOutcome:
+    def measured(
+        self, progress: Progress = no_progress, on_measuring: Callable[[ClusterBed], object] = lambda bed: None
+    ) -> ClusterOutcome:
         """All phases; the last is what is reported."""
-        bed, cluster, load = self.bed, self.cluster, self.cluster.load
+        bed, cluster = self.bed, self.cluster
         self.prepare(progress)
         before = [node.snapshot() for node in bed.nodes]
         self.truth.counts.clear()

@@ -12,13 +12,20 @@ LEFT, BAR, GAP, GROUP, LINE = 170, 16, 5, 30, 18  # a group's name has GROUP; a 
 
 
 def stacked_bars(
-    title: str, x_label: str, parts: Sequence[str], groups: Sequence[tuple[str, Sequence[tuple[str, Sequence[float]]]]]
+    title: str,
+    x_label: str,
+    parts: Sequence[str],
+    groups: Sequence[tuple[str, Sequence[tuple[str, Sequence[float]]]]],
+    colours: Sequence[str] = COLOURS,
 ) -> str:
-    """Groups of bars with their names; a bar has a value, 0 or more, for each of `parts`, and its sum is written behind it."""
+    """Groups of bars with their names; a bar has a value, 0 or more, for each of `parts`, and its sum is written behind it.
+
+    Parts have as many `colours`, or more.
+    """
     bars = [values for _, rows in groups for _, values in rows]
     most = round_up(max(sum(values) for values in bars) * 1.08)
     wide = WIDTH - LEFT - RIGHT
-    keys, top = _legend(parts)
+    keys, top = _legend(parts, colours)
     tall = len(bars) * (BAR + GAP) + len(groups) * GROUP
     height = top + tall + 46
     out = [
@@ -39,7 +46,7 @@ def stacked_bars(
         for name, values in rows:
             out.append(f'<text x="{LEFT - 6}" y="{y + BAR - 4:.1f}" text-anchor="end">{escape(name)}</text>')
             start = float(LEFT)
-            for value, colour in zip(values, COLOURS, strict=False):
+            for value, colour in zip(values, colours, strict=False):
                 length = wide * value / most
                 out.append(f'<rect x="{start:.1f}" y="{y:.1f}" width="{length:.1f}" height="{BAR}" fill="{colour}"/>')
                 start += length
@@ -49,10 +56,10 @@ def stacked_bars(
     return "\n".join((*out, "</svg>")) + "\n"
 
 
-def _legend(parts: Sequence[str]) -> tuple[list[str], int]:
+def _legend(parts: Sequence[str], colours: Sequence[str]) -> tuple[list[str], int]:
     """Its text, and where it ends."""
     out, x, y = [], 10.0, 46
-    for name, colour in zip(parts, COLOURS, strict=False):
+    for name, colour in zip(parts, colours, strict=False):
         length = 40 + 7 * len(name)
         if x + length > WIDTH:
             x, y = 10.0, y + LINE

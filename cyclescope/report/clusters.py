@@ -12,11 +12,15 @@ from rich.console import Console
 from rich.table import Table
 
 from cyclescope.cluster.result import ClusterRun, NodeRun
+from cyclescope.report.bars import stacked_bars
 from cyclescope.report.chronos import ROWS, Row, percentile_ns, rows_of
 from cyclescope.report.tables import compact_table
 
 SCHEMA = 1
 BETWEEN_NODES = "between nodes"
+_PALETTE = (  # of the table's rows: fabric, end host, kernel, application
+    "#95a5a6", "#5d6d7e", "#aeb6bf", "#1f618d", "#2e86c1", "#85c1e9", "#7d3c98", "#c39bd3", "#c0392b", "#641e16", "#f1948a", "#239b56",
+)  # fmt: skip
 _NODE_COLUMNS = ("app", "syscall", "irq", "driver", "netdev", "ip", "udp", "socket", "lock", "sched")
 
 
@@ -73,6 +77,24 @@ def latency_table(runs: Sequence[ClusterRun]) -> Table:
     totals = [cell for run in runs for cell in (_us(_mean_ns(run)), _us(percentile_ns(run.latency_ps, 99.0)), "100.0")]
     table.add_row("all", "latency, true end to end", *totals, style="bold")
     return table
+
+
+def latency_picture(runs: Sequence[ClusterRun]) -> str:
+    """Role by role, a bar a cluster, of what the latency table says."""
+    columns = [group_rows(run) for run in runs]
+    order = [f"{group}, {name.lower()}" if group == "Kernel" else name for group, name, _ in ROWS]
+    roles = list(dict.fromkeys(role for groups in columns for role in groups))
+    groups = []
+    for title, wanted in [*((role, [role]) for role in roles), ("all", roles)]:
+        bars = []
+        for run, rows in zip(runs, columns, strict=True):
+            sums = dict.fromkeys(order, 0.0)
+            for row in (row for role in wanted for row in rows.get(role, [])):
+                sums[_label(row)] += row.mean_ns / 1000
+            bars.append((run.cluster.name, list(sums.values())))
+        groups.append((title, bars))
+    how = f"{runs[0].cluster.timing}, {runs[0].rate_rps:,.0f} requests/s, seed {runs[0].cluster.seed}"
+    return stacked_bars(f"Where a request's mean latency goes ({how})", "us", order, groups, _PALETTE)
 
 
 def _label(row: Row) -> str:

@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Many runs of one cluster: under faults that seeds draw, and with more and more nodes; and pictures of clusters."""
+
+from __future__ import annotations
+
+import json
+import runpy
+from pathlib import Path
+from xml.etree import ElementTree
+
+import msgspec
+import pytest
+
+from cyclescope.cli import run_cli
+from cyclescope.cluster.faultruns import drawn, fault_run
+from cyclescope.cluster.file import read_cluster
+from cyclescope.cluster.truth import Truth
+from cyclescope.report.faultruns import totals
+
+EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
+FAULTS = EXAMPLES / "faults" / "faults.toml"
+ONE = '[[node]]\nname = "n"\npersonality = "libos"\nvcpus = 1\nmem = "64M"\n'
+LOAD = "[load]\nrequests = 40\nwarmup = 10\nkeys = 20\nclosed = 1\n"
+
+
+def test_a_seed_draws_faults_and_whom_it_kills():
+    cluster = read_cluster(FAULTS)
+    draws = [drawn(cluster, seed) for seed in range(1, 60)]
+    assert draws == [drawn(cluster, seed) for seed in range(1, 60)]
+    victims = {kill.node for draw in draws for kill in draw.kills}
+    assert victims == {node.name for node in cluster.nodes}
+    assert any(link.loss and link.duplicate and link.reorder for link in draws[0].links + draws[1].links)
+    assert all(len(draw.kills) <= 2 for draw in draws)
+    for draw in draws:
+        draw.check()
+
+
+@pytest.mark.parametrize("seed", [4, 9])
+def test_under_faults_answers_are_true_and_the_living_serve_on(seed: int):
+    """Both seeds kill gpos and a library OS while requests are under way."""
+    found = fault_run(read_cluster(FAULTS), seed)
+    assert len(found.kills) == 2
+    assert found.complaints == []
+    assert found.answers["hit"] > 100
+    assert found.faults["lost"] or found.faults["down"]
+    assert sum(found.afterwards.values()) - found.afterwards["lost"] > 10
+    assert totals([found])["killed"] == dict.fromkeys(found.kills, 1)
+
+
+def test_fault_runs_again_do_the_same(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    cluster = FAULTS.read_text().replace("requests = 300", "requests = 60")
+    (tmp_path / "f.toml").write_text(cluster)
+    where = tmp_path / "f.json"
+    arguments = ["cluster", "faults", str(tmp_path / "f.toml"), "--seed", "7", "--runs", "1", "--again", "1", "--jobs", "1"]
+    assert run_cli([*arguments, "--json", str(where), "--quiet"]) == 0
+    assert "1 runs, all held: 60 requests sent" in capsys.readouterr().out
+    assert json.loads(where.read_text())["runs"][0]["digest"]
+
+
+def test_fault_runs_without_a_rate_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    (tmp_path / "f.toml").write_text(ONE + LOAD)
+    assert run_cli(["cluster", "faults", str(tmp_path / "f.toml")]) == 2
+    assert "fault runs need a rate, to know when requests are under way" in capsys.readouterr().err
+
+
+def test_a_value_that_nobody_stored_is_a_complaint(monkeypatch: pytest.MonkeyPatch):
+    """A liar between the nodes: one letter of each answer's value is another."""
+    cluster = msgspec.structs.replace(read_cluster(FAULTS), links=())
+    small = msgspec.structs.replace(cluster, load=msgspec.structs.replace(cluster.load, requests=40))
+    honest = Truth.answer
+
+    def lied_to(self: Truth, index: int, answer: bytes, time_ps: int) -> None:
+        honest(self, index, answer.replace(b"\r\nEND", b"?\r\nEND"), time_ps)
+
+    monkeypatch.setattr(Truth, "answer", lied_to)
+    assert any(complaint.startswith("a wrong answer: request") for complaint in fault_run(small, 5).complaints)
+
+
+def test_nodes_grow_in_number(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    (tmp_path / "n.toml").write_text('[cluster]\ntiming = "fast"\n' + ONE + LOAD)
+    where, picture = tmp_path / "n.json", tmp_path / "n.svg"
+    options = ["--nodes", "1,2", "--jobs", "1", "--json", str(where), "--svg", str(picture), "--quiet"]
+    assert run_cli(["cluster", "scale", str(tmp_path / "n.toml"), *options]) == 0
+    one, two = json.loads(where.read_text())["sizes"]
+    assert (one["nodes"], two["nodes"]) == (1, 2)
+    assert 1.5 * one["full"]["rate_rps"] < two["full"]["rate_rps"] < 2.5 * one["full"]["rate_rps"]
+    assert one["one"]["mean_ns"] > 1_000
+    assert [size[phase]["lost"] for size in (one, two) for phase in ("one", "full", "near")] == [0] * 6
+    ElementTree.fromstring(picture.read_text())
+    assert "capacity" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "sentence"),
+    [
+        (ONE + LOAD, ["--nodes", "2,1"], "--nodes: give rising numbers of nodes"),
+        (ONE + LOAD, ["--nodes", "one"], "--nodes is 'one': give rising numbers"),
+        (ONE + LOAD, ["--load", "1.5"], "--load is 1.5: give a share of the capacity"),
+        (ONE + ONE.replace('"n"', '"m"') + LOAD, [], "2 nodes might grow in number; give one [[node]] of role back"),
+        (ONE + 'ip = "10.0.2.20"\n' + LOAD, [], "n stands for many: give it no address"),
+    ],
+)
+def test_what_cannot_grow_is_said(tmp_path: Path, text: str, options: list[str], sentence: str, capsys):
+    (tmp_path / "n.toml").write_text(text)
+    assert run_cli(["cluster", "scale", str(tmp_path / "n.toml"), *options]) == 2
+    assert sentence in capsys.readouterr().err
+
+
+def test_a_run_has_a_picture_and_the_example_in_python_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    runpy.run_path(str(EXAMPLES / "clusters" / "cluster.py"))
+    said = capsys.readouterr().out.splitlines()
+    assert [line.split(" ")[0] for line in said[1:]] == ["between", "front", "back"]
+    assert sum(float(line.split()[-2]) for line in said[1:]) == pytest.approx(float(said[0].split()[0]), abs=0.2)
+    (tmp_path / "n.toml").write_text('[cluster]\ntiming = "functional"\n' + ONE + LOAD)
+    assert run_cli(["cluster", "run", str(tmp_path / "n.toml"), "--svg", str(tmp_path / "n.svg"), "--quiet"]) == 0
+    assert "between nodes" in (tmp_path / "n.svg").read_text()

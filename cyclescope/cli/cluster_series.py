@@ -58,7 +58,7 @@ def faults(
     if json is not None:
         write_json_option(json, {"again": again, **fault_document(found)})
     if json != "-":
-        print_fault_runs(Console(width=None if sys.stdout.isatty() else 160), found)
+        print_fault_runs(Console(width=None if sys.stdout.isatty() else 220), found)
         if again:
             print(f"{again} of them were run twice, and compared")
     if any(each.complaints for each in found):

@@ -6,6 +6,7 @@ What must hold in every run, whatever was drawn:
 - an answer is true, or there is none (`Truth`);
 - the run ends: every request is answered or given up, no guest crashes or hangs;
 - once the links are sound again, and where a node that clients ask and one behind it live, requests are answered;
+- while gpos lives, what it acknowledged of recorders' lines and keys, and of the operator's keys, is there (records.py).
 """
 
 from __future__ import annotations
@@ -16,21 +17,26 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from cyclescope.cluster.bed import ClusterBed, personality_of
+from cyclescope.cluster.bed import ClusterBed, personality_of, program_of
 from cyclescope.cluster.experiment import ClusterTraffic
+from cyclescope.cluster.records import Records, commands, judge, recorders
 from cyclescope.cluster.result import ClusterRun
-from cyclescope.cluster.spec import Cluster, KillSpec, LinkSpec, NodeSpec
+from cyclescope.cluster.spec import ROUTER, Cluster, KillSpec, LinkSpec, NodeSpec
 from cyclescope.cluster.topology import links_of
 from cyclescope.cluster.truth import Truth
 from cyclescope.experiments.phases import Progress, no_progress
 from emu.errors import ConfigError, GuestError
+from emu.units import PS_PER_MS
 
 MOST_SHARE = 0.08
 """Of the frames, that a link loses, doubles, or holds back."""
 SOUND = 0.4
 """Of the links, without faults."""
-SPARED = 0.25
-"""Of the runs, in which the node of a kind is not killed."""
+SPARED = {True: 0.25, False: 0.5}
+"""Of the runs, in which no library OS (True) and no general-purpose node is killed."""
+KEYS = 5
+"""That the operator sets while requests are under way, where there are recorders."""
+JOINING_MS = 500
 AFTERWARDS = 24
 """Requests sent when the links are sound again."""
 
@@ -50,10 +56,11 @@ def drawn(cluster: Cluster, seed: int) -> Cluster:
     kills = []
     for asymmetric in (True, False):
         kind = [node for node in cluster.nodes if _asymmetric(node) is asymmetric]
-        spared, at_us, victim = dice.random() < SPARED, dice.uniform(0, 1.1 * length_us), dice.random()
+        spared, at_us, victim = dice.random() < SPARED[asymmetric], dice.uniform(0, 1.1 * length_us), dice.random()
         if kind and not spared:
             kills.append(KillSpec(node=kind[int(victim * len(kind))].name, at_us=round(at_us, 3)))
-    return msgspec.structs.replace(cluster, links=links, kills=tuple(kills), seed=seed)
+    asks = commands(cluster, sorted(round(dice.uniform(0, length_us), 3) for _ in range(KEYS)))
+    return msgspec.structs.replace(cluster, links=links, kills=tuple(kills), seed=seed, commands=asks)
 
 
 def _asymmetric(node: NodeSpec) -> bool:
@@ -82,6 +89,7 @@ class FaultRun:
     sent: int = 0
     lost: int = 0
     afterwards: dict[str, int] = field(default_factory=dict)
+    records: Records = field(default_factory=Records)
     complaints: list[str] = field(default_factory=list)
     digest: str = ""
 
@@ -97,15 +105,31 @@ def fault_run(cluster: Cluster, seed: int, progress: Progress = no_progress) -> 
             node.on_console = console.put
         try:
             bed.boot(progress)
+            _joined(bed, consoles)
             traffic = ClusterTraffic(bed, truth)
             run = traffic.measured(progress).run
             _counted(found, run)
+            _recorded(found, bed, {node.name: console for node, console in zip(this.nodes, consoles, strict=True)})
             _afterwards(found, bed, traffic)
         except GuestError as error:
             found.complaints.append(str(error))
             run = None
         found.digest = _digest(found, run, [console.text for console in consoles])
     return found
+
+
+def _joined(bed: ClusterBed, consoles: list[_Console]) -> None:
+    """Library OSes boot sooner than gpos, and ask it again later: nothing goes wrong before all of them have joined."""
+    cluster = bed.cluster
+    if cluster.gpos is None:
+        return
+    said = consoles[cluster.nodes.index(cluster.gpos)]
+    nodes = sum(_asymmetric(node) and program_of(node) != ROUTER for node in cluster.nodes)  # a native router joins nothing
+    for _ in range(JOINING_MS):
+        if said.text.count(b" has joined as node ") >= nodes:
+            return
+        bed.run(bed.world.now_ps + PS_PER_MS)
+    raise GuestError(f"{cluster.where}: after {JOINING_MS} ms, not all of {nodes} library OSes have joined gpos")
 
 
 class _Console:
@@ -125,6 +149,16 @@ def _counted(found: FaultRun, run: ClusterRun) -> None:
         found.complaints.append(f"a wrong answer: {run.first_wrong}")
     if sum(run.answers.values()) + run.lost != run.sent:
         found.complaints.append(f"{run.sent} requests were sent, and {sum(run.answers.values())} answered, {run.lost} given up")
+
+
+def _recorded(found: FaultRun, bed: ClusterBed, consoles: dict[str, _Console]) -> None:
+    cluster = bed.cluster
+    if bed.operator is None or cluster.gpos is None or not recorders(cluster):
+        return
+    texts = {name: consoles[name].text.decode(errors="replace") for name in recorders(cluster)}
+    dead = set(bed.killed) | set(bed.ended)
+    found.records, wrong = judge(texts, bed.operator.commands, dead, cluster.gpos.name not in dead)
+    found.complaints += wrong
 
 
 def _afterwards(found: FaultRun, bed: ClusterBed, traffic: ClusterTraffic) -> None:

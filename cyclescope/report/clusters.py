@@ -19,7 +19,8 @@ from cyclescope.report.tables import compact_table
 SCHEMA = 1
 BETWEEN_NODES = "between nodes"
 _PALETTE = (  # of the table's rows: fabric, end host, kernel, application
-    "#95a5a6", "#5d6d7e", "#aeb6bf", "#1f618d", "#2e86c1", "#85c1e9", "#7d3c98", "#c39bd3", "#c0392b", "#641e16", "#f1948a", "#239b56",
+    "#95a5a6", "#5d6d7e", "#aeb6bf", "#1f618d", "#2e86c1", "#85c1e9", "#7d3c98", "#c39bd3",
+    "#c0392b", "#641e16", "#f1948a", "#239b56",
 )  # fmt: skip
 _NODE_COLUMNS = ("app", "syscall", "irq", "driver", "netdev", "ip", "udp", "socket", "lock", "sched")
 

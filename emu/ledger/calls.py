@@ -115,11 +115,12 @@ class LedgerCalls:
         self._need(self._f["cs_request_open"](self._world, token, start_ps))
 
     def request_close(self, token: int, end_ps: int, parts_at: int, room: int, cycles_at: int) -> tuple[int, int]:
-        """Ends a request and writes its parts, PART rows of which there is room for so many, and NCAUSES uint64 to those host addresses.
+        """Ends a request and writes its parts (PART rows; there is room for so many) and NCAUSES uint64 to those host addresses.
 
         Its start, and how many parts there are.
         """
-        self._need(self._f["cs_request_close"](self._world, token, end_ps, self._start_at, parts_at, room, self._count_at, cycles_at))
+        close = self._f["cs_request_close"]
+        self._need(close(self._world, token, end_ps, self._start_at, parts_at, room, self._count_at, cycles_at))
         return self._start.value, self._count.value
 
     def token_tag(self, machine: int, gpa: int, token: int) -> None:

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 # A cluster in ten lines: a general-purpose front end, and library OSes behind it.
 from cyclescope import Cluster, ClusterLoad, NodeSpec, run_cluster
 

@@ -14,6 +14,8 @@ import pytest
 from cyclescope.cli import run_cli
 from cyclescope.cluster.faultruns import drawn, fault_run
 from cyclescope.cluster.file import read_cluster
+from cyclescope.cluster.operator import Command
+from cyclescope.cluster.records import judge
 from cyclescope.cluster.truth import Truth
 from cyclescope.report.faultruns import totals
 
@@ -35,16 +37,64 @@ def test_a_seed_draws_faults_and_whom_it_kills():
         draw.check()
 
 
-@pytest.mark.parametrize("seed", [4, 9])
-def test_under_faults_answers_are_true_and_the_living_serve_on(seed: int):
-    """Both seeds kill gpos and a library OS while requests are under way."""
-    found = fault_run(read_cluster(FAULTS), seed)
-    assert len(found.kills) == 2
+def first_seed(kinds: set[str]) -> int:
+    """The first that kills a node of each of those kinds, and nobody else, while requests are under way."""
+    cluster = read_cluster(FAULTS)
+    for seed in range(1, 200):
+        kills = drawn(cluster, seed).kills
+        if {kill.node.rstrip("0123456789") for kill in kills} == kinds and all(1_500 < kill.at_us < 5_000 for kill in kills):
+            return seed
+    raise AssertionError(kinds)
+
+
+@pytest.mark.parametrize("kinds", [{"gpos", "back"}, {"recorder"}])
+def test_under_faults_answers_are_true_and_the_living_serve_on(kinds: set[str]):
+    found = fault_run(read_cluster(FAULTS), first_seed(kinds))
     assert found.complaints == []
     assert found.answers["hit"] > 100
     assert found.faults["lost"] or found.faults["down"]
     assert sum(found.afterwards.values()) - found.afterwards["lost"] > 10
     assert totals([found])["killed"] == dict.fromkeys(found.kills, 1)
+    records = found.records
+    assert records.acknowledged > 2
+    if kinds == {"recorder"}:
+        assert records.logged >= records.acknowledged
+        assert set(records.lost) == set(found.kills)
+        assert records.keys > 5
+    else:
+        assert set(records.lost) == {"recorder1", "recorder2"}
+
+
+def asked(text: str, answer: str) -> Command:
+    """A command and its answer."""
+    return Command(1, text, 0, parts={0: answer.encode()}, answered_ps=1)
+
+
+LOGS = "[    0.001000] recorder: ready\n[    0.002000] recorder: line 1\n"
+CONSOLE = "net\nrecorder: ready\nrecorder: line 1\nrecorder: stored 2\nrecorder: kept 1\nrecorder: li"
+
+
+@pytest.mark.parametrize(
+    ("logs", "config", "complaint"),
+    [
+        (LOGS, "r.1=value 1 of r", ""),
+        ("[gpos] r has joined\n" + LOGS, "a=b\nr.1=value 1 of r", ""),
+        (LOGS.splitlines()[0], "r.1=value 1 of r", "r was told that 2 lines are stored, and its log has 1"),
+        (LOGS.replace("line 1", "line 2"), "r.1=value 1 of r", "line 2 of r's log is 'recorder: line 2', and it printed"),
+        (LOGS + LOGS, "r.1=value 1 of r", "line 3 of r's log is 'recorder: ready'"),
+        (LOGS, "r.1=value 2 of r", "r.1=value 1 of r was acknowledged, and is not in the configuration"),
+    ],
+)
+def test_records_are_held_against_what_was_acknowledged(logs: str, config: str, complaint: str):
+    found, wrong = judge({"r": CONSOLE}, [asked("logs r", logs), asked("config", config)], {"r"}, True)
+    assert found.acknowledged == 2
+    assert [said.startswith(complaint) for said in wrong] == [True] * bool(complaint)
+
+
+def test_a_gpos_that_lives_answers():
+    silent = Command(1, "config", 0, given_up=True)
+    assert judge({}, [silent], set(), True)[1] == ["gpos lives and did not answer: config"]
+    assert judge({}, [silent], set(), False)[1] == []
 
 
 def test_fault_runs_again_do_the_same(tmp_path: Path, capsys: pytest.CaptureFixture[str]):

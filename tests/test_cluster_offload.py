@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from bench.offload import OWN, costs, measure, picture
 from cyclescope.cli import run_cli
 from cyclescope.cluster.bed import ClusterBed
 from cyclescope.cluster.experiment import run_cluster
@@ -105,6 +106,32 @@ def test_the_data_path_goes_on_without_the_general_purpose_node(what: str):
     assert "back2" in second.answer
 
 
+BUSYBOX = Path("/bin/busybox")
+SCRIPT = (
+    "echo x ready; sleep 1; B=/bin/busybox; $B ps -o pid,comm; echo; $B cat /log/back1; $B kill $($B pidof back1); sleep 1; "
+    "$B ps -o pid,comm; echo; $B cat /log/back1; echo over"
+)
+
+
+@pytest.mark.skipif(not BUSYBOX.exists(), reason="needs busybox, whose ps, cat, pidof and kill are the referee")
+def test_an_unmodified_busybox_lists_and_ends_library_oses():
+    said: list[bytes] = []
+    front = msgspec.structs.replace(FRONT, runs=str(BUSYBOX), arguments=("sh", "-c", SCRIPT))
+    with ClusterBed(msgspec.structs.replace(CLUSTER, nodes=(front, *BACKS))) as bed:
+        bed.boot()
+        bed.nodes[0].machine.console.sink = lambda data, time_ps: said.append(data)
+        bed.run(bed.world.now_ps + 2_500 * 10**9)
+        lines = b"".join(said).decode().replace("\r", "").splitlines()
+        assert set(bed.ended) == {"back1"}
+    lines = [line for line in lines if not line.startswith("gpos:")]
+    assert lines[-1] == "over"
+    first, log, second, more = (part.split("\n") for part in "\n".join(lines[:-1]).replace("PID", "\nPID").strip().split("\n\n"))
+    assert {"gpos", "busybox", "back1", "back2"} <= {line.split()[1] for line in first[1:]}
+    assert log[-1].endswith("] kvd: ready")
+    assert "back1" not in {line.split()[1] for line in second[1:]}
+    assert more == [*log, "[gpos] is told to stop"]
+
+
 def test_verbs_of_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     path = tmp_path / "small.toml"
     text = (EXAMPLES / "offload.toml").read_text().replace("requests = 1000", "requests = 20").replace("keys = 500", "keys = 20")
@@ -117,9 +144,22 @@ def test_verbs_of_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture
     assert "nobody is there to ask" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.toml")), ids=lambda path: path.stem)
-def test_examples_run(path: Path):
-    cluster = read_cluster(path)
+def test_what_asking_costs_is_measured():
+    """At the functional level, where cycles are not the page's: that each operation comes, and both sides are busy for it."""
+    operations = measure("functional")
+    names = [each.name for each in operations]
+    assert f"| {names[0]} |" in (EXAMPLES.parents[1] / "docs" / "offload.md").read_text()
+    assert len(names) == 6
+    for each in operations:
+        asking, answering = sum(each.busy("back", OWN)), sum(each.busy("gpos", ("app",)))
+        assert asking > 20
+        assert (answering > 100) == (each.name != "a key read")
+    assert picture(operations).count("<rect") > 10
+    assert costs(operations).count("\n") == 7
+
+
+def test_the_example_runs():
+    cluster = read_cluster(EXAMPLES / "offload.toml")
     load = msgspec.structs.replace(cluster.load, requests=60, warmup=10, keys=30)
     run = run_cluster(msgspec.structs.replace(cluster, load=load, timing="functional")).run
     assert (run.sent, run.lost) == (60, 0)

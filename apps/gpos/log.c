@@ -81,7 +81,7 @@ static void log_add_line(struct log_life *life, const struct node_line *line)
     char stamp[32];
 
     if (line->number != life->next)
-        log_add_note(life->session ? "[%u lines were lost on the node]\n" : "[lines before number %u went elsewhere]\n",
+        log_add_note(life->session ? "[%u lines were lost on the node]\n" : "[a new gpos: it has seen no line before number %u]\n",
                      life->session ? line->number - life->next : line->number);
     life->next = line->number + 1;
     format_string(stamp, sizeof(stamp), "[%5lu.%06lu] ", line->ns / 1000000000u, line->ns / 1000 % 1000000u);

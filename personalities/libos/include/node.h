@@ -97,6 +97,15 @@ struct node_log_counts {
 
 struct node_log_counts node_log_counts(void);
 
+/* The caller's, until `done` is decided: fulfilled when every line given so far is stored; fails with MESSAGE_NO_MEMORY when one was lost since the last such call. */
+struct node_log_sync {
+    struct node_log_sync *next;
+    struct future done;
+    uint64_t lines, lost;
+};
+
+void node_log_sync(struct node_log_sync *sync);
+
 /* ---- configuration: keys and values that gpos keeps, the same for all nodes ---- */
 
 #define NODE_KEY 64u                    /* bytes, with the zero */

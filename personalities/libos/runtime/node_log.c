@@ -22,6 +22,8 @@ static char partial[LINE_MOST];         /* of a line on the console without its 
 static size_t partial_length;
 static struct spinlock partial_lock;
 
+static struct node_log_sync *syncs;     /* that wait */
+
 static struct event flush_event;
 static bool flush_due;
 static bool under_way;                  /* of vCPU 0, as the rest */
@@ -73,6 +75,53 @@ struct node_log_counts node_log_counts(void)
 
     spin_unlock(&log_lock);
     return now;
+}
+
+/* Those that wait for no more than what is decided by now: taken out, then told. */
+static void log_tell(void)
+{
+    struct node_log_sync *over = NULL, **link = &syncs;
+
+    spin_lock(&log_lock);
+
+    uint64_t decided = counted.stored + counted.lost;
+
+    while (*link) {
+        struct node_log_sync *sync = *link;
+
+        if (decided < sync->lines) {
+            link = &sync->next;
+            continue;
+        }
+        *link = sync->next;
+        sync->next = over;
+        over = sync;
+    }
+    spin_unlock(&log_lock);
+    while (over) {
+        struct node_log_sync *next = over->next;
+
+        if (over->lost)
+            future_fail(&over->done, MESSAGE_NO_MEMORY);
+        else
+            future_fulfil(&over->done, NULL);
+        over = next;
+    }
+}
+
+static uint64_t lost_told;              /* lines that a sync failed for */
+
+void node_log_sync(struct node_log_sync *sync)
+{
+    *sync = (struct node_log_sync){ 0 };
+    spin_lock(&log_lock);
+    sync->lines = counted.lines;
+    sync->lost = counted.lost - lost_told;
+    lost_told = counted.lost;
+    sync->next = syncs;
+    syncs = sync;
+    spin_unlock(&log_lock);
+    log_tell();
 }
 
 static void log_console(const char *text, size_t length)
@@ -136,6 +185,7 @@ static void log_done(bool stored)
     }
     ring_first = under_way_end;
     spin_unlock(&log_lock);
+    log_tell();
     log_flush(NULL);
 }
 

@@ -76,7 +76,8 @@ def hello(chance: random.Random, valid: bool) -> bytes:
         return struct.pack("<HHHHI24s24s", 1, 5, 1, 0, 1, b"mad", b"fuzz") + offers
     name = chance.choice((b"", b"mad", b"a/b", b"\xff" * 24, chance.randbytes(24)))
     count = chance.choice((0, 1, 5, 6, 65535))
-    return struct.pack("<HHHHI24s24s", chance.randrange(4), count, chance.randrange(65536), 0, 1, name, chance.randbytes(24)) + offers
+    vcpus = chance.randrange(65536)
+    return struct.pack("<HHHHI24s24s", chance.randrange(4), count, vcpus, 0, 1, name, chance.randbytes(24)) + offers
 
 
 def lines(chance: random.Random) -> bytes:
@@ -93,7 +94,8 @@ def nonsense(chance: random.Random) -> tuple[int, int, int, bytes]:
     """Service, call, type and body: often nearly right."""
     few = chance.choice
     ebb = few((HELLO, MAP, LOG, LOG, CONFIG, CONFIG, CONTROL, 0x205, chance.randrange(1 << 32)))
-    root = struct.pack("<IHH", few((0, 1, 5)), few((0, 9, 65535)), few((0, 8, 512, 513, 65535))) + chance.randbytes(few((0, 8, 512, 600)))
+    root = struct.pack("<IHH", few((0, 1, 5)), few((0, 9, 65535)), few((0, 8, 512, 513, 65535)))
+    root += chance.randbytes(few((0, 8, 512, 600)))
     line = few((b"colour=red\n", b"=\n", b"a" * 80 + b"=1\n", b"a=" + b"b" * 300 + b"\n", b"a=\0\n", b"none", chance.randbytes(30)))
     bodies = {HELLO: hello(chance, chance.random() < 0.002), MAP: root, LOG: lines(chance), CONFIG: line}
     body = few((bodies.get(ebb, b""), bodies.get(ebb, b""), chance.randbytes(chance.randrange(80)), b""))

@@ -10,12 +10,12 @@
 
 struct operation {
     const char *name;
-    void (*one)(void);                  /* calls operation_next when it is done */
+    void (*one)(void);                  /* calls bench_next when it is done */
     bool at_once;                       /* all of them, then `one` */
     bool single;                        /* done once, however many times the others are */
 };
 
-static void operation_next(void *arg);
+static void bench_next(void *arg);
 
 static uint32_t times = 100, done;
 static unsigned current;
@@ -26,81 +26,81 @@ static struct timer pause;
 static uint32_t id;
 static char text[16];
 
-static void one_nothing(void)
+static void bench_nothing(void)
 {
-    if (!timer_start(&pause, IDLE_NS, operation_next, NULL))
+    if (!timer_start(&pause, IDLE_NS, bench_next, NULL))
         panic("offload: no memory for a timer");
 }
 
-static void wait_stored(void)
+static void bench_wait_stored(void)
 {
     node_log_sync(&stored);
-    future_then(&stored.done, &wait, operation_next, NULL);
+    future_then(&stored.done, &wait, bench_next, NULL);
 }
 
-static void one_line(void)
+static void bench_line(void)
 {
     node_log(LINE, sizeof(LINE) - 1);
-    wait_stored();
+    bench_wait_stored();
 }
 
-static void many_lines(void)
+static void bench_lines(void)
 {
     for (uint32_t i = 0; i < times; i++)
         node_log(LINE, sizeof(LINE) - 1);
-    wait_stored();
+    bench_wait_stored();
 }
 
-static void one_read(void)
+static void bench_read(void)
 {
     char value[NODE_VALUE];
 
     if (!node_config_get("size", value))
         panic("offload: gpos has no key size; give it set=size:7");
-    event_spawn(0, operation_next, NULL);
+    event_spawn(0, bench_next, NULL);
 }
 
-static void wait_decided(void)
+static void bench_wait_decided(void)
 {
-    future_then(&decided, &wait, operation_next, NULL);
+    future_then(&decided, &wait, bench_next, NULL);
 }
 
-static void one_change(void)
+static void bench_change(void)
 {
     format_string(text, sizeof(text), "%u", done);
     decided = (struct future){ 0 };
     node_config_set("size", text, &decided);
-    wait_decided();
+    bench_wait_decided();
 }
 
-static void one_publish(void)
+static void bench_publish(void)
 {
     id = node_new_id();
     decided = (struct future){ 0 };
     node_publish(id, text, sizeof(text), &decided);
-    wait_decided();
+    bench_wait_decided();
 }
 
-static void one_resolve(void)
+static void bench_resolve(void)
 {
     static struct node_root root;
 
     decided = (struct future){ 0 };
     node_resolve(id - done, &root, &decided);
-    wait_decided();
+    bench_wait_decided();
 }
 
 static const struct operation operations[] = {
-    { "nothing for 20 ms", one_nothing, false, true },
-    { "a log line, alone", one_line, false, false },
-    { "a log line of many", many_lines, true, false },
-    { "a key read", one_read, false, false },
-    { "a key changed", one_change, false, false },
-    { "an id published", one_publish, false, false },
-    { "an id resolved", one_resolve, false, false },
+    { "nothing for 20 ms", bench_nothing, false, true },
+    { "a log line, alone", bench_line, false, false },
+    { "a log line of many", bench_lines, true, false },
+    { "a key read", bench_read, false, false },
+    { "a key changed", bench_change, false, false },
+    { "an id published", bench_publish, false, false },
+    { "an id resolved", bench_resolve, false, false },
 };
 
-static void operation_first(void *arg)
+static void bench_first(void *arg)
 {
     (void)arg;
     console_tap(NULL);                  /* nor those that follow */
@@ -108,7 +108,7 @@ static void operation_first(void *arg)
     operations[current].one();
 }
 
-static void operation_begin(void *arg)
+static void bench_begin(void *arg)
 {
     (void)arg;
     if (current == sizeof(operations) / sizeof(operations[0])) {
@@ -117,10 +117,10 @@ static void operation_begin(void *arg)
     }
     done = 0;
     node_log_sync(&stored);             /* that line is not to be among what is measured */
-    future_then(&stored.done, &wait, operation_first, NULL);
+    future_then(&stored.done, &wait, bench_first, NULL);
 }
 
-static void operation_next(void *arg)
+static void bench_next(void *arg)
 {
     const struct operation *operation = &operations[current];
     uint32_t all = operation->single ? 1 : times;
@@ -135,16 +135,16 @@ static void operation_next(void *arg)
     }
     console_printf("bench: %u %s\n", all, operation->name);
     current++;
-    if (!timer_start(&pause, IDLE_NS / 4, operation_begin, NULL))
+    if (!timer_start(&pause, IDLE_NS / 4, bench_begin, NULL))
         panic("offload: no memory for a timer");
 }
 
-static void has_joined(void *arg)
+static void bench_joined(void *arg)
 {
     (void)arg;
     if (joined.state == FUTURE_FAILED)
         panic("offload: %s", node_refusal());
-    if (!timer_start(&pause, IDLE_NS, operation_begin, NULL))
+    if (!timer_start(&pause, IDLE_NS, bench_begin, NULL))
         panic("offload: no memory for a timer");
 }
 
@@ -159,6 +159,6 @@ void app_main(int argc, char **argv)
     }
     if (!node_start("offload", &joined))
         panic("offload: there is no word gpos=");
-    future_then(&joined, &wait, has_joined, NULL);
+    future_then(&joined, &wait, bench_joined, NULL);
     console_printf("offload: ready\n");
 }

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -83,19 +84,9 @@ def run_to_end(
     config: dict[str, Any] = {"hardware": msgspec.to_builtins(hardware), "program": words, "timing": level}
     digest = config_hash(hardware, *words, level)
     signals: list[int] = []
-    with _keys(at) as (keys, size):
+    with typed_keys(at) as (keys, size):
         chosen = personality(size, measured)
-
-        @contextmanager
-        def holding(stop: Callable[[], None]) -> Iterator[None]:
-            if not at.live:
-                yield
-                return
-            print(f"cyclescope: {HELP}.", file=sys.stderr)
-            with RawTerminal(sys.stdin.fileno(), stop) as terminal:
-                yield
-            signals.append(terminal.signalled)
-
+        holding = partial(held, at, signals)
         ended = run_program(
             chosen, hardware, digest=digest, timing=level if measured else None, limit_s=limit_s, keys=keys, holding=holding,
             show=_show(sys.stderr if output.json == "-" else sys.stdout), keep_wire=output.out is not None,
@@ -108,7 +99,19 @@ def run_to_end(
 
 
 @contextmanager
-def _keys(at: At) -> Iterator[tuple[Keys | None, tuple[int, int] | None]]:
+def held(at: At, signals: list[int], stop: Callable[[], None]) -> Iterator[None]:
+    """The terminal in raw mode, if a person is at it; `signals` gets the one that ended it, or 0."""
+    if not at.live:
+        yield
+        return
+    print(f"cyclescope: {HELP}.", file=sys.stderr)
+    with RawTerminal(sys.stdin.fileno(), stop) as terminal:
+        yield
+    signals.append(terminal.signalled)
+
+
+@contextmanager
+def typed_keys(at: At) -> Iterator[tuple[Keys | None, tuple[int, int] | None]]:
     """Where keys come from, and the window that somebody looks through."""
     if at.play is not None:
         if at.record is not None or at.console:

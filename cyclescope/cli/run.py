@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -12,6 +13,7 @@ from rich.console import Console
 
 from cyclescope.cli.expand import expanded
 from cyclescope.cli.options import Board, Events, Timing
+from cyclescope.cli.program import SIGNALLED, At, held, typed_keys
 from cyclescope.experiments.run import RunResult, run_guest
 from cyclescope.report.events import print_events
 from emu.errors import ConfigError
@@ -42,6 +44,10 @@ def command(
     limit: Annotated[
         float, typer.Option("--limit", help="End the run after this much guest time [s]; 0 is never.")
     ] = 0.0,
+    keyboard: Annotated[
+        bool,
+        typer.Option("--console", help="Type what comes on standard input at the guest's console (docs/console.md)."),
+    ] = False,
 ) -> int:
     """The guest's exit status: what it wrote to the debug-exit port, or 3 when it ended badly."""
     if (image is None) == (not program):
@@ -57,11 +63,16 @@ def command(
         chosen = get_personality(personality)
         spec = chosen.prepare(Path(program[0]) if "/" in program[0] else program[0], program[1:])
         manifest = spec.manifest or chosen.manifest_path
-    result = run_guest(spec, hardware, timing=timing, limit_s=limit, manifest=manifest, console=_console)
+    at, signals = At(console=keyboard), list[int]()
+    with typed_keys(at) as (keys, _):
+        result = run_guest(
+            spec, hardware, timing=timing, limit_s=limit, manifest=manifest, console=_console, keys=keys,
+            holding=partial(held, at, signals),
+        )  # fmt: skip
     _tell(result)
     if events:
         print_events(Console(stderr=True), "Events, from power-on to the end, all vCPUs", result.events)
-    return result.exit_code
+    return SIGNALLED + signals[0] if signals and signals[0] else result.exit_code
 
 
 def _console(data: bytes, time_ps: int) -> None:

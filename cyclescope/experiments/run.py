@@ -5,17 +5,19 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from cyclescope.config import Hardware
+from cyclescope.console.session import Keys, Session
 from cyclescope.experiments.machines import add_machine, level_of, processor_table
 from emu.ledger.accounts import notes
 from emu.ledger.events import EventCost, event_costs
 from emu.ledger.install import install, read_code, taxonomy_of
 from emu.ledger.manifest import load_manifest
 from emu.loader.boot import BootSpec
-from emu.outcome import outcome
+from emu.outcome import EXIT_INTERRUPTED, Outcome, guest_time, outcome
 from emu.world import World
 
 
@@ -37,8 +39,12 @@ def run_guest(
     limit_s: float = 0.0,
     manifest: Path | None = None,
     console: Callable[[bytes, int], None] | None = None,
+    keys: Keys | None = None,
+    holding: Callable[[Callable[[], None]], AbstractContextManager[None]] = lambda stop: nullcontext(),
 ) -> RunResult:
     """Boots `spec` and runs it until it ends, or for `limit_s` seconds of guest time (0: for ever).
+
+    `keys` are typed at its console, and `holding` is entered while it runs, with what ends it.
 
     Raises:
         ConfigError: a bad image or option.
@@ -57,10 +63,14 @@ def run_guest(
             calls = world.core.ledger_calls()
             install(calls, machine.index, parsed, read_code(Path(spec.image), [], parsed), taxonomy_of([parsed]))
         machine.boot(spec)
-        stop = world.run(int(limit_s * 1e12) if limit_s else None)
+        session = Session(world, machine, keys) if keys is not None else None
+        with holding(lambda: session.end("ended by a signal") if session is not None else world.stop()):
+            stop = world.run(int(limit_s * 1e12) if limit_s else None)
         if parsed is not None:
             found = notes(calls, machine.index, parsed)
         ended = outcome(world, stop)
+        if session is not None and session.ended:
+            ended = Outcome(EXIT_INTERRUPTED, f"{session.ended}, after {guest_time(world.now_ps)}")
         happened: Counter[str] = Counter()
         for vcpu in range(hardware.cpus):
             happened.update(world.core.events(machine.index, vcpu))

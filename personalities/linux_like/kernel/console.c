@@ -60,12 +60,12 @@ static void put_char(char **p, char *end, char c)
         *(*p)++ = c;
 }
 
-static void put_number(char **p, char *end, u64 v, u32 base, bool neg, int width, char pad)
+static void put_number(char **p, char *end, u64 v, u32 base, bool neg, int width, char pad, bool upper)
 {
     char tmp[24];
     int n = 0;
     do {
-        tmp[n++] = "0123456789abcdef"[v % base];
+        tmp[n++] = (upper ? "0123456789ABCDEF" : "0123456789abcdef")[v % base];
         v /= base;
     } while (v);
     if (neg)
@@ -76,7 +76,7 @@ static void put_number(char **p, char *end, u64 v, u32 base, bool neg, int width
         put_char(p, end, tmp[--n]);
 }
 
-/* %d %u %x %o, these with l, too, %s %c %%, with width and zero padding. */
+/* %d %u %x %X %o, these with l, too, %s %c %%, with width and zero padding. */
 int vsnprintk(char *buf, size_t n, const char *fmt, va_list ap)
 {
     char *p = buf, *end = buf + n - 1;
@@ -96,10 +96,10 @@ int vsnprintk(char *buf, size_t n, const char *fmt, va_list ap)
             wide = true, fmt++;
         if (*fmt == 'd') {
             s64 v = wide ? va_arg(ap, s64) : va_arg(ap, int);
-            put_number(&p, end, v < 0 ? -(u64)v : (u64)v, 10, v < 0, width, pad);
-        } else if (*fmt == 'u' || *fmt == 'x' || *fmt == 'o') {
+            put_number(&p, end, v < 0 ? -(u64)v : (u64)v, 10, v < 0, width, pad, false);
+        } else if (*fmt == 'u' || *fmt == 'x' || *fmt == 'X' || *fmt == 'o') {
             u64 v = wide ? va_arg(ap, u64) : va_arg(ap, u32);
-            put_number(&p, end, v, *fmt == 'u' ? 10 : *fmt == 'x' ? 16 : 8, false, width, pad);
+            put_number(&p, end, v, *fmt == 'u' ? 10 : *fmt == 'o' ? 8 : 16, false, width, pad, *fmt == 'X');
         } else if (*fmt == 's') {
             for (const char *s = va_arg(ap, const char *); *s; s++)
                 put_char(&p, end, *s);

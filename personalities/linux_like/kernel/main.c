@@ -81,6 +81,7 @@ static void main_open_console(void)
     struct inode *tty = inode_make("/dev/console", 0);
     for (int i = 0; i < 3; i++)
         fd_install(open_inode(tty, O_RDWR), 0, false);
+    tty_give(current->proc->sid);
 }
 
 /* The module is the program itself, or an archive that holds it. */

@@ -167,6 +167,7 @@ void socket_init(void);
 void udp_init(void);
 void udp_rcv(struct skb *skb, u32 saddr, u32 daddr);
 struct sock *udp_sock_new(void);
+void udp_for_each(void (*fn)(const struct sock *sk, u32 bucket, void *arg), void *arg); /* bound ones; their bucket locked */
 void udp_sock_release(struct sock *sk);
 long udp_bind(struct sock *sk, u32 addr, u16 port);
 long udp_connect(struct sock *sk, u32 addr, u16 port);

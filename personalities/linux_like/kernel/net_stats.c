@@ -3,6 +3,7 @@
 #include "defs.h"
 #include "fs.h"
 #include "net.h"
+#include "proc.h"
 
 struct net_stats net_stats[MAX_CPUS];
 
@@ -34,8 +35,23 @@ static u32 stat_show_dev(char *buf, u32 room)
                                        stat_sum(DEV_RX_PACKETS), stat_sum(DEV_TX_BYTES), stat_sum(DEV_TX_PACKETS), drops) : n;
 }
 
+static void stat_show_sock(const struct sock *sk, u32 bucket, void *arg)
+{
+    proc_printf(arg, "%5u: %08X:%04X %08X:%04X %02X %08X:%08X 00:00000000 00000000     0        0 0 2 0000000000000000 %u\n", bucket, sk->laddr, ntohs(sk->lport), sk->raddr,
+                ntohs(sk->rport), sk->rport ? 1 : 7, sk->wmem - 1, sk->rmem, sk->drops);
+}
+
+static u32 stat_show_udp(char *buf, u32 room)
+{
+    struct proc_out o = { buf, room, 0 };
+    proc_printf(&o, "   sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode ref pointer drops\n");
+    udp_for_each(stat_show_sock, &o);
+    return o.at;
+}
+
 void stat_init(void)
 {
+    proc_make("/proc/net/udp", stat_show_udp);
     proc_make("/proc/net/snmp", stat_show);
     proc_make("/proc/net/dev", stat_show_dev);
 }

@@ -181,6 +181,7 @@ bool job_continue(struct process *p); /* siglock held; whether it was stopped */
 void job_tell_parent(struct process *p, s32 code, s32 status); /* tasklist_lock held */
 
 /* tty.c: whose terminal the console is; 0: nobody's */
+void tty_give(s32 sid);               /* to a session, its leader in front */
 s32 tty_session(void);
 s32 tty_pgrp(void);
 void tty_leave(s32 sid);              /* its leader ends; tasklist_lock held */

@@ -33,6 +33,7 @@ static struct wait_queue tty_wq = WAIT_QUEUE_INIT(tty_wq);
 
 static s32 tty_sid, tty_group;            /* whose terminal it is, and who is in front; tasklist_lock */
 
+void tty_give(s32 sid) { tty_sid = tty_group = sid; }
 s32 tty_session(void) { return READ_ONCE(tty_sid); }
 s32 tty_pgrp(void) { return READ_ONCE(tty_group); }
 

@@ -357,3 +357,15 @@ u32 udp_poll(struct file *f, struct sock *sk, struct poll_table *pt)
     poll_wait(f, &sk->wq, pt);
     return (sock_writable(sk) ? POLLOUT : 0) | (udp_has_data(sk) ? POLLIN : 0);
 }
+
+void udp_for_each(void (*fn)(const struct sock *sk, u32 bucket, void *arg), void *arg)
+{
+    for (u32 b = 0; b < UDP_BUCKETS; b++) {
+        if (!READ_ONCE(buckets[b].first))
+            continue;
+        spin_lock(&buckets[b].lock);
+        for (const struct sock *sk = buckets[b].first; sk; sk = sk->next)
+            fn(sk, b, arg);
+        spin_unlock(&buckets[b].lock);
+    }
+}

@@ -20,12 +20,13 @@ from cyclescope.experiments.run import run_guest
 from emu.loader.boot import BootModule, BootSpec
 from personalities.linux.cpio import Entry, archive
 from personalities.linux_like.personality import LinuxLike
+from tests.guest.linux_like.ninep_frames import answers, conversation
 
 BUSYBOX = shutil.which("busybox")
 pytestmark = pytest.mark.skipif(BUSYBOX is None, reason="busybox is not installed (Debian: busybox-static)")
 SCRIPTS = Path(__file__).parent / "busybox"
 DRIVER = """
-export PATH=/bin
+export PATH=/bin NINEP=/ninep REQUESTS=/requests
 for script in /scripts/*; do
     name=${script##*/}
     mkdir -p /here/$name /out
@@ -50,6 +51,13 @@ def keys(text: str) -> str:
     return "\n".join(line.split(":")[0].strip() for line in text.splitlines())
 
 
+def conversation_rule(text: str) -> str:
+    """9P: what linux_like's and Linux's answers must have in common; behind them, what lies in the files then."""
+    octets = re.match(r"(?: [0-9a-f]{2}| *\n)+", text)
+    assert octets
+    return "\n".join(answers(bytes.fromhex(octets[0]))) + text[octets.end() :]
+
+
 RULES: dict[str, Callable[[str], str]] = {
     "long_listing": lambda text: re.sub(
         r" +\d+ +\d+ +\d+ \w+ +\d+ [\d:]+ ", " ", text
@@ -61,6 +69,7 @@ RULES: dict[str, Callable[[str], str]] = {
     "free": str,
     "df": str,
     "cpu_lines": lambda text: text.splitlines()[-1],  # how many processors there are
+    "ninep": conversation_rule,
     "mounts": lambda text: " ".join(text.split()[:5]),  # options
     "uname": str,
     "maps": lambda text: re.sub(r"[0-9a-f]{2}:[0-9a-f]{2}.*", "", text),  # on which device
@@ -93,6 +102,10 @@ def inside(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Outcome]:
     entries = {"bin/busybox": Entry.program(Path(BUSYBOX).read_bytes()), "driver": Entry(DRIVER.encode())}
     entries |= {f"bin/{name}": Entry.link("busybox") for name in applets()}
     entries |= {f"scripts/{script.name}": Entry(script.read_bytes()) for script in scripts()}
+    entries |= {
+        "ninep": Entry.program(LinuxLike().find("ninep", "programs").read_bytes()),
+        "requests": Entry(conversation()),
+    }
     root = tmp_path_factory.mktemp("busybox") / "root.cpio"
     root.write_bytes(archive(entries))
     image, words = LinuxLike().find("linux_like.elf"), "init=/bin/busybox epoch=1700000000 -- sh /driver"
@@ -113,6 +126,9 @@ def outside(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Outcome]:
     (root / "bin").mkdir()
     for name in applets():
         (root / "bin" / name).symlink_to(BUSYBOX)
+    (root / "requests").write_bytes(conversation())
+    environment = {"PATH": str(root / "bin"), "HOME": "/", "TERM": "vt100", "REQUESTS": str(root / "requests")}
+    environment["NINEP"] = str(LinuxLike().find("ninep", "programs"))
     found = {}
     for script in scripts():
         folder, out = root / "work" / script.name, root / f"{script.name}.out"
@@ -120,7 +136,7 @@ def outside(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Outcome]:
         with out.open("wb") as stream:
             status = subprocess.run(
                 [root / "bin/sh", script], cwd=folder, stdin=subprocess.DEVNULL, stdout=stream, stderr=subprocess.STDOUT,
-                env={"PATH": str(root / "bin"), "HOME": "/", "TERM": "vt100"}, start_new_session=True, timeout=60, check=False,
+                env=environment, start_new_session=True, timeout=60, check=False,
             ).returncode  # fmt: skip
         found[script.name] = (out.read_text(), status)
     return found

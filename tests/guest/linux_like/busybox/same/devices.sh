@@ -4,4 +4,4 @@ head -c 4 /dev/zero | od -c
 head -c 5 /dev/urandom | wc -c
 [ -c /dev/null ]; echo $?
 stat -c '%F %t %T' /dev/null /dev/zero
-cat < /dev/tty; echo $?
+setsid sh -c ': < /dev/tty' 2> /dev/null; echo $?

@@ -11,7 +11,7 @@
 
 #define DSM_PAGE 4096u
 #define DSM_HOME_PAGES 524288u          /* of a node */
-#define DSM_LEASE_NS 1000000000ull
+#define DSM_LEASE_NS 2000000000ull
 
 /* Why an access fails. */
 enum {

@@ -23,8 +23,9 @@ void test_barrier(uint64_t *round);     /* of one context of each node */
 void test_lock(void);
 void test_unlock(void);
 
-void test_history(void *number);        /* dsm_history.c: contexts' functions */
-void test_litmus(void *arg);            /* dsm_litmus.c */
+void test_history(void *arg);           /* history.c: contexts' functions */
+void test_mortal(void *arg);
+void test_litmus(void *arg);            /* litmus.c */
 void test_locks(void *arg);
 
 #endif

@@ -74,3 +74,30 @@ void test_history(void *arg)
     if (__atomic_add_fetch(&ended, 1, __ATOMIC_ACQ_REL) == cpu_count())
         test_on_every_cpu(&test_end, test_nothing, test_told);
 }
+
+/*
+ * The same words, but what cannot be had is told ("THREAD NUMBER lost PAGE"), and what was read or written is at once ("THREAD NUMBER r|w WORD VALUE"); each thread writes its
+ * own word alone.
+ */
+void test_mortal(void *arg)
+{
+    uint32_t thread = test_own * cpu_count() + cpu_id();
+    uint32_t state = test_seed * 65537 + thread + 1;
+
+    (void)arg;
+    for (uint32_t i = 0; i < test_count; i++) {
+        uint32_t random = test_random(&state);
+        bool writes = random >> 16 & 1;
+        uint32_t word = writes ? thread : random % (test_nodes * cpu_count());
+
+        if (dsm_acquire((const void *)test_word(word), writes) != 0) {
+            console_printf("%u %u lost %u\n", thread, i, 1 + word % 3);
+        } else {
+            if (writes)
+                *test_word(word) = i + 1;
+            console_printf("%u %u %c %u %lu\n", thread, i, writes ? 'w' : 'r', word, *test_word(word));
+        }
+        test_pause(test_random(&state) % 400000);
+    }
+    console_printf("SUCCESS\n");
+}

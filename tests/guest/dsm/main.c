@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Distributed shared memory: `dsm OWN SESSION LEASE_MS WHAT SEED COUNT ADDRESS...`, node 0, which is home to all pages, first among the addresses. Several nodes do the
- * same at once: `history` tells all it did, for a referee; `litmus` and `locks` judge themselves; with `read` and `write` nodes say what they see until they are killed.
+ * same at once: `history` tells all it did, for a referee, and `mortal` as it does it, while nodes are killed; `litmus` and `locks` judge themselves; with `read` and `write` nodes say what they see until they are killed.
  */
 #include "dsm_test.h"
 #include "messenger.h"
@@ -83,6 +83,8 @@ static void test_run_one(void *what)
 {
     if (strcmp(what, "history") == 0)
         CHECK(context_run(test_history, NULL), "no memory");
+    else if (strcmp(what, "mortal") == 0)
+        CHECK(context_run(test_mortal, NULL), "no memory");
     else if (cpu_id() == 0 && strcmp(what, "litmus") == 0)
         CHECK(context_run(test_litmus, NULL), "no memory");
     else if (strcmp(what, "locks") == 0)
@@ -98,7 +100,7 @@ static void test_begin(void *what)
 
     while (dsm_acquire((const void *)GROUND, false) != 0 || !GROUND->ready)
         test_pause(1000000);
-    if (strcmp(what, "history") == 0 || strcmp(what, "locks") == 0)
+    if (strcmp(what, "history") == 0 || strcmp(what, "locks") == 0 || strcmp(what, "mortal") == 0)
         test_barrier(&round);
     console_printf("begun\n");
     if (strcmp(what, "wait_here") == 0)

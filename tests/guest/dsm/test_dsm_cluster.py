@@ -58,7 +58,7 @@ def run(images: Path, what: str, operations: int, personalities: list[str], vcpu
     ("personalities", "vcpus", "operations", "timing"),
     [
         (["libos"] * 3, 1, 150, "functional"),
-        (["libos"] * 2, 2, 40, "detailed"),
+        (["libos"] * 2, 2, 25, "detailed"),
         (["linux_like", "libos"], 1, 60, "functional"),
     ],
 )

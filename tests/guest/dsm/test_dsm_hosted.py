@@ -3,6 +3,7 @@
 
 import itertools
 import os
+import random
 import subprocess
 import threading
 from contextlib import ExitStack
@@ -119,7 +120,7 @@ def test_judges_of_their_own(images: Path, what: str, nodes: int, cpus: int, rou
 def test_a_writer_that_dies(images: Path) -> None:
     """What it was writing is lost, and said to be; what it was reading is not."""
     with ExitStack() as stack:
-        nodes = Nodes(images, stack, 3, lease_ms=1000)
+        nodes = Nodes(images, stack, 3, lease_ms=2000)
         home, writer = nodes.start(0, "wait_here"), nodes.start(1, "write", 1)
         nodes.until(writer, "looked")
         writer.kill()
@@ -145,7 +146,7 @@ def test_a_writer_that_starts_anew(images: Path) -> None:
 def test_a_home_that_dies(images: Path) -> None:
     """What came from it goes when the lease ends, and its next life is not taken for it."""
     with ExitStack() as stack:
-        nodes = Nodes(images, stack, 3, lease_ms=1000)
+        nodes = Nodes(images, stack, 3, lease_ms=2000)
         home, reader = nodes.start(0, "wait_here"), nodes.start(1, "read", 100_000)
         nodes.until(reader, "page 3 is 0")
         home.kill()
@@ -174,6 +175,35 @@ def test_a_reader_that_is_cut_off(images: Path) -> None:
         assert not any(number == 1 and line == "page 1 is 0" for number, line in nodes.said[gone:])
         nodes.between[0, 1].cut.clear()
         nodes.until(reader, "page 1 is 2001", written)
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_a_node_killed_at_a_random_time(images: Path, seed: int) -> None:
+    """Those that live come to their end; what was lost stays lost for each of them, and no word goes back."""
+    chance = random.Random(seed)
+    with ExitStack() as stack:
+        nodes = Nodes(images, stack, 4, Faults(lost=0.01), lease_ms=2000)
+        started = [nodes.start(own, "mortal", 300, seed=seed) for own in range(4)]
+        victim = started[chance.randrange(1, 4)]
+        last = 0
+        for _ in range(chance.randrange(5, 60)):
+            last = nodes.until(victim, f"{victim.number} ", last) + 1
+        victim.kill()
+        living = [node for node in started if node is not victim]
+        for node in living:
+            nodes.until(node, "SUCCESS")
+    lost: set[tuple[int, int]] = set()
+    seen: dict[tuple[int, int], int] = {}
+    for number, line in nodes.said:
+        words = line.split()
+        if len(words) == 4 and words[2] == "lost":
+            lost.add((number, int(words[3])))
+        elif len(words) == 5:
+            word, value = int(words[3]), int(words[4])
+            assert (number, 1 + word % 3) not in lost, line
+            assert value >= seen.get((number, word), 0), line
+            seen[number, word] = value
+    assert {number for number, _ in seen} >= {node.number for node in living}
 
 
 # ---- the referee ----

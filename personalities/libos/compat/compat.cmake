@@ -6,20 +6,22 @@ set(LIBOS_COMPAT_BASE 0x4000000)
 
 add_library(libos_compat_kernel STATIC ${LIBOS_KERNEL_SOURCES})
 set(LIBOS_COMPAT_SOURCES)
-foreach(part clock entry files futex memory process program protect socket table thread)
+foreach(part clock entry files futex memory process program protect remote socket table thread)
     file(GLOB found ${LIBOS_DIR}/compat/${part}.[cS])
     list(APPEND LIBOS_COMPAT_SOURCES ${found})
 endforeach()
 add_library(libos_compat STATIC ${LIBOS_COMPAT_SOURCES})
-foreach(library libos_compat_kernel libos_compat)
-    target_include_directories(${library} PRIVATE ${LIBOS_DIR}/include ${LIBOS_DIR}/kernel)
+add_library(libos_compat_runtime STATIC ${LIBOS_RUNTIME_SOURCES} ${LIBOS_NATIVE_SOURCES})
+foreach(library libos_compat_kernel libos_compat libos_compat_runtime)
+    target_include_directories(${library} PRIVATE ${LIBOS_DIR}/include ${LIBOS_DIR}/kernel ${LIBOS_DIR}/runtime ${LIBOS_TREE}/apps/ninep)
     target_compile_options(${library} PRIVATE $<$<COMPILE_LANGUAGE:C>:${LIBOS_COMPAT_FLAGS}>)
 endforeach()
 
 # libos_add_compat_app(name sources...): as libos_add_app, with Linux's system calls.
 function(libos_add_compat_app name)
     add_executable(libos-${name} ${ARGN})
-    target_link_libraries(libos-${name} PRIVATE -Wl,--whole-archive libos_compat libos_compat_kernel -Wl,--no-whole-archive)
+    target_link_libraries(libos-${name} PRIVATE -Wl,--whole-archive libos_compat libos_compat_kernel -Wl,--no-whole-archive
+        libos_compat_runtime)
     set_target_properties(libos-${name} PROPERTIES
         SUFFIX .elf
         POSITION_INDEPENDENT_CODE OFF

@@ -13,7 +13,7 @@
 
 /* Linux's numbers (UAPI headers, x86-64). */
 enum {
-    LINUX_EPERM = 1, LINUX_ENOENT = 2, LINUX_ESRCH = 3, LINUX_EINTR = 4, LINUX_EBADF = 9, LINUX_EAGAIN = 11, LINUX_ENOMEM = 12, LINUX_EACCES = 13,
+    LINUX_EPERM = 1, LINUX_ENOENT = 2, LINUX_ESRCH = 3, LINUX_EINTR = 4, LINUX_EIO = 5, LINUX_EBADF = 9, LINUX_EAGAIN = 11, LINUX_ENOMEM = 12, LINUX_EACCES = 13,
     LINUX_EFAULT = 14, LINUX_EINVAL = 22, LINUX_EMFILE = 24, LINUX_ENOTTY = 25, LINUX_ESPIPE = 29, LINUX_ENOSYS = 38,
     LINUX_ENOTSOCK = 88, LINUX_EDESTADDRREQ = 89, LINUX_EMSGSIZE = 90, LINUX_EAFNOSUPPORT = 97, LINUX_EADDRINUSE = 98,
     LINUX_EADDRNOTAVAIL = 99, LINUX_ETIMEDOUT = 110,
@@ -111,19 +111,39 @@ uint64_t program_stack(const struct program *program, int argc, char **argv);   
 
 bool boot_module_get(struct program *program);
 
-/* ---- files.c, socket.c: descriptors ---- */
+/* ---- files.c, socket.c, remote.c: descriptors ---- */
 
 struct socket;
 struct file {
-    enum { FILE_FREE, FILE_CONSOLE, FILE_SOCKET } kind;
+    enum { FILE_FREE, FILE_CONSOLE, FILE_SOCKET, FILE_REMOTE } kind;
     uint32_t flags;                 /* O_NONBLOCK */
     struct socket *socket;
+    uint32_t fid;                   /* of a remote one */
+    uint64_t offset;
 };
+
+struct linux_stat {                 /* struct stat */
+    uint64_t device, inode, links;
+    uint32_t mode, user, group, padding;
+    uint64_t of_device, bytes, block_bytes, blocks;
+    uint64_t rest[9];
+};
+
+void file_stat(struct linux_stat *stat, bool folder, uint32_t rights, uint64_t bytes);
 
 #define LINUX_O_NONBLOCK 04000u
 
 struct file *file_get(uint64_t fd); /* NULL: not open */
 int64_t file_new(int kind, struct socket *socket, uint32_t flags);
 void socket_close(struct socket *socket);
+
+/* Joins the application's general-purpose node, if the command line names one. Calls on files return THREAD_WAITS, or an error. */
+void remote_start(const char *name);
+bool remote_is_there(void);
+int64_t remote_open(const char *path, uint32_t flags, struct linux_stat *stat);    /* with `stat`: only that */
+int64_t remote_read(struct file *file, void *into, uint64_t bytes);
+int64_t remote_write(struct file *file, const void *from, uint64_t bytes);
+int64_t remote_stat(struct file *file, struct linux_stat *stat);
+int64_t remote_close(uint32_t fid);
 
 #endif

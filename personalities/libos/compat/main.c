@@ -18,6 +18,7 @@ void app_main(int argc, char **argv)
     else if (strcmp(calls, "syscall") != 0)
         panic("linux: calls= takes syscall or function, not %s", calls);
     linux_init();
+    remote_start(program.name);
     program_load(&program);
     memory_init(program.end, program.end + PROGRAM_HEAP < (uint64_t)image_text ? program.end + PROGRAM_HEAP : (uint64_t)image_text);
 

@@ -9,6 +9,7 @@ void app_main(int argc, char **argv)
     struct program program = { .name = argc ? argv[0] : "(no name)", .entry = (uint64_t)_start, .gate = linux_gate };
 
     linux_init();
+    remote_start(program.name);
 
     struct thread *thread = thread_new(program.entry, program_stack(&program, argc, argv));
 

@@ -12,7 +12,7 @@
 #define SAID 256u
 
 #define CALLS(X)                                                                                                     \
-    X(0, linux_read) X(1, linux_write) X(2, linux_open) X(3, linux_close) X(5, linux_fstat) X(8, linux_lseek)         \
+    X(0, linux_read) X(1, linux_write) X(2, linux_open) X(3, linux_close) X(4, linux_stat) X(5, linux_fstat) X(6, linux_stat) X(8, linux_lseek)         \
     X(9, linux_mmap) X(10, linux_mprotect) X(11, linux_munmap) X(12, linux_brk) X(13, linux_zero) X(14, linux_zero)   \
     X(16, linux_ioctl) X(20, linux_writev) X(24, linux_sched_yield) X(25, linux_mremap) X(28, linux_madvise)          \
     X(35, linux_nanosleep) X(39, linux_one) X(41, linux_socket) X(42, linux_connect) X(44, linux_sendto)              \

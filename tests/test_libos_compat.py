@@ -142,9 +142,9 @@ BROKEN = {
     "more file than memory": (
         elf(EXITS, segments=[(1, 5, 4096, CODE, 16, 8)]), "segment 0 has more bytes in the file than in memory",
     ),
-    "2^64 bytes": (elf(EXITS, segments=[(1, 5, 4096, CODE, 16, 2**64 - 1)]), "programs lie between 200000 and 4000000"),
-    "at the image": (elf(EXITS, segments=[(1, 5, 4096, 0x4000000, 16, 16)]), "programs lie between 200000 and 4000000"),
-    "at the firmware": (elf(EXITS, segments=[(1, 5, 4096, 0x8000, 16, 16)]), "programs lie between 200000 and 4000000"),
+    "2^64 bytes": (elf(EXITS, segments=[(1, 5, 4096, CODE, 16, 2**64 - 1)]), "programs lie between 200000 and 1000000"),
+    "at the image": (elf(EXITS, segments=[(1, 5, 4096, 0x1000000, 16, 16)]), "programs lie between 200000 and 1000000"),
+    "at the firmware": (elf(EXITS, segments=[(1, 5, 4096, 0x8000, 16, 16)]), "programs lie between 200000 and 1000000"),
     "round the corner": (elf(EXITS, segments=[(1, 5, 2**64 - 8, CODE, 16, 16)]), "segment 0 ends behind the end of the file"),
 }  # fmt: skip
 

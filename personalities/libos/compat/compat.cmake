@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-# The images that run Linux programs. They lie at 64 MiB, since programs want the addresses below, and use general registers alone,
+# The images that run Linux programs. They lie at 16 MiB, since programs want the addresses below, and use general registers alone,
 # as a Linux kernel does: SSE registers are the program's. So libos is built once more for them.
 set(LIBOS_COMPAT_FLAGS ${LIBOS_FLAGS} -mgeneral-regs-only)
-set(LIBOS_COMPAT_BASE 0x4000000)
+set(LIBOS_COMPAT_BASE 0x1000000)
 
 add_library(libos_compat_kernel STATIC ${LIBOS_KERNEL_SOURCES})
 set(LIBOS_COMPAT_SOURCES)

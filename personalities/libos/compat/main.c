@@ -2,7 +2,7 @@
 /* The application of the image libos-linux: a static Linux program, unmodified, that comes as the first boot module. */
 #include "compat.h"
 
-#define PROGRAM_HEAP 0x2000000ull   /* what brk may give, if the image is not in its way */
+#define PROGRAM_HEAP 0x1000000ull   /* what brk may give, if the image is not in its way */
 
 extern uint8_t image_text[];
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 import msgspec
@@ -14,9 +15,12 @@ from cyclescope.cluster.bed import ClusterBed
 from cyclescope.cluster.experiment import run_cluster
 from cyclescope.cluster.file import read_cluster
 from cyclescope.cluster.operator import CommandSpec
+from cyclescope.cluster.profile import by_function
 from cyclescope.cluster.result import ClusterRun
 from cyclescope.cluster.spec import Cluster, ClusterLoad, KillSpec, LinkSpec, NodeSpec
 from emu.errors import ConfigError
+from emu.ledger.manifest import load_manifest
+from personalities.base import get_personality
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples" / "offload"
 BACKS = tuple(NodeSpec(name=f"back{i}", personality="libos", role="back", vcpus=1, memory_mib=64) for i in (1, 2))
@@ -104,6 +108,32 @@ def test_the_data_path_goes_on_without_the_general_purpose_node(what: str):
     assert first.answered_ps > 60_000e6  # asked again and again
     assert "back1" in second.answer
     assert "back2" in second.answer
+
+
+def test_a_node_samples_itself_as_the_ledger_sees_it():
+    """The guest's samples against the emulator's accounts: shares of busy components, as near as two hundred samples are.
+
+    A vCPU that wakes up is found at its interrupt's first instruction, and is idle by the accounts: neither counts, nor does
+    the sampling itself, which is not sampled.
+    """
+    back = NodeSpec(name="back", personality="libos", vcpus=2, memory_mib=64)
+    gpos = NodeSpec(name="gpos", program="gpos", vcpus=1, memory_mib=64, words=("set=profile_us:5",))
+    load = msgspec.structs.replace(LOAD, requests=3_000, rate=1_500_000.0, to=("back",))
+    cluster = Cluster(nodes=(gpos, back), load=load, timing="fast", commands=(CommandSpec(command="profile back"),))
+    run = run_cluster(cluster).run
+    samples = by_function(cluster, back, run.commands[0].answer)
+    manifest = load_manifest(get_personality("libos").manifest_path)
+    by_component: Counter[str] = Counter()
+    for function, count in samples.items():
+        by_component[manifest.kernel.component(function)] += count
+    assert by_component.total() > 250
+    assert by_component["unknown"] == 0
+    cycles = {name: sum(causes.values()) for name, causes in run.nodes[1].cycles.items()}
+    for component in ("idle", "irq", "offload"):
+        del cycles[component], by_component[component]
+    for component in ("app", "driver", "udp", "ip", "copy"):
+        sampled, truth = by_component[component] / by_component.total(), cycles.get(component, 0) / sum(cycles.values())
+        assert abs(sampled - truth) < 0.12, (component, sampled, truth)
 
 
 BUSYBOX = Path("/bin/busybox")

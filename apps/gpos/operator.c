@@ -192,7 +192,7 @@ static void stat_answered(void *arg)
     answer_close(answer);
 }
 
-static void do_stat(struct answer *answer, const char *name)
+static void do_stat(struct answer *answer, const char *name, uint16_t what)
 {
     const struct gpos_node *node = nodes_named(name, strlen(name));
     unsigned count;
@@ -202,11 +202,12 @@ static void do_stat(struct answer *answer, const char *name)
         answer_refuse(answer, "there is no node %s", name);
         return;
     }
-    answer_add(answer, "name %s\nnode %u\nimage %s\nprocess %d\nprefix %u\n", node->name, node->number, node->image, node->pid, node->prefix);
-    for (unsigned i = 0; i < count; i++)
+    if (what == NODE_STAT)
+        answer_add(answer, "name %s\nnode %u\nimage %s\nprocess %d\nprefix %u\n", node->name, node->number, node->image, node->pid, node->prefix);
+    for (unsigned i = 0; what == NODE_STAT && i < count; i++)
         answer_add(answer, "version.%s %u\n", own[i].name, node->version[i]);
     answer->call = (struct message_call){ 0 };
-    message_ask(&answer->call, node->number, NODE_EBB_CONTROL, NODE_STAT, NULL, 0, STAT_PATIENCE_NS);
+    message_ask(&answer->call, node->number, NODE_EBB_CONTROL, what, NULL, 0, STAT_PATIENCE_NS);
     future_then(&answer->call.answered, &answer->wait, stat_answered, answer);
 }
 
@@ -237,11 +238,13 @@ static void question_do(struct answer *answer, char *line)
     else if (count == 2 && strcmp(words[0], "logs") == 0)
         do_logs(answer, words[1]);
     else if (count == 2 && strcmp(words[0], "stat") == 0)
-        do_stat(answer, words[1]);
+        do_stat(answer, words[1], NODE_STAT);
+    else if (count == 2 && strcmp(words[0], "profile") == 0)
+        do_stat(answer, words[1], NODE_PROFILE);
     else if (count && strcmp(words[0], "config") == 0)
         do_config(answer, count, words, rest);
     else
-        answer_refuse(answer, "%s", "give ps, kill NODE, logs NODE, stat NODE, config, config get KEY, or config set KEY=VALUE");
+        answer_refuse(answer, "%s", "give ps, kill NODE, logs NODE, stat NODE, profile NODE, config, config get KEY, or config set KEY=VALUE");
 }
 
 /* One that is asked already, or room for a new one: the oldest that is answered gives way. NULL: all are open. */

@@ -15,7 +15,9 @@ from cyclescope.cli.progress import shown
 from cyclescope.cluster.experiment import run_cluster
 from cyclescope.cluster.file import read_cluster
 from cyclescope.cluster.operator import CommandSpec
+from cyclescope.cluster.profile import by_function
 from cyclescope.experiments.machines import level_of
+from emu.errors import ConfigError
 
 File = Annotated[Path, typer.Argument(help="The cluster's TOML file.", metavar="FILE")]
 Node = Annotated[str, typer.Argument(help="A node's name, or number.", metavar="NODE")]
@@ -49,6 +51,17 @@ def add_verbs_to(app: typer.Typer) -> None:
         """Lines KEY VALUE."""
         _ask(file, f"stat {node}", at_us, timing, quiet)
 
+    @app.command("profile", help="Where a libos node's vCPUs are while the load runs, sampled by themselves, by function.")
+    def profile(
+        file: File,
+        node: Node,
+        period_us: Annotated[int, typer.Option("--period-us", help="Between two samples of a vCPU, 5 to 1,000,000.")] = 20,
+        timing: Timing = "functional",
+        quiet: Quiet = False,
+    ) -> None:
+        """By the key profile_us; names are the image's."""
+        _profile(file, node, period_us, timing, quiet)
+
     @app.command("config", help="The configuration: all of it, `get KEY`, or `set KEY=VALUE`.")
     def config(
         file: File,
@@ -63,15 +76,34 @@ def add_verbs_to(app: typer.Typer) -> None:
         _ask(file, " ".join(["config", *(words or [])]), at_us, timing, quiet)
 
 
-def _ask(file: Path, command: str, at_us: float | None, timing: str, quiet: bool) -> None:
+def _profile(file: Path, name: str, period_us: int, timing: str, quiet: bool) -> None:
     cluster = read_cluster(file)
-    commands = (*cluster.commands, CommandSpec(command=command, at_us=at_us))
+    node = next((each for each in cluster.nodes if each.name == name), None)
+    if node is None or node.personality != "libos":
+        there = ", ".join(each.name for each in cluster.nodes if each.personality == "libos")
+        raise ConfigError(f"{file}: {name} is no libos node; there are: {there}")
+    begin = CommandSpec(command=f"config set profile_us={period_us}", at_us=0)
+    answer = _answer(file, f"profile {name}", None, timing, quiet, begin)
+    samples = by_function(cluster, node, answer)
+    for function, count in samples.most_common():
+        print(f"{100 * count / samples.total():5.1f} % {count:6,}  {function}")
+
+
+def _ask(file: Path, command: str, at_us: float | None, timing: str, quiet: bool) -> None:
+    print(_answer(file, command, at_us, timing, quiet).rstrip("\n"))
+
+
+def _answer(file: Path, command: str, at_us: float | None, timing: str, quiet: bool, *before: CommandSpec) -> str:
+    """What gpos says; where it refuses, that is the run's end, with status 1."""
+    cluster = read_cluster(file)
+    commands = (*cluster.commands, *before, CommandSpec(command=command, at_us=at_us))
     cluster = msgspec.structs.replace(cluster, commands=commands, timing=timing)
     level_of(timing)
     cluster.check()
     with shown(quiet) as progress:
         run = run_cluster(cluster, progress=progress).run
     asked = [each for each in run.commands if each.command == command][-1]
-    print(asked.answer.rstrip("\n"), file=sys.stdout if asked.done else sys.stderr)
     if not asked.done:
+        print(asked.answer.rstrip("\n"), file=sys.stderr)
         raise typer.Exit(1)
+    return asked.answer

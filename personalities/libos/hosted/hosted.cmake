@@ -15,7 +15,7 @@ runtime_linux_program(libos_hosted -march=x86-64)
 target_include_directories(libos_hosted PRIVATE ${LIBOS_DIR}/include ${LIBOS_DIR}/kernel ${LIBOS_DIR}/hosted)
 target_compile_options(libos_hosted PRIVATE $<$<COMPILE_LANGUAGE:C>:${LIBOS_FLAGS}>)
 
-foreach(part window.c fault.c fault_return.S ninep_home.c ninep_stream.c)     # where the native runtime has runtime/native
+foreach(part window.c fault.c fault_return.S ninep_home.c ninep_stream.c profile_absent.c)     # where the native runtime has runtime/native
     list(APPEND LIBOS_HOSTED_RUNTIME_SOURCES ${LIBOS_DIR}/hosted/${part})
 endforeach()
 list(APPEND LIBOS_HOSTED_RUNTIME_SOURCES ${LIBOS_TREE}/apps/ninep/server.c ${LIBOS_TREE}/apps/ninep/files_linux.c)

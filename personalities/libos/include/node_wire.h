@@ -31,6 +31,7 @@ enum {
     NODE_STOP = 1,                      /* power off */
     NODE_STAT,                          /* question; answered by NODE_STAT_IS */
     NODE_STAT_IS,                       /* lines KEY VALUE with their ends */
+    NODE_PROFILE,                       /* question; answered by NODE_STAT_IS with lines VCPU ADDRESS COUNT before those */
     NODE_AGAIN,                         /* gpos does not count you in (any more): say hello */
 };
 

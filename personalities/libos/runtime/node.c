@@ -201,6 +201,8 @@ static void node_control(void *ctx, const struct message *message)
     }
     if (message->type == NODE_STAT && message->call)
         node_stat(message);
+    if (message->type == NODE_PROFILE && message->call)
+        node_profile(message);
     if (message->type == NODE_AGAIN)
         event_spawn(0, node_again, NULL);
 }
@@ -276,6 +278,7 @@ bool node_start(const char *image, struct future *joined)
         panic("node: too many targets of messages");
     node_log_start();
     node_config_start();
+    node_profile_start();
     node_ask(NULL);
     return true;
 }

@@ -20,6 +20,8 @@ extern struct node_state node_own;
 
 void node_log_start(void);             /* node_log.c */
 void node_config_start(void);          /* node_config.c */
+void node_profile_start(void);         /* node_profile.c */
+void node_profile(const struct message *question);
 void node_stat(const struct message *question);        /* node_stat.c */
 void node_stranger(uint16_t node, uint32_t ip, uint16_t port);      /* node_map.c */
 

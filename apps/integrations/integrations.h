@@ -20,6 +20,8 @@ enum { BENCH_HOME, BENCH_CLIENT };
     X(write64, BENCH_TIMES * SHARED_BLOCK) X(write4096, BENCH_TIMES * SHARED_BLOCK) \
     X(again, SHARED_BLOCK) X(readbulk, BENCH_BULK) X(writebulk, BENCH_BULK)
 
+#define BENCH_READY "ready"             /* an object, of the first integration, that is there when all others are */
+
 /* The integrations of the word integrations=, in order; at most 4. */
 struct bench_integrations {
     const struct shared_integration *with[4];

@@ -13,7 +13,7 @@
 #define SA_SIGINFO 4ul
 #define SA_ONSTACK 0x08000000ul
 #define SA_RESTORER 0x04000000ul
-#define PAGE_FAULT 14
+#define PAGE_FAULT 14           /* of the processor, in `trap`; in `error` bit 1 says that a write was tried */
 #define SIGNAL_STACK 16384ul
 
 struct fault_machine;
@@ -51,14 +51,14 @@ static void fault_signal(int signal, const uint8_t *info, struct fault_machine *
     if (address - WINDOW_STACKS < WINDOW_SIZE)
         panic("context: the stack of %u bytes that ends at %lx is exhausted, at %lx, vCPU %u", CONTEXT_STACK,
               (address | (WINDOW_STACK - 1)) + 1, machine->ip, cpu_id());
-    if (address - WINDOW_SHARED >= WINDOW_SIZE)
+    if (address - WINDOW_SHARED >= WINDOW_SIZE || machine->trap != PAGE_FAULT)
         panic("signal 11 at %lx, address %lx, vCPU %u", machine->ip, address, cpu_id());
 
     struct fault_frame *frame = (struct fault_frame *)machine->sp - 1;
 
     *frame = (struct fault_frame){
         .address = address,
-        .kind = machine->trap != PAGE_FAULT ? FAULT_UNKNOWN : machine->error & 2 ? FAULT_WRITE : FAULT_READ,
+        .kind = machine->error & 2 ? FAULT_WRITE : FAULT_READ,
         .flags = machine->rflags,
         .ip = machine->ip,
     };

@@ -155,22 +155,9 @@ int dsm_acquire(const void *address, bool write)
     return dsm_obtain(at, write ? DSM_RIGHT_WRITE : DSM_RIGHT_READ);
 }
 
-/* A system that does not say what was tried: whoever may read already tried to write. */
-static enum dsm_rights dsm_tried(uint64_t address, uint64_t kind)
-{
-    if (kind != FAULT_UNKNOWN)
-        return kind == FAULT_WRITE ? DSM_RIGHT_WRITE : DSM_RIGHT_READ;
-
-    uint64_t number = (address - WINDOW_SHARED) / DSM_PAGE;
-    struct dsm_link *link = dsm_link_to((uint16_t)(number / DSM_HOME_PAGES), false);
-    struct dsm_page *page = link ? dsm_page_of(link, (uint32_t)(number % DSM_HOME_PAGES), false) : NULL;
-
-    return page && __atomic_load_n(&page->rights, __ATOMIC_RELAXED) == DSM_RIGHT_READ ? DSM_RIGHT_WRITE : DSM_RIGHT_READ;
-}
-
 static void dsm_fault(uint64_t address, uint64_t kind)
 {
-    int error = dsm_obtain(address, dsm_tried(address, kind));
+    int error = dsm_obtain(address, kind == FAULT_WRITE ? DSM_RIGHT_WRITE : DSM_RIGHT_READ);
 
     if (error == 0)
         return;

@@ -5,7 +5,7 @@
 
 #include <stdint.h>
 
-enum { FAULT_READ, FAULT_WRITE, FAULT_UNKNOWN };        /* the last: this system does not say */
+enum { FAULT_READ, FAULT_WRITE };
 
 struct fault_frame {
     uint64_t address, kind, flags, ip;

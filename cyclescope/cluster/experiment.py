@@ -10,9 +10,10 @@ from pathlib import Path
 
 import msgspec
 
-from cyclescope.cluster.bed import Capture, ClusterBed, hardware_of
+from cyclescope.cluster.bed import Capture, ClusterBed
 from cyclescope.cluster.follow import accounts_since
 from cyclescope.cluster.host import available_mib, check_memory
+from cyclescope.cluster.programs import hardware_of
 from cyclescope.cluster.result import ClusterOutcome, ClusterRun, CommandRun, NodeRun
 from cyclescope.cluster.spec import Cluster, NodeSpec
 from cyclescope.cluster.timeline import Timeline, timeline

@@ -17,8 +17,9 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from cyclescope.cluster.bed import ClusterBed, personality_of, program_of
+from cyclescope.cluster.bed import ClusterBed
 from cyclescope.cluster.experiment import ClusterTraffic
+from cyclescope.cluster.programs import personality_of, program_of
 from cyclescope.cluster.records import Records, commands, judge, recorders
 from cyclescope.cluster.result import ClusterRun
 from cyclescope.cluster.spec import ROUTER, Cluster, KillSpec, LinkSpec, NodeSpec

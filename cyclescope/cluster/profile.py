@@ -6,7 +6,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import Counter
 
-from cyclescope.cluster.bed import boot_spec, personality_of
+from cyclescope.cluster.programs import boot_spec, personality_of
 from cyclescope.cluster.spec import Cluster, NodeSpec
 from emu.ledger.symbols import read_functions
 

@@ -89,6 +89,10 @@ static void test_run_one(void *what)
         CHECK(context_run(test_litmus, NULL), "no memory");
     else if (strcmp(what, "locks") == 0)
         CHECK(context_run(test_locks, NULL), "no memory");
+    else if (strcmp(what, "outside") == 0)
+        *WORD(5, 0) = 1;                /* an event, not a context */
+    else if (strcmp(what, "absent") == 0)
+        CHECK(context_run(test_read_page, (void *)(uint64_t)PAGES), "no memory");
     else if (cpu_id() == 0 && (strcmp(what, "read") == 0 || strcmp(what, "write") == 0))
         CHECK(context_run(test_look, what), "no memory");
 }

@@ -206,6 +206,19 @@ def test_a_node_killed_at_a_random_time(images: Path, seed: int) -> None:
     assert {number for number, _ in seen} >= {node.number for node in living}
 
 
+@pytest.mark.parametrize(
+    ("what", "sentence"),
+    [
+        ("outside", "panic: fault: shared memory at 200000005000 is not here, and an event outside a context cannot wait for it"),
+        ("absent", "page 64 failed: its home has no such page"),
+    ],
+)
+def test_what_cannot_be_had(images: Path, what: str, sentence: str) -> None:
+    with ExitStack() as stack:
+        nodes = Nodes(images, stack, 1)
+        nodes.until(nodes.start(0, what), sentence)
+
+
 # ---- the referee ----
 
 

@@ -212,8 +212,9 @@ long exec_load(const char *path, char **argv, char **envp, struct pt_regs *regs)
 static long exec_file(const char *path, char **argv, char **envp, struct pt_regs *regs, u32 depth)
 {
     struct task *t = current;
-    struct inode *i;
-    long r = path_open(t->proc->cwd, path, true, &i);
+    struct inode *i, *cwd = process_cwd(t->proc);
+    long r = path_open(cwd, path, true, &i);
+    inode_put(cwd);
     if (r)
         return r;
     if (inode_kind(i) != S_IFREG || !(i->mode & 0111)) {

@@ -194,7 +194,7 @@ static long fork_copy_process(struct task *t, u64 flags, struct process **out)
     if (!p)
         return -ENOMEM;
     memcpy(p->actions, me->actions, sizeof p->actions);
-    p->cwd = inode_get(me->cwd);
+    p->cwd = process_cwd(me);
     p->umask = me->umask;
     p->pgid = me->pgid;
     p->sid = me->sid;

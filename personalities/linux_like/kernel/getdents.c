@@ -7,8 +7,8 @@
 struct dirent64 { u64 ino, off; u16 reclen; u8 type; char name[]; };
 #define MADE_UP (1ul << 32) /* cookies of made-up entries: behind all others */
 
-/* The first entry beyond *cookie; false: no more. tree_lock held. */
-static bool dir_next(struct inode *dir, u64 *cookie, struct dir_item *d)
+/* The first entry beyond *cookie, looked for from *at on; false: no more. tree_lock held. */
+static bool dir_next(struct inode *dir, struct list **at, u64 *cookie, struct dir_item *d)
 {
     if (*cookie < COOKIE_FIRST) {
         struct inode *i = *cookie && dir->parent ? dir->parent : dir;
@@ -16,14 +16,14 @@ static bool dir_next(struct inode *dir, u64 *cookie, struct dir_item *d)
         ++*cookie;
         return true;
     }
-    struct dirent *e;
-    if (*cookie < MADE_UP)
-        list_for_each(e, &dir->entries, sibling)
-            if (e->cookie > *cookie) {
-                *d = (struct dir_item){ .name = e->name, .ino = e->inode->ino, .mode = e->inode->mode };
-                *cookie = e->cookie;
-                return true;
-            }
+    for (; *cookie < MADE_UP && *at != &dir->entries; *at = (*at)->next) {
+        const struct dirent *e = list_entry(*at, struct dirent, sibling);
+        if (e->cookie <= *cookie)
+            continue;
+        *d = (struct dir_item){ .name = e->name, .ino = e->inode->ino, .mode = e->inode->mode };
+        *cookie = e->cookie;
+        return true;
+    }
     if (!dir->iops || !dir->iops->next)
         return false;
     u64 own = *cookie < MADE_UP ? 0 : *cookie - MADE_UP;
@@ -43,7 +43,8 @@ ssize_t dir_getdents(struct file *f, u64 buf, u64 n)
     u64 done = 0, at = f->pos;
     ssize_t r = 0;
     down_read(&tree_lock);
-    while (dir->nlink && dir_next(dir, &at, &item)) {
+    struct list *entry = dir->entries.next;
+    while (dir->nlink && dir_next(dir, &entry, &at, &item)) {
         u64 len = strlen(item.name), head = offsetof(struct dirent64, name), rec = ALIGN_UP(head + len + 1, 8ul);
         if (done + rec > n) {
             r = done ? 0 : -EINVAL;

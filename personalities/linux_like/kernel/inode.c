@@ -131,6 +131,10 @@ struct inode *inode_make(const char *path, u32 mode)
         const char *rest = path + len;
         while (*rest == '/')
             rest++;
+        if (len == 1 && path[0] == '.' && *rest) {
+            path = rest;
+            continue;
+        }
         struct dirent *e = dir_find(at, path, len);
         struct inode *i = e ? e->inode : inode_new(*rest ? S_IFDIR | 0755 : mode);
         if (inode_kind(at) != S_IFDIR || !len || len > NAME_MAX)

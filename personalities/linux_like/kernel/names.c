@@ -268,7 +268,9 @@ long sys_fchdir(int fd)
 long sys_getcwd(u64 buf, u64 n)
 {
     char path[PATH_MAX];
-    int len = path_name(current->proc->cwd, path, sizeof path);
+    struct inode *cwd = process_cwd(current->proc);
+    int len = path_name(cwd, path, sizeof path);
+    inode_put(cwd);
     if (len < 0)
         return len;
     if ((u64)len + 1 > n)

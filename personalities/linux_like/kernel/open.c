@@ -18,7 +18,7 @@ long open_path(char *path, u64 upath, int dirfd, struct inode **base)
     if (r < 0)
         return r;
     if (path[0] == '/' || dirfd == AT_FDCWD) {
-        *base = inode_get(path[0] == '/' ? root_inode : current->proc->cwd);
+        *base = path[0] == '/' ? inode_get(root_inode) : process_cwd(current->proc);
         return 0;
     }
     struct file *f = file_get(dirfd);

@@ -61,7 +61,7 @@ static long poll_run(u64 ufds, u32 n, u64 until)
         r = poll_check(fds, n, NULL);
         if (r || signal_pending(current)) {
             current->state = TASK_RUNNING;
-            r = r ? r : -EINTR;
+            r = r ? r : until ? -EINTR : -ERESTARTNOHAND;
             break;
         }
         if (!timer_schedule_until(until)) {

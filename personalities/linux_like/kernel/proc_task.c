@@ -249,21 +249,12 @@ static void show_maps(struct proc_out *o, struct proc_ref *r)
 
 static void show_mounts(struct proc_out *o, struct proc_ref *r) { o->at += proc_mounts(o->buf + o->at, o->room - o->at); }
 
-static struct inode *jump_cwd(struct proc_ref *r)
-{
-    u64 f = spin_lock_irqsave(&tasklist_lock);
-    struct inode *i = r->p->cwd ? inode_get(r->p->cwd) : NULL;
-    spin_unlock_irqrestore(&tasklist_lock, f);
-    return i;
-}
-
+static struct inode *jump_cwd(struct proc_ref *r) { return process_cwd(r->p); }
 static struct inode *jump_root(struct proc_ref *r) { return inode_get(root_inode); }
 
 static long text_cwd(struct proc_ref *r, char *buf, u32 n)
 {
     struct inode *i = jump_cwd(r);
-    if (!i)
-        return -ENOENT;
     long len = path_name(i, buf, n);
     inode_put(i);
     return len;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Finding processes, and what they have used. */
 #include "defs.h"
+#include "fs.h"
 #include "task.h"
 
 struct process *process_find(s32 pid, bool next)
@@ -22,6 +23,15 @@ void process_forget(struct process *p)
 {
     list_del_init(&p->sibling);
     list_del_init(&p->all_node);
+}
+
+/* With a reference: another thread may change it. */
+struct inode *process_cwd(struct process *p)
+{
+    u64 f = spin_lock_irqsave(&tasklist_lock);
+    struct inode *i = inode_get(p->cwd);
+    spin_unlock_irqrestore(&tasklist_lock, f);
+    return i;
 }
 
 void usage_add(struct usage *to, const struct usage *u)

@@ -147,6 +147,7 @@ long fork_clone(struct pt_regs *regs, u64 flags, u64 stack, u64 ptid, u64 ctid, 
 void process_put(struct process *p);
 struct task *task_find(s32 tid);     /* with a reference, or NULL */
 struct process *process_find(s32 pid, bool next); /* with a reference; next: or the first with a greater number */
+struct inode *process_cwd(struct process *p);
 void process_forget(struct process *p); /* it was reaped; tasklist_lock held */
 u64 task_exec_ns(const struct task *t);
 struct usage process_usage(struct process *p); /* its threads', gone ones and living; takes tasklist_lock */

@@ -1,4 +1,4 @@
-sh -c 'sleep 0.01 & echo $! > pid; exec sleep 0.5' & sleep 0.2
+sh -c 'sleep 0.01 & echo $! > pid; exec sleep 1' & sleep 0.5
 d=/proc/$(cat pid)
 grep State $d/status
 wc -c < $d/cmdline

@@ -22,7 +22,12 @@ _PALETTE = (  # of the table's rows: fabric, end host, kernel, application
     "#95a5a6", "#5d6d7e", "#aeb6bf", "#1f618d", "#2e86c1", "#85c1e9", "#7d3c98", "#c39bd3",
     "#c0392b", "#641e16", "#f1948a", "#239b56",
 )  # fmt: skip
-_NODE_COLUMNS = ("app", "syscall", "irq", "driver", "netdev", "ip", "udp", "socket", "lock", "sched")
+_NODE_COLUMNS = {  # components that share a column; offload: of libraries that ask a general-purpose node
+    **{name: (name,) for name in ("app", "syscall", "irq", "driver")},
+    "net": ("netdev", "ip", "udp"),
+    **{name: (name,) for name in ("socket", "lock", "sched")},
+    "offload": ("offload", "message", "console"),
+}
 
 
 def group_rows(run: ClusterRun) -> dict[str, list[Row]]:
@@ -118,7 +123,7 @@ def node_table(runs: Sequence[ClusterRun]) -> Table:
             found = node_figures(run, place)
             served = max(1, found["requests"])
             busy = {name: sum(causes.values()) for name, causes in node.cycles.items() if name != "idle"}
-            shown = [busy.pop(name, 0) for name in _NODE_COLUMNS]
+            shown = [sum(busy.pop(name, 0) for name in names) for names in _NODE_COLUMNS.values()]
             cycles = [f"{value / served:,.0f}" for value in (node.busy_cycles, *shown, sum(busy.values()))]
             table.add_row(
                 run.cluster.name if not place else "", node.name, node.personality, f"{found['requests']:,}",

@@ -16,8 +16,8 @@ from emu.uarch.table import UarchTable, load
 HERE = Path(__file__).parent
 CORE = HERE.parent / "emu" / "core"
 SOURCES = (
-    "uarch.c", "limits.c", "blockcost.c", "decode.c", "uop.c", "cache.c", "fetch.c", "prefetch.c", "tlb.c", "llc.c", "dram.c",
-    "geometry.c", "branch.c", "state.c",
+    "uarch.c", "limits.c", "blockcost.c", "decode.c", "uop.c", "uoptable.c", "cache.c", "fetch.c", "prefetch.c", "tlb.c", "llc.c",
+    "dram.c", "geometry.c", "branch.c", "state.c",
 )  # fmt: skip
 COUNTERS = (
     "l1d_miss", "l1i_miss", "l2_miss", "llc_miss", "transfers", "upgrades", "tlb_walks", "mispredicts", "uncosted",

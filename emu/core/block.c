@@ -11,6 +11,7 @@
 #include "profile.h"
 #include "state.h"
 #include "uarch.h"
+#include "uop.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -231,7 +232,7 @@ static void resolve(struct machine *m, struct block *b)
 
 static bool with_uops(struct vcpu *v, struct block *b, const uint8_t *code)
 {
-    if (!v->window || b->uops || (b->uops = detail_uops(v->machine, code, b->size, b->flags, b->va, b->code_hash))) return true;
+    if (!v->window || b->uops || (b->uops = uop_table_find(v->machine, code, b->size, b->flags, b->va, b->code_hash))) return true;
     world_stop(v->machine->world, CS_FAULT, v, 0);
     return false;
 }

@@ -4,12 +4,8 @@
 #define CS_DETAIL_H
 #include "internal.h"
 
-struct uops;
 int detail_set(struct vcpu *, bool on);                   /* keeps its state while off: predictors and micro-op cache stay warm */
 void detail_free(struct vcpu *);
-struct uop_table;
-void detail_tables_free(struct uop_table *);             /* NULL is fine */
-const struct uops *detail_uops(struct machine *, const uint8_t *code, uint32_t size, uint32_t flags, uint64_t va, uint64_t hash);   /* NULL: world_fail has said why */
 void detail_block(struct vcpu *, struct block *, uint32_t from, uint32_t to);   /* instructions [from, to) ran: their cycles go to the block, and the clock moves */
 static inline void detail_expect(const struct block *b)  /* it begins: what its end will want of the host's memory comes meanwhile */
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Processor table: named rows and instruction forms, checked on the way in and read-only afterwards. */
-#include "detail.h"
+#include "uop.h"
 #include "uarch.h"
 #include <stdlib.h>
 #include <string.h>
@@ -24,7 +24,7 @@ void uarch_free(struct machine *m) {
     struct uarch *u = m->uarch;
     m->uarch = NULL;
     if (!u || --u->users) return;
-    detail_tables_free(u->uops);
+    uop_table_free(u->uops);
     forms_free(u);
     free(u);
 }

@@ -57,7 +57,7 @@ struct form {                     /* one instruction form: "add r64,m64" */
 struct uop_table;
 struct uarch {                    /* one for all machines of a World whose tables say the same: what is worked out from it is in the host's caches once */
     int64_t row[UA_NROWS]; bool have_rows; uint32_t users /* machines */;
-    struct uop_table *uops;       /* of blocks' code (detail.c) */
+    struct uop_table *uops;       /* of blocks' code (uoptable.c) */
     struct form *forms; uint32_t nforms; uint32_t *hash, hash_bits;     /* hash: index + 1 */
 };
 const char *uarch_row_name(int row);

@@ -48,6 +48,9 @@ struct uops {
 int uops_make(const struct uarch *, const struct dop *, uint32_t n, uint64_t va, struct uops *out);    /* for code at va (its last five bits count); -1: no memory */
 void uops_seal(struct uops *);           /* kinds, sums and the end mark, from the micro-ops */
 void uops_free(struct uops *);
+/* uoptable.c: the same for all blocks of that code on machines with that processor table. NULL: world_fail has said why. */
+const struct uops *uop_table_find(struct machine *, const uint8_t *code, uint32_t size, uint32_t flags, uint64_t va, uint64_t hash);
+void uop_table_free(struct uop_table *);          /* NULL is fine */
 /* decode.c: code at va, flags BLK_CODE16/32; decoded, if not NULL: its instructions, until the next call */
 int decode_uops(struct machine *, const uint8_t *code, uint32_t size, uint32_t flags, uint64_t va, struct uops *out, struct dop **decoded);
 #endif

@@ -3,18 +3,17 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import msgspec
 import typer
-from rich.console import Console
 
 from cyclescope.cli.follow import add_to as add_follow
 from cyclescope.cli.operator import add_verbs_to
-from cyclescope.cli.options import Json, Out, Quiet, check_json_option, write_json_option, write_option
+from cyclescope.cli.options import Json, Out, Quiet, check_json_option, write_json_option
 from cyclescope.cli.progress import shown
+from cyclescope.cli.results import Svg, check_svg_option, wide, write_svg_option
 from cyclescope.cluster.experiment import run_cluster
 from cyclescope.cluster.file import read_cluster
 from cyclescope.cluster.spec import Cluster
@@ -24,8 +23,6 @@ from cyclescope.report.clusters import cluster_document, latency_picture, print_
 from cyclescope.report.rundir import check_output
 from cyclescope.report.timelines import print_timeline
 from emu.errors import ConfigError
-
-Svg = Annotated[Path | None, typer.Option("--svg", help="Write a picture to this file.")]
 
 cluster_app = typer.Typer(help="Several machines in one World, on switches.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -60,7 +57,7 @@ def run(
         if cluster.name in {other.name for other in clusters[:number]}:
             raise ConfigError(f"{cluster.where}: two of the clusters are called {cluster.name}; give each its own [cluster] name")
     check_json_option(json)
-    check_json_option(None if svg is None else str(svg), "--svg")
+    check_svg_option(svg)
     if out is not None:
         check_output(out)
     with shown(quiet) as progress:
@@ -69,11 +66,11 @@ def run(
     if out is not None:
         write_cluster_directory(out, outcomes)
     if svg is not None:
-        write_option("--svg", str(svg), latency_picture(runs).encode())
+        write_svg_option(svg, latency_picture(runs))
     if json is not None:
         write_json_option(json, {"clusters": [cluster_document(each) for each in runs]})
     if json != "-":
-        console = Console(width=None if sys.stdout.isatty() else 160)
+        console = wide()
         print_clusters(console, runs)
         for each in runs if timeline else ():
             console.print()

@@ -3,17 +3,16 @@
 
 from __future__ import annotations
 
-import sys
 from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
-from cyclescope.cli.cluster import Svg, changed, cluster_app
-from cyclescope.cli.options import Jobs, Json, Quiet, check_json_option, job_count, write_json_option, write_option
+from cyclescope.cli.cluster import changed, cluster_app
+from cyclescope.cli.options import Jobs, Json, Quiet, check_json_option, job_count, write_json_option
 from cyclescope.cli.progress import shown
+from cyclescope.cli.results import Svg, check_svg_option, wide, write_svg_option
 from cyclescope.cluster.faultruns import drawn, fault_run
 from cyclescope.cluster.file import read_cluster
 from cyclescope.cluster.host import available_mib, check_memory
@@ -58,7 +57,7 @@ def faults(
     if json is not None:
         write_json_option(json, {"again": again, **fault_document(found)})
     if json != "-":
-        print_fault_runs(Console(width=None if sys.stdout.isatty() else 220), found)
+        print_fault_runs(wide(220), found)
         if again:
             print(f"{again} of them were run twice, and compared")
     if any(each.complaints for each in found):
@@ -85,13 +84,13 @@ def scale(
     clusters = [changed(read_cluster(path), seed, timing) for path in files]
     wanted = sizes(clusters, counts, load)
     check_json_option(json)
-    check_json_option(None if svg is None else str(svg), "--svg")
+    check_svg_option(svg)
     with shown(quiet) as progress:
         found = run_all(measure, wanted, "scale", job_count(jobs), progress)
     title = f"{clusters[0].timing}, {sum(node.vcpus for node in clusters[0].nodes)} vCPU a node"
     if svg is not None:
-        write_option("--svg", str(svg), cluster_scale_picture(found, title, load).encode())
+        write_svg_option(svg, cluster_scale_picture(found, title, load))
     if json is not None:
         write_json_option(json, cluster_scale_document(clusters, found, load))
     if json != "-":
-        print_cluster_scale(Console(width=None if sys.stdout.isatty() else 160), found, load)
+        print_cluster_scale(wide(), found, load)

@@ -3,12 +3,10 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
-import msgspec
 import typer
 from rich.console import Console
 
@@ -19,25 +17,23 @@ from cyclescope.cli.options import (
     Functions,
     Jobs,
     KvdLocks,
+    Measurement,
     Names,
     Output,
-    Requests,
-    Seed,
     Shape,
-    Timing,
+    Share,
     Traffic,
-    Warmup,
     check_functions,
     job_count,
     locks_of,
     personalities_of,
-    row_changes,
     write_json_option,
 )
 from cyclescope.cli.progress import shown
+from cyclescope.cli.results import config_of, print_rows_changed, print_written, wide
 from cyclescope.cli.seeds import parse_seeds
 from cyclescope.cli.starts import SHAPE, locks_in, refuse_decided, starts_of
-from cyclescope.config import DEFAULT_TIMING, Hardware, Load
+from cyclescope.config import Hardware, Load
 from cyclescope.experiments.ablation import ablate
 from cyclescope.experiments.compare import compare
 from cyclescope.experiments.saved import Start
@@ -62,13 +58,8 @@ def command(
     context: typer.Context,
     personality: Names = DEFAULT_NAMES,
     shape: Shape = Shape(),
-    timing: Timing = DEFAULT_TIMING,
-    requests: Requests = 10_000,
-    warmup: Warmup = 1_000,
-    seed: Seed = 1,
-    load: Annotated[
-        float, typer.Option("--load", help="Offered load, as a share of the slowest one's capacity.")
-    ] = 0.7,
+    measured: Measurement = Measurement(),
+    load: Share = 0.7,
     traffic: Traffic = Traffic(),
     locks: KvdLocks = "striped",
     quantum: Annotated[int, typer.Option("--quantum", help="vCPU quantum at timed levels [cycles].")] = 400,
@@ -101,15 +92,14 @@ def command(
         if starts
         else shape.hardware(quantum_cycles=quantum, moderation_us=moderation, cross_traffic=cross_traffic)
     )
-    offered = traffic.load(
-        requests=requests, warmup=warmup, seed=seed, load=load, locks=locks_of(locks_in(starts) if starts else locks)
-    )
+    offered = traffic.load(load=load, locks=locks_of(locks_in(starts) if starts else locks), **measured.amount)
+    timing = measured.timing
     contenders = [each.personality for each in starts] or personalities_of(personality)
     output.check()
     check_functions(functions)
     if functions is not None and (seeds is not None or ablated):
         raise ConfigError("--functions lists one comparison's: give it without --seeds and --ablate")
-    config = {"hardware": msgspec.to_builtins(hardware), "load": msgspec.to_builtins(offered), "timing": timing}
+    config = config_of(hardware, offered, timing)
     if ablated:
         if seeds is not None:
             raise ConfigError("--ablate and --seeds exclude each other: give one of them")
@@ -125,7 +115,7 @@ def command(
                 _print_events(outcomes)
         return
     if seeds is not None:
-        wanted = parse_seeds(seeds, seed)
+        wanted = parse_seeds(seeds, measured.seed)
         with shown(output.quiet) as progress:
             repetitions = compare_seeds(
                 contenders, hardware, offered, wanted, timing=timing, keep_wire=output.out is not None, jobs=job_count(jobs),
@@ -149,7 +139,7 @@ def command(
 def list_functions(outcomes: list[Outcome], functions: int | None) -> None:
     """`--functions N`."""
     for outcome in outcomes if functions else []:
-        print_functions(Console(width=None if sys.stdout.isatty() else 160), outcome.run, functions or 0)
+        print_functions(wide(), outcome.run, functions or 0)
 
 
 def write_outcomes(config: dict[str, Any], digest: str, outcomes: list[Outcome], output: Output) -> None:
@@ -170,7 +160,7 @@ def _print_events(outcomes: list[Outcome]) -> None:
 def _print_ablation(
     digest: str, hardware: Hardware, load: Load, timing: str, outcomes: list[Outcome], out: Path | None
 ) -> None:
-    console = Console(width=None if sys.stdout.isatty() else 160)
+    console = wide()
     print_ablation(
         console,
         [outcome.run for outcome in outcomes],
@@ -178,8 +168,7 @@ def _print_ablation(
         f"configuration {digest}",
     )
     _remarks(console, hardware.uarch, hardware.rows, timing)
-    if out is not None:
-        console.print(f"Written to {out}", highlight=False)
+    print_written(console, out)
 
 
 def _deliver_seeds(config: dict[str, Any], repetitions: list[Repetition], output: Output) -> None:
@@ -191,7 +180,7 @@ def _deliver_seeds(config: dict[str, Any], repetitions: list[Repetition], output
     if output.json == "-":
         return
     hardware, load = config["hardware"], config["load"]
-    console = Console(width=None if sys.stdout.isatty() else 160)
+    console = wide()
     print_replicated(
         console,
         repetitions,
@@ -199,13 +188,11 @@ def _deliver_seeds(config: dict[str, Any], repetitions: list[Repetition], output
         f"{load['requests']:,} requests, seeds {', '.join(str(seed) for seed in document['seeds'])}",
     )
     _remarks(console, hardware["uarch"], hardware["rows"], config["timing"])
-    if output.out is not None:
-        console.print(f"Written to {output.out}", highlight=False)
+    print_written(console, output.out)
 
 
 def _remarks(console: Console, uarch: str, rows: dict[str, int], timing: str) -> None:
-    if rows:
-        console.print(f"Rows changed: {row_changes(uarch, rows)}", highlight=False)
+    print_rows_changed(console, uarch, rows)
     if timing == "functional":
         console.print(
             "Timed at the functional level: one cycle an instruction, no caches; not a result.", highlight=False
@@ -216,7 +203,7 @@ def print_outcomes(
     digest: str, hardware: Hardware, load: Load, timing: str, outcomes: list[Outcome], out: Path | None
 ) -> None:
     """The tables."""
-    console = Console(width=None if sys.stdout.isatty() else 160)
+    console = wide()
     print_comparison(
         console,
         [outcome.run for outcome in outcomes],
@@ -230,5 +217,4 @@ def print_outcomes(
             f"{outcome.run.personality}: measured in {host['wall_s']:.1f} s of host time, {host['mips']:.0f} MIPS",
             style="dim", highlight=False,
         )  # fmt: skip
-    if out is not None:
-        console.print(f"Written to {out}", highlight=False)
+    print_written(console, out)

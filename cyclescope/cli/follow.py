@@ -3,16 +3,15 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import msgspec
 import typer
-from rich.console import Console
 
-from cyclescope.cli.options import Json, Quiet, check_json_option, write_json_option, write_option
+from cyclescope.cli.options import Json, Quiet, check_json_option, write_json_option
 from cyclescope.cli.progress import shown
+from cyclescope.cli.results import check_svg_option, wide, write_svg_option
 from cyclescope.cluster.file import read_cluster
 from cyclescope.cluster.follow import follow_cluster
 from cyclescope.experiments.machines import level_of
@@ -44,17 +43,17 @@ def follow(
         cluster = msgspec.structs.replace(cluster, timing=timing)
     level_of(cluster.timing)
     check_json_option(json)
-    check_json_option(None if svg is None else str(svg), "--svg")
+    check_svg_option(svg)
     if not 0 < limit_ms <= 1e6:
         raise ConfigError(f"--limit-ms is {limit_ms:g}: give more than 0 and at most 1e6")
     with shown(quiet) as progress:
         followed = follow_cluster(cluster, node, steps, until, limit_ms, progress)
     if svg is not None and followed.steps:
-        write_option("--svg", str(svg), follow_picture(cluster, followed).encode())
+        write_svg_option(svg, follow_picture(cluster, followed))
     if json is not None:
         write_json_option(json, follow_document(cluster, followed))
     if json != "-":
-        out = Console(width=None if sys.stdout.isatty() else 160)
+        out = wide()
         print_follow(out, cluster, followed, lines=console)
     if not followed.ended:
         raise typer.Exit(1)

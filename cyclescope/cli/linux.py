@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-import msgspec
 import typer
 
 from cyclescope.cli.compare import list_functions, print_outcomes, write_outcomes
@@ -16,6 +15,7 @@ from cyclescope.cli.options import Check, Multiplier, Output, Protocol, Shape, T
 from cyclescope.cli.program import At, run_to_end
 from cyclescope.cli.progress import shown
 from cyclescope.cli.replay import check_pace, deliver, open_recording
+from cyclescope.cli.results import config_of
 from cyclescope.cli.snapshot import take
 from cyclescope.cli.starts import given
 from cyclescope.config import DEFAULT_TIMING, Hardware, Load
@@ -179,8 +179,7 @@ def _measure(
             [personality], hardware, load, timing=timing, keep_wire=output.out is not None, profiled=functions is not None,
             progress=progress,
         )  # fmt: skip
-    config = {"hardware": msgspec.to_builtins(hardware), "load": msgspec.to_builtins(load), "timing": timing}
-    write_outcomes(config, digest, outcomes, output)
+    write_outcomes(config_of(hardware, load, timing), digest, outcomes, output)
     if output.json != "-":
         print_outcomes(digest, hardware, load, timing, outcomes, output.out)
         list_functions(outcomes, functions)

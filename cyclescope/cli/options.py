@@ -13,7 +13,7 @@ from typing import Annotated, Any, cast
 import msgspec
 import typer
 
-from cyclescope.config import Hardware, Load, Locks, parse_rate
+from cyclescope.config import DEFAULT_TIMING, Hardware, Load, Locks, parse_rate
 from cyclescope.experiments.workers import host_processors
 from cyclescope.report.rundir import check_output
 from emu.errors import ConfigError
@@ -33,6 +33,7 @@ Seed = Annotated[int, typer.Option("--seed", help="Seed of the load.")]
 Timing = Annotated[str, typer.Option("--timing", help="Timing level while measuring: detailed, fast or functional.")]
 Requests = Annotated[int, typer.Option("--requests", help="Measured requests a personality.")]
 Warmup = Annotated[int, typer.Option("--warmup", help="Requests before measuring, left out of every figure.")]
+Share = Annotated[float, typer.Option("--load", help="Offered load, as a share of the slowest one's capacity.")]
 Keys = Annotated[int, typer.Option("--keys", help="Distinct keys.")]
 Flows = Annotated[int, typer.Option("--flows", help="Client UDP ports.")]
 Closed = Annotated[int | None, typer.Option("--closed", help="Closed loop with this many outstanding.")]
@@ -137,6 +138,21 @@ class Shape(Board):
     def hardware(self, **further: Any) -> Hardware:
         """As the board's."""
         return super().hardware(link_bps=rate_bps(self.net), **further)
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """How exactly, and how much, is measured."""
+
+    timing: Timing = DEFAULT_TIMING
+    requests: Requests = 10_000
+    warmup: Warmup = 1_000
+    seed: Seed = 1
+
+    @property
+    def amount(self) -> dict[str, Any]:
+        """Fields of Load."""
+        return {"requests": self.requests, "warmup": self.warmup, "seed": self.seed}
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,10 @@ from typing import Annotated, Any
 
 import msgspec
 import typer
-from rich.console import Console
 
 from cyclescope.cli.compare import list_functions
 from cyclescope.cli.options import Output, write_json_option
+from cyclescope.cli.results import wide
 from cyclescope.config import DEFAULT_TIMING, Hardware, config_hash
 from cyclescope.console.keys import MAX_LINES_BYTES, Lines, Recorded, Recorder
 from cyclescope.console.session import Keys
@@ -165,7 +165,7 @@ def _deliver(config: dict[str, Any], digest: str, ended: Ended, functions: int |
         write_json_option(output.json, with_host(document, [outcome.host]))
     if output.json == "-":
         return
-    print_program(Console(width=None if sys.stdout.isatty() else 160), outcome.run, config["timing"])
+    print_program(wide(), outcome.run, config["timing"])
     list_functions([outcome], functions)
     if output.out is not None:
         print(f"Written to {output.out}")

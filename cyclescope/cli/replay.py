@@ -29,6 +29,7 @@ from cyclescope.cli.options import (
     write_json_option,
 )
 from cyclescope.cli.progress import shown
+from cyclescope.cli.results import wide
 from cyclescope.cli.starts import SHAPE, refuse_decided
 from cyclescope.config import DEFAULT_TIMING, Hardware
 from cyclescope.experiments.recording import Recording, load_recording
@@ -120,7 +121,7 @@ def deliver(
         write_json_option(json, _document(recording, hardware, timing, result))
     if json != "-":
         _print(recording, result)
-        console = Console(width=None if sys.stdout.isatty() else 160)
+        console = wide()
         if tables.breakdown:
             print_comparison(console, [result.run], "Where a request's latency goes")
         if tables.functions is not None:

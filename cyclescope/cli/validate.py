@@ -3,12 +3,9 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from cyclescope.cli import validate_blocks, validate_emulator
 from cyclescope.cli.options import (
@@ -20,9 +17,9 @@ from cyclescope.cli.options import (
     changed_rows,
     check_json_option,
     write_json_option,
-    write_option,
 )
 from cyclescope.cli.progress import shown
+from cyclescope.cli.results import Svg, check_svg_option, wide, write_svg_option
 from cyclescope.experiments.validate.kernels import compare_kernels
 from cyclescope.experiments.validate.micro import run_experiments
 from cyclescope.report.validation import print_figures, print_kernels
@@ -33,7 +30,6 @@ MISSED = 1
 WIDTH = 150
 
 Only = Annotated[str, typer.Option("--only", help="Names, joined by commas, of what to run.")]
-Svg = Annotated[Path | None, typer.Option("--svg", help="Write the picture to this file.")]
 
 validate_app = typer.Typer(no_args_is_help=False, add_completion=False, rich_markup_mode=None)
 validate_blocks.add_to(validate_app)
@@ -64,7 +60,7 @@ def micro(
 ) -> int:
     """Exit code 1 when a bound is missed."""
     check_json_option(json)
-    check_json_option(None if svg is None else str(svg), "--svg")
+    check_svg_option(svg)
     rows = changed_rows(uarch, set_rows)
     with shown(quiet) as progress:
         figures = run_experiments(uarch, timing, _names(only), rows, progress)
@@ -73,12 +69,12 @@ def micro(
         picture = chase_picture(figures, f"Pointer chase, random order: {uarch}, {timing}")
         if picture is None:
             raise ConfigError("--svg draws the pointer chase: let --only hold chase")
-        write_option("--svg", str(svg), picture.encode())
+        write_svg_option(svg, picture)
     if json is not None:
         told = [figure.document() for figure in figures]
         write_json_option(json, {"uarch": uarch, "rows": rows, "timing": timing, "missed": missed, "figures": told})
     if json != "-":
-        print_figures(_console(), figures, f"Microbenchmarks in guests: {uarch}, {timing}")
+        print_figures(wide(WIDTH), figures, f"Microbenchmarks in guests: {uarch}, {timing}")
     return MISSED if missed else 0
 
 
@@ -94,7 +90,7 @@ def kernels(
 ) -> int:
     """Exit code 1 when the rank correlation over all points is below its bound."""
     check_json_option(json)
-    check_json_option(None if svg is None else str(svg), "--svg")
+    check_svg_option(svg)
     rows = changed_rows(uarch, set_rows)
     with shown(quiet) as progress:
         comparison = compare_kernels(uarch, timing, _names(only), rows, progress)
@@ -102,7 +98,7 @@ def kernels(
     missed = sum(not figure.ok for figure in figures)
     heading = f"Kernels on the host and in a guest: {uarch}, {timing}"
     if svg is not None:
-        write_option("--svg", str(svg), kernels_picture(comparison, heading).encode())
+        write_svg_option(svg, kernels_picture(comparison, heading))
     if json is not None:
         document = {
             "uarch": uarch, "rows": rows, "timing": timing, "host": comparison.host, "missed": missed,
@@ -111,13 +107,9 @@ def kernels(
         }  # fmt: skip
         write_json_option(json, document)
     if json != "-":
-        print_kernels(_console(), comparison, heading)
+        print_kernels(wide(WIDTH), comparison, heading)
     return MISSED if missed else 0
 
 
 def _names(text: str) -> list[str]:
     return [name for name in text.split(",") if name]
-
-
-def _console() -> Console:
-    return Console(width=None if sys.stdout.isatty() else WIDTH)

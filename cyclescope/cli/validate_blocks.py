@@ -3,15 +3,14 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from cyclescope.cli.options import Json, Quiet, Set, Uarch, changed_rows, check_json_option, write_json_option
 from cyclescope.cli.progress import shown
+from cyclescope.cli.results import wide
 from cyclescope.experiments.validate.blockfile import read_blocks
 from cyclescope.experiments.validate.blocks import validate_blocks, within_bounds
 from cyclescope.report.blocks import blocks_document, print_blocks
@@ -45,6 +44,6 @@ def command(
     if json is not None:
         write_json_option(json, blocks_document(result, file.name, uarch, rows))
     if json != "-":
-        console = Console(width=None if sys.stdout.isatty() else WIDTH)
+        console = wide(WIDTH)
         print_blocks(console, result, f"Measured blocks: {file.name}, {uarch}", worst)
     return MISSED if check and not within_bounds(result) else 0

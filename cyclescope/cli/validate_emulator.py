@@ -3,15 +3,14 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from cyclescope.cli.options import Json, Quiet, Set, Uarch, changed_rows, check_json_option, write_json_option
 from cyclescope.cli.progress import shown
+from cyclescope.cli.results import wide
 from cyclescope.experiments.validate.blockfile import read_blocks
 from cyclescope.experiments.validate.emulator import compare_blocks
 from cyclescope.report.emulator import agreement_document, print_agreement
@@ -44,6 +43,6 @@ def command(
     if json is not None:
         write_json_option(json, agreement_document(result, file.name, uarch, rows))
     if json != "-":
-        console = Console(width=None if sys.stdout.isatty() else WIDTH)
+        console = wide(WIDTH)
         print_agreement(console, result, f"Blocks as guests, detailed, and predicted: {file.name}, {uarch}", worst)
     return 0 if result.holds else MISSED

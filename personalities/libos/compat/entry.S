@@ -4,6 +4,8 @@
  * loads RCX, R11 and RIP here. A call runs on the stack of the event that runs the thread; it keeps all registers but RAX,
  * RCX and R11, as Linux does. SSE and x87 registers are not touched: nothing in the image uses them.
  */
+#include "../kernel/registers.h"
+
 #define SLOT 480 * 8                /* EBB_THREADS in the vCPU's table */
 #define CURRENT 0                   /* struct threads */
 #define EVENT_RSP 8
@@ -88,12 +90,7 @@ linux_wait:
     movq %r14, R14(%rcx)
     movq %r15, R15(%rcx)
     addq $8, %rsp
-    popq %r15
-    popq %r14
-    popq %r13
-    popq %r12
-    popq %rbp
-    popq %rbx
+    pop_call_preserved
     ret
     .size linux_wait, . - linux_wait
 
@@ -101,12 +98,7 @@ linux_wait:
     .globl thread_enter
     .type thread_enter, @function
 thread_enter:
-    pushq %rbx
-    pushq %rbp
-    pushq %r12
-    pushq %r13
-    pushq %r14
-    pushq %r15
+    push_call_preserved
     subq $8, %rsp
     movq %rsp, EVENT_RSP(%rdi)
     movq %rsi, %r11

@@ -3,6 +3,8 @@
  * Entries for all 256 vectors. Interrupts are taken at two places only (irq_window, idle_wait), both of them calls, so
  * an interrupt saves what a call would not, and no SSE state.
  */
+#include "registers.h"
+
     .text
     .balign 16
     .globl trap_entries
@@ -27,29 +29,13 @@ trap_entries:                       /* 16 bytes each */
 
     .type trap_interrupt, @function
 trap_interrupt:
-    pushq %rax
-    pushq %rcx
-    pushq %rdx
-    pushq %rsi
-    pushq %rdi
-    pushq %r8
-    pushq %r9
-    pushq %r10
-    pushq %r11
+    push_call_clobbered
     movzbl 72(%rsp), %edi
     subq $8, %rsp                   /* 5 words by the processor + 10 here + this one: aligned */
     cld
     call irq_dispatch
     addq $8, %rsp
-    popq %r11
-    popq %r10
-    popq %r9
-    popq %r8
-    popq %rdi
-    popq %rsi
-    popq %rdx
-    popq %rcx
-    popq %rax
+    pop_call_clobbered
     addq $8, %rsp
     iretq
     .size trap_interrupt, . - trap_interrupt

@@ -1,25 +1,17 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Changing stacks, and going on after a fault on the stack of whoever faulted. The same natively and hosted. */
+#include "registers.h"
+
     .text
 
 /* void context_switch(void **from, void *to): at a call, so what a callee must keep is all there is to keep. */
     .globl context_switch
     .type context_switch, @function
 context_switch:
-    pushq %rbx
-    pushq %rbp
-    pushq %r12
-    pushq %r13
-    pushq %r14
-    pushq %r15
+    push_call_preserved
     movq %rsp, (%rdi)
     movq %rsi, %rsp
-    popq %r15
-    popq %r14
-    popq %r13
-    popq %r12
-    popq %rbp
-    popq %rbx
+    pop_call_preserved
     ret
     .size context_switch, . - context_switch
 
@@ -38,15 +30,7 @@ context_start:
     .globl fault_resume
     .type fault_resume, @function
 fault_resume:
-    pushq %rax
-    pushq %rcx
-    pushq %rdx
-    pushq %rsi
-    pushq %rdi
-    pushq %r8
-    pushq %r9
-    pushq %r10
-    pushq %r11
+    push_call_clobbered
     pushq %rbp
     movq %rsp, %rbp
     movq 80(%rbp), %rdi
@@ -59,15 +43,7 @@ fault_resume:
     fxrstor64 (%rsp)
     movq %rbp, %rsp
     popq %rbp
-    popq %r11
-    popq %r10
-    popq %r9
-    popq %r8
-    popq %rdi
-    popq %rsi
-    popq %rdx
-    popq %rcx
-    popq %rax
+    pop_call_clobbered
     leaq 16(%rsp), %rsp
     popfq
     ret

@@ -9,7 +9,6 @@ busy with meanwhile, by component, but for the console that says when it begins 
 
 from __future__ import annotations
 
-import argparse
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,11 +16,10 @@ from pathlib import Path
 
 import msgspec
 
+from bench.followed import cycles_each, follow_to_end, page_arguments
 from bench.markdown import deliver, number, table, us
 from cyclescope.cluster.file import read_cluster
-from cyclescope.cluster.follow import follow_cluster
 from cyclescope.report.bars import stacked_bars
-from emu.errors import GuestError
 from emu.uarch.table import load
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples" / "integrations"
@@ -67,20 +65,13 @@ class Kind:
 def measure(path: Path, timing: str) -> list[Kind]:
     """All that an example measures. Raises GuestError where it does not come to its end."""
     cluster = msgspec.structs.replace(read_cluster(path), timing=timing)
-    followed = follow_cluster(cluster, CLIENT, "bench: ", "integrations: over", 10_000)
-    if not followed.ended:
-        raise GuestError(f"{path}: it did not come to its end; the last that was said: {followed.console[-1]}")
     found, cycles = [], {}
-    for step in followed.steps:
+    for step in follow_to_end(cluster, CLIENT, "bench: ", "integrations: over").steps:
         if step.line == "end":
             cycles = step.cycles
         elif said := LINE.fullmatch(step.line):
             integration, name, length, times, mean, median, most = said.groups()
-            each = {
-                node: {part: count / int(times) for part, count in parts.items() if part != "console"}
-                for node, parts in cycles.items()
-            }
-            home = HOMES[path.stem]
+            each, home = cycles_each(cycles, int(times)), HOMES[path.stem]
             found.append(Kind(home, integration, name, int(length), int(mean), int(median), int(most), each))
     return found
 
@@ -148,11 +139,7 @@ def picture(kinds: Sequence[Kind], hz: int) -> str:
 
 def main() -> None:
     """Makes all of it."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--timing", default="detailed")
-    parser.add_argument("--write", type=Path, metavar="PAGE", help="replace the tables of this page")
-    parser.add_argument("--picture", type=Path, metavar="SVG")
-    options = parser.parse_args()
+    options = page_arguments(__doc__).parse_args()
     kinds = [kind for name in HOMES for kind in measure(EXAMPLES / f"{name}.toml", options.timing)]
     hz = load("skylake_sp").hz
     tables = {

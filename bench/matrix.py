@@ -1,19 +1,18 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The distributed matrix on 1 to 8 nodes: simulated time of a sum and a product of random matrices, as a series and as a picture.
 
-    python -m bench.matrix [--svg docs/matrix-nodes.svg] [--timing detailed]
+    python -m bench.matrix [--timing detailed] [--picture docs/matrix-nodes.svg]
 """
 
 from __future__ import annotations
 
-import argparse
 import re
 from pathlib import Path
 
 import msgspec
 
+from bench.followed import arguments, follow_to_end
 from cyclescope.cluster.file import read_cluster
-from cyclescope.cluster.follow import follow_cluster
 from cyclescope.report.svg import COLOURS, Line, line_chart
 
 EXAMPLE = Path(__file__).resolve().parents[1] / "examples" / "matrix" / "million.toml"
@@ -33,28 +32,25 @@ def times_us(nodes: int, timing: str) -> dict[str, float]:
     front = msgspec.structs.replace(front, arguments=(*words[: words.index("-c") + 1], *LINES))
     pool = msgspec.structs.replace(example.pools[0], max=nodes)
     cluster = msgspec.structs.replace(example, nodes=(front,), pools=(pool,), timing=timing)
-    followed = follow_cluster(cluster, "front", "# ", "hosted_matrix ended", 10_000)
+    followed = follow_to_end(cluster, "front", "# ", "hosted_matrix ended")
     figures = [int(found[1]) / 1000 for _, _, line in followed.console if (found := re.match(r"matrix: \w+ done: (\d+) ns", line))]
     return {what: figures[line] for line, what in WHAT.items()}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--svg", type=Path)
-    parser.add_argument("--timing", default="detailed")
-    options = parser.parse_args()
+    options = arguments(__doc__).parse_args()
     found = {nodes: times_us(nodes, options.timing) for nodes in NODES}
     print(f"{'nodes':>5}  " + "  ".join(f"{what} [us]" for what in WHAT.values()))
     for nodes, times in found.items():
         print(f"{nodes:5}  " + "  ".join(f"{times[what]:{len(what) + 5}.1f}" for what in WHAT.values()))
-    if options.svg:
+    if options.picture:
         lines = [
             Line(what, colour, [(nodes, times[what]) for nodes, times in found.items()])
             for what, colour in zip(WHAT.values(), COLOURS, strict=False)
         ]
         title = "A matrix on library OSes behind one front end on linux_like"
         picture = line_chart(title, "nodes", "simulated time [us]", lines, [(nodes, str(nodes)) for nodes in NODES])
-        options.svg.write_text(picture)
+        options.picture.write_text(picture)
 
 
 if __name__ == "__main__":

@@ -9,18 +9,17 @@ they are busy with when nothing is asked, in as much time, is taken off.
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 
+from bench.followed import CONSOLE, follow_to_end, page_arguments
 from bench.markdown import deliver, number, table, us
 from cyclescope.cluster.file import read_cluster
-from cyclescope.cluster.follow import Step, follow_cluster
+from cyclescope.cluster.follow import Step
 from cyclescope.report.bars import stacked_bars
-from emu.errors import GuestError
 
 EXAMPLE = Path(__file__).resolve().parents[1] / "examples" / "offload" / "costs.toml"
 ASKS, ANSWERS = "back", "gpos"
@@ -47,9 +46,7 @@ class Operation:
 def measure(timing: str) -> list[Operation]:
     """All that the example measures. Raises GuestError where it does not come to its end."""
     cluster = msgspec.structs.replace(read_cluster(EXAMPLE), timing=timing)
-    followed = follow_cluster(cluster, ASKS, "bench: ", "offload: over", 10_000)
-    if not followed.ended:
-        raise GuestError(f"{EXAMPLE}: it did not come to its end; the last that was said: {followed.console[-1]}")
+    followed = follow_to_end(cluster, ASKS, "bench: ", "offload: over")
     steps = [step for step in followed.steps if step.line != "begin"]
     still = next(step for step in steps if step.line.endswith(IDLE))
     return [_operation(step, still) for step in steps if step is not still]
@@ -62,7 +59,7 @@ def _operation(step: Step, still: Step) -> Operation:
         node: {
             part: max(0.0, count - still.cycles.get(node, {}).get(part, 0) * took / idle_took) / int(times)
             for part, count in parts.items()
-            if part != "console"
+            if part != CONSOLE
         }
         for node, parts in step.cycles.items()
     }
@@ -88,11 +85,7 @@ def picture(operations: Sequence[Operation]) -> str:
 
 def main() -> None:
     """Makes both."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--timing", default="detailed")
-    parser.add_argument("--write", type=Path, metavar="PAGE", help="replace the table of this page")
-    parser.add_argument("--picture", type=Path, metavar="SVG")
-    options = parser.parse_args()
+    options = page_arguments(__doc__).parse_args()
     operations = measure(options.timing)
     deliver({"costs": costs(operations)}, options.write)
     if options.picture:

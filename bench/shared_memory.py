@@ -10,7 +10,6 @@ accesses: a message's acknowledgement is in them, though nobody waits for it; th
 
 from __future__ import annotations
 
-import argparse
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,15 +17,13 @@ from pathlib import Path
 
 import msgspec
 
+from bench.followed import cycles_each, follow_to_end, page_arguments
 from bench.markdown import deliver, number, table
 from bench.shared_memory_picture import READERS, picture
 from cyclescope.cluster.file import read_cluster
-from cyclescope.cluster.follow import follow_cluster
 from cyclescope.cluster.spec import Cluster
-from emu.errors import GuestError
 from emu.uarch.table import load
 
-LIMIT_MS = 60_000
 END = re.compile(r"end (.*): count (\d+) cycles (\d+) least (\d+) most (\d+)")
 
 
@@ -70,17 +67,13 @@ def of_size(cluster: Cluster, nodes: int, count: int | None = None) -> Cluster:
 
 def measure(cluster: Cluster) -> list[Measured]:
     """Boots it, and measures until the home says that it is over. Raises ConfigError, GuestError."""
-    followed = follow_cluster(cluster, cluster.nodes[0].name, "dsm: ", "dsm: over", LIMIT_MS)
-    if not followed.ended:
-        raise GuestError(f"{cluster.where}: it did not come to its end; the last that was said: {followed.console[-1:]}")
+    followed = follow_to_end(cluster, cluster.nodes[0].name, "dsm: ", "dsm: over")
     hz, found = load(cluster.nodes[0].uarch).hz, []
     for step in followed.steps:
         if (end := END.fullmatch(step.line)) is None:
             continue
         name, (count, cycles, least, most) = end[1], map(int, end.groups()[1:])
-        busy = {
-            node: {part: spent / count for part, spent in parts.items() if part != "console"} for node, parts in step.cycles.items()
-        }
+        busy = cycles_each(step.cycles, count)
         micro, frames = 1e6 / hz, step.frames / count
         mean = cycles / count * micro
         found.append(Measured(name, count, hz, mean, least * micro, most * micro, frames, step.frame_bytes / count, busy))
@@ -125,12 +118,9 @@ SHOWN = ["read, zeros", "read, at home", "read, written elsewhere", "write, writ
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = page_arguments(__doc__, timing=None)
     parser.add_argument("file", type=Path, help="a cluster of dsm programs")
-    parser.add_argument("--timing", help="detailed, fast or functional; by default the file's")
     parser.add_argument("--nodes", type=int, help="so many, all but two of them readers; by default the file's")
-    parser.add_argument("--write", type=Path, metavar="PAGE", help="replace the tables of this page")
-    parser.add_argument("--picture", type=Path, metavar="SVG")
     options = parser.parse_args()
     cluster = read_cluster(options.file)
     if options.nodes:

@@ -8,7 +8,6 @@ Runs examples/runtime/native.toml and hosted.toml, whose program reads the TSC b
 
 from __future__ import annotations
 
-import argparse
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,11 +15,11 @@ from typing import TypeAlias
 
 import msgspec
 
+from bench.followed import follow_to_end, page_arguments
 from bench.markdown import deliver, table
 from cyclescope.cluster.file import read_cluster
-from cyclescope.cluster.follow import follow_cluster
+from cyclescope.cluster.follow import Followed
 from cyclescope.report.bars import stacked_bars
-from emu.errors import GuestError
 from emu.uarch.table import load
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples" / "runtime"
@@ -41,19 +40,16 @@ GROUPS = {
 Figures: TypeAlias = Mapping[tuple[str, str], float]  # by group and what it is: cycles
 
 
-def measure(kind: str, timing: str) -> Figures:
-    """All that the example measures. Raises GuestError where it does not come to its end."""
-    path = EXAMPLES / f"{kind}.toml"
-    followed = follow_cluster(
-        msgspec.structs.replace(read_cluster(path), timing=timing), ASKS, "bench: ", "runtime: over", 10_000
-    )
-    if not followed.ended:
-        raise GuestError(f"{path}: it did not come to its end; the last that was said: {followed.console[-1]}")
-    found = {}
-    for step in followed.steps:
-        if said := LINE.fullmatch(step.line):
-            found[said[2], said[3]] = float(said[1])
-    return found
+def run(kind: str, timing: str) -> Followed:
+    """The example of that name. Raises GuestError where it does not come to its end."""
+    cluster = read_cluster(EXAMPLES / f"{kind}.toml")
+    return follow_to_end(msgspec.structs.replace(cluster, timing=timing), ASKS, "bench: ", "runtime: over")
+
+
+def figures_of(followed: Followed) -> Figures:
+    """All that it measured."""
+    lines = filter(None, (LINE.fullmatch(step.line) for step in followed.steps))
+    return {(said[2], said[3]): float(said[1]) for said in lines}
 
 
 def most_added(figures: Figures, way: str) -> float:
@@ -103,12 +99,8 @@ def picture(kinds: Mapping[str, Figures]) -> str:
 
 def main() -> None:
     """Makes both."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--timing", default="detailed")
-    parser.add_argument("--write", type=Path, metavar="PAGE", help="replace the table of this page")
-    parser.add_argument("--picture", type=Path, metavar="SVG")
-    options = parser.parse_args()
-    kinds = {kind: measure(kind, options.timing) for kind in KINDS}
+    options = page_arguments(__doc__).parse_args()
+    kinds = {kind: figures_of(run(kind, options.timing)) for kind in KINDS}
     deliver({"calls": calls(kinds), "costs": costs(kinds, load("skylake_sp").hz)}, options.write)
     if options.picture:
         options.picture.write_text(picture(kinds))

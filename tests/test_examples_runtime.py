@@ -17,12 +17,13 @@ from bench.runtime import (
     Figures,
     calls,
     costs,
-    measure,
+    figures_of,
     most_added,
     picture,
+    run,
 )
 from cyclescope.cluster.file import read_cluster
-from cyclescope.cluster.follow import follow_cluster
+from cyclescope.cluster.follow import Followed, follow_cluster
 from emu.errors import GuestError
 
 LATER = ("event spawned", "future fulfilled", "context resumed", "iobuf moved")
@@ -30,13 +31,18 @@ PLACES = ("on this vCPU", "on another vCPU, awake", "on another vCPU, asleep")
 
 
 @pytest.fixture(scope="module")
-def native() -> Figures:
-    return measure("native", "detailed")
+def followed() -> Followed:
+    return run("native", "detailed")
+
+
+@pytest.fixture(scope="module")
+def native(followed: Followed) -> Figures:
+    return figures_of(followed)
 
 
 @pytest.fixture(scope="module")
 def hosted() -> Figures:
-    return measure("hosted", "functional")
+    return figures_of(run("hosted", "functional"))
 
 
 def test_both_measure_everything(native: Figures, hosted: Figures) -> None:
@@ -57,6 +63,15 @@ def test_the_fast_path(native: Figures) -> None:
     for way in WAYS:
         cycles = [native["call", f"{kind}, {way}"] for kind in EBBS]
         assert max(cycles) - min(cycles) < 1  # a slot is a slot
+
+
+def test_the_ledger_says_the_same(followed: Followed, native: Figures) -> None:
+    """The program reads the TSC; the emulator counts the program's cycles, those of reading and writing lines included."""
+    calls_made = 10 * 2000
+    for kind in EBBS:
+        for way in ("in a row", "chained"):
+            step = next(step for step in followed.steps if step.line.endswith(f"call: {kind}, {way}"))
+            assert step.cycles[ASKS]["app"] / calls_made == pytest.approx(native["call", f"{kind}, {way}"], rel=0.05)
 
 
 def test_what_costs_more(native: Figures) -> None:

@@ -9,6 +9,7 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from glob import escape
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import MappingProxyType
@@ -33,6 +34,7 @@ __all__ = [
 
 GROUP = "cyclescope.personalities"
 BUILT_IN = ("linux_like", "libos", "linux")  # known without an installation, for use from a source tree
+LONGEST_NAME = 255  # of a file, in bytes
 SEARCH_VARIABLE = "CYCLESCOPE_IMAGES"  # folders to search first, separated as in PATH
 
 
@@ -92,12 +94,11 @@ class Personality(ABC):
         """
         searched = [Path(place) for place in os.environ.get(SEARCH_VARIABLE, "").split(os.pathsep) if place]
         candidates = [*(place / file_name for place in searched), self.folder / subfolder / file_name]
-        for candidate in candidates:
-            if candidate.is_file():
-                return candidate
         build = self.folder.parents[1] / "build"
-        built = sorted(build.rglob(file_name)) if build.is_dir() else []
-        for candidate in built:
+        if "/" in file_name or not 0 < len(os.fsencode(file_name)) <= LONGEST_NAME:
+            raise ConfigError(f"{self.name}: {file_name[:LONGEST_NAME]!r} is no file's name; give one of its programs.")
+        built = sorted(build.rglob(escape(file_name))) if build.is_dir() else []
+        for candidate in [*candidates, *built]:
             if candidate.is_file():
                 return candidate
         raise ConfigError(f"{self.name}: {candidates[-1]} is not there; build the guest images with `make build`.")

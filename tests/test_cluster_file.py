@@ -74,7 +74,7 @@ TWO = '[[switch]]\nname = "s"\n[[switch]]\nname = "t"\n'
         (A + "vcpus = 17\n" + LOAD, "[[node]] a: vcpus is 17: give 1 to 16"),
         (A + A + LOAD, "[[node]] a: that name is taken"),
         ('[[node]]\nname = "client"\n' + LOAD, "[[node]] client: that name is taken"),
-        ('[[node]]\nname = "a/b"\n' + LOAD, "[[node]] name 'a/b': letters, digits"),
+        ('[[node]]\nname = "a/b"\n' + LOAD, "[[node]] name 'a/b': up to 60 letters, digits"),
         (A + 'ip = "10.0.2.2"\n' + LOAD, "[[node]] a: ip 10.0.2.2 is the client's already"),
         (A + 'ip = "10.0.2.16"\n' + B + LOAD, "[[node]] b: ip 10.0.2.16 is a's already"),
         (A + 'ip = "10.0.3.1"\n' + LOAD, "[[node]] a: ip 10.0.3.1 is not in 10.0.2.0/24"),
@@ -158,3 +158,24 @@ def test_memory_is_counted_before_anything_starts(tmp_path: Path):
         check_memory(pooled, 767)
     assert available_mib(tmp_path / "nothing") is None
     assert (available_mib() or 0) > 0
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("x = " + 3000 * "[" + 3000 * "]" + "\n" + A + LOAD, "is not TOML: brackets are nested too deeply"),
+        (A + f"vcpus = {5000 * '9'}\n" + LOAD, "is not TOML: Exceeds the limit"),
+        (A + "[load]\nsteps = [[0, 5e5], [nan, 0]]\n", "[load] steps: give [time in us, requests/s] pairs"),
+        ('[cluster]\nname = "../out"\n' + A + LOAD, "[cluster] name '../out': a folder of --out has it"),
+        ('[cluster]\nname = ".."\n' + A + LOAD, "[cluster] name '..': a folder of --out has it"),
+        ('[cluster]\nname = "host.json"\n' + A + LOAD, "[cluster] name 'host.json': a folder of --out has it"),
+        (f'[[node]]\nname = "{100 * "a"}"\n' + LOAD, "up to 60 letters, digits, - _ and . make a name"),
+        (A + 'role = ""\n' + LOAD, "[[node]] a: role '': give a word"),
+        ('[cluster]\ntiming = "slow"\n' + A + LOAD, "[cluster] timing is 'slow': give functional or fast or detailed"),
+        (A + 'program = "*"\n' + LOAD, "[[node]] a: linux_like: "),
+        (A + f'program = "{5000 * "a"}"\n' + LOAD, "is no file's name"),
+    ],
+    ids=lambda text: text[:20] if isinstance(text, str) else None,
+)
+def test_what_a_run_would_have_stumbled_over_is_refused_before_it(tmp_path: Path, text: str, sentence: str, capsys):
+    test_what_does_not_fit_is_refused_in_a_sentence(tmp_path, text, sentence, capsys)

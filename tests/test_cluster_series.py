@@ -113,6 +113,13 @@ def test_fault_runs_without_a_rate_are_refused(tmp_path: Path, capsys: pytest.Ca
     assert "fault runs need a rate, to know when requests are under way" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("seed", [-1, 2**63])
+def test_seeds_of_fault_runs_are_those_that_a_cluster_may_have(seed: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    (tmp_path / "f.toml").write_text(ONE + "[load]\nrate = 1e5\n")
+    assert run_cli(["cluster", "faults", str(tmp_path / "f.toml"), "--runs", "1", "--seed", str(seed)]) == 2
+    assert f"--seed is {seed}: give 0 or more" in capsys.readouterr().err
+
+
 def test_a_value_that_nobody_stored_is_a_complaint(monkeypatch: pytest.MonkeyPatch):
     """A liar between the nodes: one letter of each answer's value is another."""
     cluster = msgspec.structs.replace(read_cluster(FAULTS), links=())
@@ -144,6 +151,7 @@ def test_nodes_grow_in_number(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ("text", "options", "sentence"),
     [
         (ONE + LOAD, ["--nodes", "2,1"], "--nodes: give rising numbers of nodes"),
+        (ONE + LOAD, ["--nodes", "1,99999999"], "--nodes: give rising numbers of nodes up to 64"),
         (ONE + LOAD, ["--nodes", "one"], "--nodes is 'one': give rising numbers"),
         (ONE + LOAD, ["--load", "1.5"], "--load is 1.5: give a share of the capacity"),
         (ONE + ONE.replace('"n"', '"m"') + LOAD, [], "2 nodes might grow in number; give one [[node]] of role back"),

@@ -82,6 +82,11 @@ PORT = '[[port]]\nname = "{}"\npersonality = "{}"\nsources = ["{}"]\n'
         ("title = ", "is no TOML"),
         ('title = "x"\n' + PORT.format("a", "libos", "b.c") + PORT.format("b", "libos", "a.c"), "'b.c' names no source file"),
         ('title = "x"\n' + PORT.format("a", "plan9", "a.c") + PORT.format("b", "libos", "a.c"), "There is no personality 'plan9'"),
+        ('title = "x"\n' + PORT.format("a", "libos+x", "a.c") + PORT.format("b", "libos", "a.c"), "libos has no knob 'x'"),
+        ('title = "x"\n' + PORT.format("a", "libos", "/a.c") + PORT.format("b", "libos", "a.c"), "'/a.c' is no pattern of files"),
+        ('title = "x"\n' + PORT.format("a", "libos", "") + PORT.format("b", "libos", "a.c"), "'' is no pattern of files"),
+        ("x = " + 3000 * "[" + 3000 * "]", "brackets are nested too deeply"),
+        ("x = " + 5000 * "9", "is no TOML: Exceeds the limit"),
     ],
 )
 def test_wrong_files_are_named(text: str, sentence: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -91,4 +96,5 @@ def test_wrong_files_are_named(text: str, sentence: str, tmp_path: Path, capsys:
     assert run_cli(["effort", str(path)]) == 2
     error = capsys.readouterr().err
     assert sentence in error
+    assert str(path) in error
     assert error.count("\n") == 1

@@ -43,6 +43,8 @@ def faults(
     """Every seed is a run of its own: `--seed 17 --runs 1` is the 17th alone."""
     if not 1 <= runs <= 100_000 or not 0 <= again <= runs:
         raise ConfigError(f"--runs {runs}, --again {again}: give 1 to 100000 runs, and at most as many of them again")
+    if not 0 <= seed <= 2**63 - runs:
+        raise ConfigError(f"--seed is {seed}: give 0 or more, and no seed above 2^63 - 1")
     cluster = changed(read_cluster(file), None, timing)
     drawn(cluster, seed)
     check_memory(cluster, available_mib())

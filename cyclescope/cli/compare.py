@@ -154,7 +154,7 @@ def write_outcomes(config: dict[str, Any], digest: str, outcomes: list[Outcome],
 def _print_events(outcomes: list[Outcome]) -> None:
     for run in (outcome.run for outcome in outcomes):
         served = int(run.latency_ps.size)
-        print_events(Console(), f"Events of {run.personality}, a request, all vCPUs", run.events, served)
+        print_events(Console(markup=False), f"Events of {run.personality}, a request, all vCPUs", run.events, served)
 
 
 def _print_ablation(

@@ -77,6 +77,8 @@ def add_verbs_to(app: typer.Typer) -> None:
 
 
 def _profile(file: Path, name: str, period_us: int, timing: str, quiet: bool) -> None:
+    if not 5 <= period_us <= 1_000_000:
+        raise ConfigError(f"--period-us is {period_us}: give 5 to 1000000")
     cluster = read_cluster(file)
     node = next((each for each in cluster.nodes if each.name == name), None)
     if node is None or node.personality != "libos":

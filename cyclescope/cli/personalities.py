@@ -24,4 +24,4 @@ def personalities() -> None:
     for personality in all_personalities():
         for name, knob in personality.knobs.items():
             table.add_row(f"{personality.name}+{name}", "", knob.title)
-    Console().print(table)
+    Console(markup=False).print(table)

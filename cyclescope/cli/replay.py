@@ -157,7 +157,7 @@ def _document(recording: Recording, hardware: Hardware, timing: str, result: Rep
 
 
 def _print(recording: Recording, result: Replayed) -> None:
-    console = Console(highlight=False, soft_wrap=True)
+    console = Console(highlight=False, soft_wrap=True, markup=False)
     latency = np.array(result.latency_ps, np.int64)
     console.print(
         f"{result.run.personality}: {result.requests:,} requests, {result.equal:,} answers equal the recorded ones, "

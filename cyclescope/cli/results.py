@@ -60,7 +60,7 @@ def write_results(output: Output, document: dict[str, Any], name: str = "", pict
 
 def wide(columns: int = 160) -> Console:
     """The terminal; where it is none, lines of so many columns."""
-    return Console(width=None if sys.stdout.isatty() else columns)
+    return Console(width=None if sys.stdout.isatty() else columns, markup=False)
 
 
 def print_rows_changed(console: Console, uarch: str, rows: Mapping[str, int]) -> None:

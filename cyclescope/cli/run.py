@@ -71,7 +71,7 @@ def command(
         )  # fmt: skip
     _tell(result)
     if events:
-        print_events(Console(stderr=True), "Events, from power-on to the end, all vCPUs", result.events)
+        print_events(Console(stderr=True, markup=False), "Events, from power-on to the end, all vCPUs", result.events)
     return SIGNALLED + signals[0] if signals and signals[0] else result.exit_code
 
 

@@ -56,7 +56,7 @@ def drawn(cluster: Cluster, seed: int) -> Cluster:
     links = tuple(_faulty(link, dice) for link in links_of(cluster))
     kills = []
     for asymmetric in (True, False):
-        kind = [node for node in cluster.nodes if _asymmetric(node) is asymmetric]
+        kind = [node for node in cluster.nodes if _asymmetric(node, cluster.where) is asymmetric]
         spared, at_us, victim = dice.random() < SPARED[asymmetric], dice.uniform(0, 1.1 * length_us), dice.random()
         if kind and not spared:
             kills.append(KillSpec(node=kind[int(victim * len(kind))].name, at_us=round(at_us, 3)))
@@ -64,8 +64,11 @@ def drawn(cluster: Cluster, seed: int) -> Cluster:
     return msgspec.structs.replace(cluster, links=links, kills=tuple(kills), seed=seed, commands=asks)
 
 
-def _asymmetric(node: NodeSpec) -> bool:
-    return personality_of(node).kind == "asymmetric"
+def _asymmetric(node: NodeSpec, where: str) -> bool:
+    try:
+        return personality_of(node).kind == "asymmetric"
+    except ConfigError as error:
+        raise ConfigError(f"{where}: [[node]] {node.name}: {error}") from None
 
 
 def _faulty(link: LinkSpec, dice: random.Random) -> LinkSpec:
@@ -101,7 +104,7 @@ def fault_run(cluster: Cluster, seed: int, progress: Progress = no_progress) -> 
     found = FaultRun(seed, kills={kill.node: kill.at_us for kill in this.kills})
     truth = Truth()
     with ClusterBed(this, truth.answer) as bed:
-        consoles = [_Console() for _ in bed.nodes]
+        consoles = [_Said() for _ in bed.nodes]
         for node, console in zip(bed.nodes, consoles, strict=True):
             node.on_console = console.put
         try:
@@ -119,13 +122,14 @@ def fault_run(cluster: Cluster, seed: int, progress: Progress = no_progress) -> 
     return found
 
 
-def _joined(bed: ClusterBed, consoles: list[_Console]) -> None:
+def _joined(bed: ClusterBed, consoles: list[_Said]) -> None:
     """Library OSes boot sooner than gpos, and ask it again later: nothing goes wrong before all of them have joined."""
     cluster = bed.cluster
     if cluster.gpos is None:
         return
     said = consoles[cluster.nodes.index(cluster.gpos)]
-    nodes = sum(_asymmetric(node) and program_of(node) != ROUTER for node in cluster.nodes)  # a native router joins nothing
+    joining = (node for node in cluster.nodes if program_of(node) != ROUTER)  # a native router joins nothing
+    nodes = sum(_asymmetric(node, cluster.where) for node in joining)
     for _ in range(JOINING_MS):
         if said.text.count(b" has joined as node ") >= nodes:
             return
@@ -133,7 +137,7 @@ def _joined(bed: ClusterBed, consoles: list[_Console]) -> None:
     raise GuestError(f"{cluster.where}: after {JOINING_MS} ms, not all of {nodes} library OSes have joined gpos")
 
 
-class _Console:
+class _Said:
     def __init__(self) -> None:
         self.text = bytearray()
 
@@ -152,7 +156,7 @@ def _counted(found: FaultRun, run: ClusterRun) -> None:
         found.complaints.append(f"{run.sent} requests were sent, and {sum(run.answers.values())} answered, {run.lost} given up")
 
 
-def _recorded(found: FaultRun, bed: ClusterBed, consoles: dict[str, _Console]) -> None:
+def _recorded(found: FaultRun, bed: ClusterBed, consoles: dict[str, _Said]) -> None:
     cluster = bed.cluster
     if bed.operator is None or cluster.gpos is None or not recorders(cluster):
         return

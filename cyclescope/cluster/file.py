@@ -15,6 +15,7 @@ from cyclescope.cluster.poolspec import PoolSpec
 from cyclescope.cluster.spec import Cluster, ClusterLoad, KillSpec, LinkSpec, NodeSpec, SwitchSpec
 from cyclescope.cluster.topology import links_of
 from cyclescope.config import parse_rate
+from cyclescope.experiments.machines import level_of
 from emu.errors import ConfigError
 from emu.machine import parse_size
 from emu.units import MIB
@@ -35,7 +36,9 @@ def read_cluster(path: Path) -> Cluster:
         text = tomllib.loads(path.read_bytes().decode())
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror}); give a cluster's TOML file") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except RecursionError:
+        raise ConfigError(f"{path}: is not TOML: brackets are nested too deeply") from None
+    except ValueError as error:  # TOMLDecodeError, UnicodeDecodeError, a number of thousands of digits
         raise ConfigError(f"{path}: is not TOML: {error}") from error
     try:
         cluster = _cluster(text, path)
@@ -43,6 +46,10 @@ def read_cluster(path: Path) -> Cluster:
         raise ConfigError(f"{path}: {error}") from None
     cluster.check()
     links_of(cluster)
+    try:
+        level_of(cluster.timing)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: [cluster] {str(error).removeprefix('--')}") from None
     return cluster
 
 

@@ -21,7 +21,7 @@ import numpy as np
 from cyclescope.cluster.bed import ClusterBed
 from cyclescope.cluster.experiment import ClusterTraffic
 from cyclescope.cluster.host import available_mib, check_memory
-from cyclescope.cluster.spec import Cluster, ClusterLoad, NodeSpec
+from cyclescope.cluster.spec import MAX_NODES, Cluster, ClusterLoad, NodeSpec
 from cyclescope.experiments.compare import OUTSTANDING_PER_CPU
 from cyclescope.experiments.phases import Progress
 from emu.errors import ConfigError
@@ -86,8 +86,8 @@ class Size:
 
 def sizes(clusters: Sequence[Cluster], counts: Sequence[int], share: float) -> list[Size]:
     """All that are to be measured, checked. Raises ConfigError."""
-    if not counts or counts[0] < 1 or any(a >= b for a, b in pairwise(counts)):
-        raise ConfigError("--nodes: give rising numbers of nodes, each once, such as 1,2,4,8,16")
+    if not counts or counts[0] < 1 or counts[-1] > MAX_NODES or any(a >= b for a, b in pairwise(counts)):
+        raise ConfigError(f"--nodes: give rising numbers of nodes up to {MAX_NODES}, each once, such as 1,2,4,8,16")
     if not 0 < share <= 1:
         raise ConfigError(f"--load is {share:g}: give a share of the capacity, above 0 and up to 1")
     for cluster in clusters:

@@ -11,6 +11,7 @@ from typing import Literal
 
 import msgspec
 
+from cyclescope.cluster.names import check_cluster_name, check_name, check_role
 from cyclescope.cluster.operator import OPERATOR, OPERATOR_IP, OPERATOR_MAC, CommandSpec
 from cyclescope.cluster.poolspec import PoolSpec
 from cyclescope.cluster.poolspec import within as _within
@@ -193,6 +194,7 @@ class Cluster(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
                 f"{len(self.nodes)} nodes and {self.most_machines - len(self.nodes)} starts of pools are more than {MAX_NODES} "
                 "machines; give a [[pool]] fewer starts (by default twice its max)"
             )
+        check_cluster_name(self.name)
         _within("[cluster] seed", self.seed, 0, 2**63 - 1)
         names: set[str] = {CLIENT}
         if self.pools:
@@ -205,8 +207,7 @@ class Cluster(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
                 command.check()
         for kind, things in (("node", self.nodes), ("switch", self.switches), ("pool", self.pools)):
             for thing in things:
-                if not thing.name or not all(c.isascii() and (c.isalnum() or c in "-_.") for c in thing.name):
-                    raise ConfigError(f"[[{kind}]] name {thing.name!r}: letters, digits, - _ and . make a name")
+                check_name(kind, thing.name)
                 if thing.name in names:
                     raise ConfigError(f"[[{kind}]] {thing.name}: that name is taken; give each node, switch and pool its own")
                 names.add(thing.name)
@@ -216,6 +217,7 @@ class Cluster(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
                     raise ConfigError(f"[[pool]] {pool.name}: one of its machines will be called {name}, which is taken")
             names.update(pool.machine_names)
             pool.check()
+            check_role(f"[[pool]] {pool.name}", pool.role)
             self._check_switch(pool)
         self._check_addresses()
         for node in self.nodes:
@@ -261,6 +263,7 @@ class Cluster(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
             ips[ip] = macs[mac] = node.name
 
     def _check_node(self, node: NodeSpec) -> None:
+        check_role(f"[[node]] {node.name}", node.role)
         _within(f"[[node]] {node.name}: vcpus", node.vcpus, 1, 16)
         _within(f"[[node]] {node.name}: mem", node.memory_mib, 64, 8192, " MiB")
         for word in node.words:
@@ -298,7 +301,7 @@ class Cluster(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
     def _check_steps(self, steps: tuple[tuple[float, float], ...]) -> None:
         times = [at for at, _ in steps]
-        if len(steps) < 2 or times[0] != 0 or times != sorted(set(times)) or times[-1] > 1e9:
+        if len(steps) < 2 or times[0] != 0 or not all(a < b for a, b in pairwise(times)) or times[-1] > 1e9:
             raise ConfigError("[load] steps: give [time in us, requests/s] pairs, the first at 0, each later than the one before")
         if steps[-1][1] != 0:
             raise ConfigError("[load] steps: the last rate ends the load: make it 0")

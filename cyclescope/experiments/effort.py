@@ -71,10 +71,12 @@ def read_ports(path: Path) -> tuple[str, list[Port]]:
         found = msgspec.convert(tomllib.loads(path.read_text(encoding="utf-8")), PortsFile)
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror or error}.") from error
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigError(f"{path}: is no TOML: {error}.") from error
     except msgspec.ValidationError as error:
         raise ConfigError(f"{path}: {error}.") from error
+    except RecursionError:
+        raise ConfigError(f"{path}: is no TOML: brackets are nested too deeply") from None
+    except ValueError as error:  # TOMLDecodeError, UnicodeDecodeError, a number of thousands of digits
+        raise ConfigError(f"{path}: is no TOML: {error}.") from error
     names = [spec.name for spec in found.port]
     if len(names) < 2 or len(set(names)) != len(names):
         raise ConfigError(f"{path}: give a base and one port or more, each with a name of its own.")
@@ -87,19 +89,23 @@ def read_ports(path: Path) -> tuple[str, list[Port]]:
         base = base or sources
         ports.append(
             Port(
-                spec.name, _named(spec), compare_sources(base, sources), count(expand(folder, spec.layer, where)),
+                spec.name, _named(spec, where), compare_sources(base, sources), count(expand(folder, spec.layer, where)),
                 count(expand(folder, spec.system, where)),
             )
         )  # fmt: skip
     return found.title, ports
 
 
-def _named(spec: PortSpec) -> Personality:
+def _named(spec: PortSpec, where: str) -> Personality:
     """The personality, under the port's name, with its words."""
     name, _, rest = spec.personality.partition("+")
-    plain = get_personality(name)
-    base, server_name = (plain.base, plain.server) if isinstance(plain, Tuned) else (plain, "")
-    tuned = Tuned(base, rest.split("+") if rest else [], server_name)
+    try:
+        get_personality(spec.personality)  # its knobs, too
+        plain = get_personality(name)
+        base, server_name = (plain.base, plain.server) if isinstance(plain, Tuned) else (plain, "")
+        tuned = Tuned(base, rest.split("+") if rest else [], server_name)
+    except ConfigError as error:
+        raise ConfigError(f"{where}: {error}") from None
     tuned.turned.append(Knob(spec.name, spec.keys))
     tuned.name = spec.name
     return tuned

@@ -52,7 +52,10 @@ def expand(folder: Path, patterns: Iterable[str], what: str) -> tuple[Path, ...]
     """The source files that patterns name, in order, each once. Raises ConfigError for a pattern that names none."""
     found: dict[Path, None] = {}
     for pattern in patterns:
-        there = sorted(path for path in folder.glob(pattern) if path.suffix in SUFFIXES and path.is_file())
+        try:
+            there = sorted(path for path in folder.glob(pattern) if path.suffix in SUFFIXES and path.is_file())
+        except (ValueError, NotImplementedError):  # an empty one, an absolute one
+            raise ConfigError(f"{what}: {pattern!r} is no pattern of files; write it from {folder}, such as ../main.c") from None
         if not there:
             ends = ", ".join(SUFFIXES)
             raise ConfigError(f"{what}: {pattern!r} names no source file ({ends}) in {folder}, where paths start.")

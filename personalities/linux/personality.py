@@ -196,7 +196,7 @@ class Linux(Personality):
         try:
             return self.find(program, "programs"), f"/bin/{program}"
         except ConfigError:
-            found = next((p for p in (Path(folder) / program for folder in PROGRAM_FOLDERS) if p.is_file()), None)
+            found = next((p for p in (Path(folder) / program for folder in PROGRAM_FOLDERS) if os.path.isfile(p)), None)
         if found is None:
             raise ConfigError(f"There is no program {program!r} in {', '.join(PROGRAM_FOLDERS)}; give its path.")
         return found, str(found)

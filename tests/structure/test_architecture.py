@@ -41,6 +41,13 @@ def test_only_the_core_names_unicorn() -> None:
             assert not re.search(r"^\s*(import|from) unicorn", path.read_text(), re.MULTILINE), relative
 
 
+def test_what_guests_and_users_say_is_no_markup() -> None:
+    """rich takes [words] for styles unless told not to: a guest's log line `[gpos] is told to stop` would lose its first word."""
+    for path in sources(".py", under="cyclescope"):
+        for made in re.findall(r"\b(?:Console|TextColumn)\([^\n]*", path.read_text()):
+            assert "markup=False" in made, (path.relative_to(ROOT), made)
+
+
 @pytest.mark.parametrize("personality", ["linux_like", "libos", "linux"])
 def test_a_guest_kernel_includes_its_own_folder_and_common_alone(personality: str) -> None:
     folder = ROOT / "personalities" / personality

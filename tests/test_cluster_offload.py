@@ -12,6 +12,7 @@ import pytest
 from bench.offload import OWN, costs, measure, picture
 from cyclescope.cli import run_cli
 from cyclescope.cluster.bed import ClusterBed
+from cyclescope.cluster.check import check_cluster
 from cyclescope.cluster.experiment import run_cluster
 from cyclescope.cluster.file import read_cluster
 from cyclescope.cluster.operator import CommandSpec
@@ -196,7 +197,7 @@ def test_the_example_runs():
 
 
 def build(cluster: Cluster) -> None:
-    cluster.check()
+    check_cluster(cluster)
     ClusterBed(cluster).close()
 
 
@@ -219,4 +220,4 @@ def test_what_does_not_fit_is_said(changes: dict[str, object], sentence: str):
 def test_there_is_one_gpos():
     cluster = msgspec.structs.replace(CLUSTER, nodes=(FRONT, msgspec.structs.replace(FRONT, name="other"), *BACKS))
     with pytest.raises(ConfigError, match="a cluster has one"):
-        cluster.check()
+        check_cluster(cluster)

@@ -14,6 +14,7 @@ from cyclescope.cli.operator import add_verbs_to
 from cyclescope.cli.options import Json, Out, Quiet, check_json_option, write_json_option
 from cyclescope.cli.progress import shown
 from cyclescope.cli.results import Svg, check_svg_option, wide, write_svg_option
+from cyclescope.cluster.check import check_cluster
 from cyclescope.cluster.experiment import run_cluster
 from cyclescope.cluster.file import read_cluster
 from cyclescope.cluster.spec import Cluster
@@ -89,5 +90,5 @@ def changed(cluster: Cluster, seed: int | None, timing: str | None) -> Cluster:
     changes = {name: value for name, value in (("seed", seed), ("timing", timing)) if value is not None}
     cluster = msgspec.structs.replace(cluster, **changes)
     level_of(cluster.timing)
-    cluster.check()
+    check_cluster(cluster)
     return cluster

@@ -12,6 +12,7 @@ import typer
 
 from cyclescope.cli.options import Quiet
 from cyclescope.cli.progress import shown
+from cyclescope.cluster.check import check_cluster
 from cyclescope.cluster.experiment import run_cluster
 from cyclescope.cluster.file import read_cluster
 from cyclescope.cluster.operator import CommandSpec
@@ -101,7 +102,7 @@ def _answer(file: Path, command: str, at_us: float | None, timing: str, quiet: b
     commands = (*cluster.commands, *before, CommandSpec(command=command, at_us=at_us))
     cluster = msgspec.structs.replace(cluster, commands=commands, timing=timing)
     level_of(timing)
-    cluster.check()
+    check_cluster(cluster)
     with shown(quiet) as progress:
         run = run_cluster(cluster, progress=progress).run
     asked = [each for each in run.commands if each.command == command][-1]

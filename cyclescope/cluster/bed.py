@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
-from cyclescope.cluster.operator import OPERATOR, Command, Operator
+from cyclescope.cluster.commands import Commands
 from cyclescope.cluster.pools import Pools
 from cyclescope.cluster.poolspec import PoolSpec
 from cyclescope.cluster.programs import boot_spec, hardware_of, personality_of
@@ -21,7 +21,7 @@ from emu.errors import ConfigError, GuestError
 from emu.ledger.install import taxonomy_of
 from emu.ledger.manifest import Manifest, load_manifest
 from emu.ledger.requests import BETWEEN, RequestLog
-from emu.units import PS_PER_MS, PS_PER_US
+from emu.units import PS_PER_US
 from emu.world import Reason, StopInfo, World
 from nic.endpoint import Endpoint
 from nic.faults import Fates, LinkFaults
@@ -97,11 +97,7 @@ class ClusterBed(Served):
             on_answer=self._answered,
             on_done=lambda _: world.stop(),
         )
-        self.operator: Operator | None = None
-        self._settling = False
-        if cluster.commands and cluster.gpos is not None:
-            self.operator = Operator(cluster.ip_of(cluster.gpos), world, near[OPERATOR], self._answered_operator)
-            world.register("do", self._do)
+        self.commands = Commands(cluster, world, near, self.run)
         self.killed: dict[str, int] = {}
         #: Nodes that ended their run, with status 0, while the cluster served: when.
         self.ended: dict[str, int] = {}
@@ -247,43 +243,6 @@ class ClusterBed(Served):
         how = f"{stop.time_ps / 1e12:g} s of simulated time went by" if stop.reason is Reason.UNTIL else describe(stop)
         node = self.specs[place].name
         return f"{self.cluster.where}: node {node}: {how} {when}; its console ends: {self.nodes[place].last_lines()}"
-
-    # ---- the operator
-
-    def begin_commands(self) -> None:
-        """The operator's questions are put when they are due, from now on."""
-        for number, command in enumerate(self.cluster.commands):
-            if command.at_us is not None:
-                self.world.schedule(self.world.now_ps + round(command.at_us * PS_PER_US), "do", "now", (number,))
-
-    def end_commands(self) -> None:
-        """Those that are still to be put, one after the other, and all answers that are still to come, or are given up."""
-        if self.operator is None:
-            return
-        while len(self.operator.commands) < sum(command.at_us is not None for command in self.cluster.commands):
-            self.run(self.world.now_ps + PS_PER_MS)
-        for number, command in enumerate(self.cluster.commands):
-            self._settle()
-            if command.at_us is None:
-                self._ask(number, self.world.now_ps)
-        self._settle()
-
-    def _do(self, time_ps: int, tag: str, payload: Payload) -> None:
-        self._ask(payload[0], time_ps)
-
-    def _ask(self, number: int, time_ps: int) -> None:
-        assert self.operator is not None
-        self.operator.ask(self.cluster.commands[number].command, time_ps)
-
-    def _settle(self) -> None:
-        while self.operator is not None and not all(command.over for command in self.operator.commands):
-            self._settling = True
-            self.run(self.world.now_ps + 100 * PS_PER_MS)
-            self._settling = False
-
-    def _answered_operator(self, command: Command) -> None:
-        if self._settling:
-            self.world.stop()
 
     # ---- what goes wrong
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 
 from cyclescope.cluster.bed import Capture, ClusterBed
+from cyclescope.cluster.check import check_cluster
 from cyclescope.cluster.follow import accounts_since
 from cyclescope.cluster.host import available_mib, check_memory
 from cyclescope.cluster.programs import hardware_of
@@ -46,7 +47,7 @@ def run_cluster(
         ConfigError: something in it does not fit, or this computer has too little memory.
         GuestError: a guest crashed or hung, a key could not be stored, or nothing was answered and nothing was to go wrong.
     """
-    cluster.check()
+    check_cluster(cluster)
     links_of(cluster)
     for node in cluster.nodes:
         hardware_of(node).check()
@@ -118,13 +119,13 @@ class ClusterTraffic:
         begun, cpu, host_s, events = time.perf_counter(), time.process_time(), bed.host_s, bed.world.events
         start_ps = bed.world.now_ps
         bed.begin_faults()
-        bed.begin_commands()
+        bed.commands.begin()
         on_measuring(bed)
         phase = self._measure(progress)
         wall_s, cpu_s, in_guest_s = time.perf_counter() - begun, time.process_time() - cpu, bed.host_s - host_s
         bed.capturing = False
         accounts = accounts_since(bed, before)
-        bed.end_commands()
+        bed.commands.end()
         if not phase.answered and not cluster.kills and not bed.faults():
             raise GuestError(f"{cluster.where}: none of {phase.count} requests was answered")
         run = self._run(phase, accounts, start_ps)
@@ -185,7 +186,7 @@ def _commands(bed: ClusterBed, start_ps: int) -> tuple[CommandRun, ...]:
             done=each.done,
             answer=each.answer,
         )
-        for each in (bed.operator.commands if bed.operator is not None else ())
+        for each in bed.commands.put
     )
 
 

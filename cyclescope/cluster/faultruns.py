@@ -158,11 +158,11 @@ def _counted(found: FaultRun, run: ClusterRun) -> None:
 
 def _recorded(found: FaultRun, bed: ClusterBed, consoles: dict[str, _Said]) -> None:
     cluster = bed.cluster
-    if bed.operator is None or cluster.gpos is None or not recorders(cluster):
+    if not cluster.commands or cluster.gpos is None or not recorders(cluster):
         return
     texts = {name: consoles[name].text.decode(errors="replace") for name in recorders(cluster)}
     dead = set(bed.killed) | set(bed.ended)
-    found.records, wrong = judge(texts, bed.operator.commands, dead, cluster.gpos.name not in dead)
+    found.records, wrong = judge(texts, bed.commands.put, dead, cluster.gpos.name not in dead)
     found.complaints += wrong
 
 

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from cyclescope.cluster.check import check_cluster
 from cyclescope.cluster.operator import CommandSpec
 from cyclescope.cluster.poolspec import PoolSpec
 from cyclescope.cluster.spec import Cluster, ClusterLoad, KillSpec, LinkSpec, NodeSpec, SwitchSpec
@@ -44,7 +45,7 @@ def read_cluster(path: Path) -> Cluster:
         cluster = _cluster(text, path)
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from None
-    cluster.check()
+    check_cluster(cluster)
     links_of(cluster)
     try:
         level_of(cluster.timing)

@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from cyclescope.cluster.bed import ClusterBed
+from cyclescope.cluster.check import check_cluster
 from cyclescope.cluster.host import available_mib, check_memory
 from cyclescope.cluster.spec import Cluster
 from cyclescope.cluster.topology import links_of
@@ -60,7 +61,7 @@ def follow_cluster(
 
     Faults, kills and timed commands begin when all are booted. Raises ConfigError, and GuestError when a guest breaks down.
     """
-    cluster.check()
+    check_cluster(cluster)
     links_of(cluster)
     check_memory(cluster, available_mib())
     names = [each.name for each in cluster.nodes]
@@ -94,7 +95,7 @@ class _Follower:
         bed.boot(progress)
         self.booted = True
         bed.begin_faults()
-        bed.begin_commands()
+        bed.commands.begin()
         end_ps = bed.world.now_ps + round(limit_ms * PS_PER_MS)
         before, start_ps, sent = [node.snapshot() for node in bed.nodes], bed.world.now_ps, self.sent()
         while not self.found.ended:

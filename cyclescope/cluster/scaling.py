@@ -19,6 +19,7 @@ import msgspec
 import numpy as np
 
 from cyclescope.cluster.bed import ClusterBed
+from cyclescope.cluster.check import check_cluster
 from cyclescope.cluster.experiment import ClusterTraffic
 from cyclescope.cluster.host import available_mib, check_memory
 from cyclescope.cluster.spec import MAX_NODES, Cluster, ClusterLoad, NodeSpec
@@ -93,7 +94,7 @@ def sizes(clusters: Sequence[Cluster], counts: Sequence[int], share: float) -> l
     for cluster in clusters:
         for count in counts:
             whole = grown(cluster, count)
-            whole.check()
+            check_cluster(whole)
             check_memory(whole, available_mib())
     return [Size(cluster, count, share) for cluster in clusters for count in counts]
 

@@ -6,7 +6,7 @@ set(LIBOS_COMPAT_BASE 0x1000000)
 
 add_library(libos_compat_kernel STATIC ${LIBOS_KERNEL_SOURCES})
 set(LIBOS_COMPAT_SOURCES)
-foreach(part clock entry files futex memory process program protect remote socket table thread)
+foreach(part clock entry files futex memory process program protect remote socket socket_receive socket_send table thread)
     file(GLOB found ${LIBOS_DIR}/compat/${part}.[cS])
     list(APPEND LIBOS_COMPAT_SOURCES ${found})
 endforeach()
@@ -22,14 +22,8 @@ function(libos_add_compat_app name)
     add_executable(libos-${name} ${ARGN})
     target_link_libraries(libos-${name} PRIVATE -Wl,--whole-archive libos_compat libos_compat_kernel -Wl,--no-whole-archive
         libos_compat_runtime)
-    set_target_properties(libos-${name} PROPERTIES
-        SUFFIX .elf
-        POSITION_INDEPENDENT_CODE OFF
-        RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/images
-        LINK_DEPENDS ${LIBOS_DIR}/kernel/libos.lds)
-    target_include_directories(libos-${name} PRIVATE ${LIBOS_DIR}/include)
-    target_compile_options(libos-${name} PRIVATE $<$<COMPILE_LANGUAGE:C>:${LIBOS_COMPAT_FLAGS}>)
-    target_link_options(libos-${name} PRIVATE ${LIBOS_LINK_FLAGS} -Wl,--defsym=image_base=${LIBOS_COMPAT_BASE})
+    libos_image(libos-${name} ${LIBOS_COMPAT_FLAGS})
+    target_link_options(libos-${name} PRIVATE -Wl,--defsym=image_base=${LIBOS_COMPAT_BASE})
 endfunction()
 
 libos_add_compat_app(linux ${LIBOS_DIR}/compat/main.c ${LIBOS_DIR}/compat/boot_module.c)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What a cluster is: nodes, links, switches, what goes wrong, the load. Frozen; check.py says what does not fit together.
 
-docs/cluster.md explains the fields; file.py reads them from TOML. Messages name the table they stand in, as the file does.
+docs/cluster.md explains the fields; file.py reads them from TOML.
 """
 
 from __future__ import annotations

@@ -9,14 +9,7 @@ from typing import Annotated
 import typer
 
 from cyclescope.cli.expand import expanded
-from cyclescope.cli.options import (
-    KvdLocks,
-    Measurement,
-    Shape,
-    Share,
-    Traffic,
-    locks_of,
-)
+from cyclescope.cli.options import KvdLocks, Measurement, Shape, Share, Traffic, locks_of
 from cyclescope.cli.progress import shown
 from cyclescope.cli.results import Drawn, config_of, print_rows_changed, print_written, wide, write_results
 from cyclescope.experiments.effort import measure_ports, read_ports

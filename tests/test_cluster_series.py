@@ -12,6 +12,7 @@ import msgspec
 import pytest
 
 from cyclescope.cli import run_cli
+from cyclescope.cluster.check import check_cluster
 from cyclescope.cluster.faultruns import drawn, fault_run
 from cyclescope.cluster.file import read_cluster
 from cyclescope.cluster.operator import Command
@@ -34,7 +35,7 @@ def test_a_seed_draws_faults_and_whom_it_kills():
     assert any(link.loss and link.duplicate and link.reorder for link in draws[0].links + draws[1].links)
     assert all(len(draw.kills) <= 2 for draw in draws)
     for draw in draws:
-        draw.check()
+        check_cluster(draw)
 
 
 def first_seed(kinds: set[str]) -> int:

@@ -13,14 +13,16 @@ from bench.offload import OWN, costs, measure, picture
 from cyclescope.cli import run_cli
 from cyclescope.cluster.bed import ClusterBed
 from cyclescope.cluster.check import check_cluster
+from cyclescope.cluster.commands import Commands
 from cyclescope.cluster.experiment import run_cluster
 from cyclescope.cluster.file import read_cluster
 from cyclescope.cluster.operator import CommandSpec
 from cyclescope.cluster.profile import by_function
 from cyclescope.cluster.result import ClusterRun
 from cyclescope.cluster.spec import Cluster, ClusterLoad, KillSpec, LinkSpec, NodeSpec
-from emu.errors import ConfigError
+from emu.errors import ConfigError, GuestError
 from emu.ledger.manifest import load_manifest
+from emu.world import Reason, StopInfo, World
 from personalities.base import get_personality
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples" / "offload"
@@ -221,3 +223,20 @@ def test_there_is_one_gpos():
     cluster = msgspec.structs.replace(CLUSTER, nodes=(FRONT, msgspec.structs.replace(FRONT, name="other"), *BACKS))
     with pytest.raises(ConfigError, match="a cluster has one"):
         check_cluster(cluster)
+
+
+def test_a_guest_that_breaks_down_while_gpos_is_asked_ends_the_run(monkeypatch: pytest.MonkeyPatch):
+    """When the load is over, too: not as if nothing had been, and not never."""
+    end, run = Commands.end, World.run
+
+    def breaks_down(commands: Commands) -> None:
+        monkeypatch.setattr(World, "run", lambda world, until_ps=None: StopInfo(Reason.TRIPLE_FAULT, world.now_ps, machine=1, vcpu=0))
+        try:
+            end(commands)
+        finally:
+            monkeypatch.setattr(World, "run", run)
+
+    monkeypatch.setattr(Commands, "end", breaks_down)
+    load = msgspec.structs.replace(LOAD, requests=20)
+    with pytest.raises(GuestError, match=r"node back1: .*triple.* while gpos was asked"):
+        run_cluster(msgspec.structs.replace(CLUSTER, load=load, commands=(CommandSpec(command="ps"),)))

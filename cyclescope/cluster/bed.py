@@ -97,7 +97,7 @@ class ClusterBed(Served):
             on_answer=self._answered,
             on_done=lambda _: world.stop(),
         )
-        self.commands = Commands(cluster, world, near, self.run)
+        self.commands = Commands(cluster, world, near, self.wait)
         self.killed: dict[str, int] = {}
         #: Nodes that ended their run, with status 0, while the cluster served: when.
         self.ended: dict[str, int] = {}
@@ -176,6 +176,12 @@ class ClusterBed(Served):
                 self.ended[self.specs[stop.machine].name] = stop.time_ps
             else:
                 return stop
+
+    def wait(self, length_ps: int, when: str = "while gpos was asked") -> None:
+        """So much time, or less if something is asked to stop the World. Raises GuestError when a guest breaks down meanwhile."""
+        stop = self.run(self.world.now_ps + length_ps)
+        if stop.reason not in (Reason.UNTIL, Reason.REQUESTED):
+            raise GuestError(self.explain(stop, when))
 
     def _link(self, spec: LinkSpec) -> Port:
         first, second = spec.ends

@@ -17,11 +17,11 @@ class Commands:
 
     Args:
         near: the ends of links by who has them; the operator's is there if there are commands.
-        run: the bed's.
+        wait: the bed's.
     """
 
-    def __init__(self, cluster: Cluster, world: World, near: Mapping[str, Sender], run: Callable[[int], object]) -> None:
-        self._specs, self._world, self._run = cluster.commands, world, run
+    def __init__(self, cluster: Cluster, world: World, near: Mapping[str, Sender], wait: Callable[[int], None]) -> None:
+        self._specs, self._world, self._wait = cluster.commands, world, wait
         self._operator: Operator | None = None
         self._settling = False
         if cluster.commands and cluster.gpos is not None:
@@ -44,7 +44,7 @@ class Commands:
         if self._operator is None:
             return
         while len(self.put) < sum(command.at_us is not None for command in self._specs):
-            self._run(self._world.now_ps + PS_PER_MS)
+            self._wait(PS_PER_MS)
         for number, command in enumerate(self._specs):
             self._settle()
             if command.at_us is None:
@@ -61,7 +61,7 @@ class Commands:
     def _settle(self) -> None:
         while not all(command.over for command in self.put):
             self._settling = True
-            self._run(self._world.now_ps + 100 * PS_PER_MS)
+            self._wait(100 * PS_PER_MS)
             self._settling = False
 
     def _answered(self, command: Command) -> None:

@@ -133,7 +133,7 @@ def _joined(bed: ClusterBed, consoles: list[_Said]) -> None:
     for _ in range(JOINING_MS):
         if said.text.count(b" has joined as node ") >= nodes:
             return
-        bed.run(bed.world.now_ps + PS_PER_MS)
+        bed.wait(PS_PER_MS, "while nodes were to join")
     raise GuestError(f"{cluster.where}: after {JOINING_MS} ms, not all of {nodes} library OSes have joined gpos")
 
 

@@ -230,7 +230,8 @@ def test_a_guest_that_breaks_down_while_gpos_is_asked_ends_the_run(monkeypatch: 
     end, run = Commands.end, World.run
 
     def breaks_down(commands: Commands) -> None:
-        monkeypatch.setattr(World, "run", lambda world, until_ps=None: StopInfo(Reason.TRIPLE_FAULT, world.now_ps, machine=1, vcpu=0))
+        broken = StopInfo(Reason.TRIPLE_FAULT, 0, machine=1, vcpu=0)
+        monkeypatch.setattr(World, "run", lambda world, until_ps=None: broken)
         try:
             end(commands)
         finally:

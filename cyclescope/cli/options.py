@@ -253,4 +253,5 @@ def write_option(option: str, target: str, text: bytes) -> None:
 
 
 def _unwritable(option: str, target: str, error: OSError) -> ConfigError:
-    return ConfigError(f"{option} {target}: cannot be written ({error.strerror}); give another file, or -")
+    standard = ", or -" if option == "--json" else ""
+    return ConfigError(f"{option} {target}: cannot be written ({error.strerror}); give another file{standard}")

@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -20,7 +22,8 @@ from cyclescope.cluster.operator import CommandSpec
 from cyclescope.cluster.profile import by_function
 from cyclescope.cluster.result import ClusterRun
 from cyclescope.cluster.spec import Cluster, ClusterLoad, KillSpec, LinkSpec, NodeSpec
-from emu.errors import ConfigError, GuestError
+from emu.errors import ConfigError, EmuBug, GuestError
+from emu.ledger.accounts import Accounts
 from emu.ledger.manifest import load_manifest
 from emu.world import Reason, StopInfo, World
 from personalities.base import get_personality
@@ -241,3 +244,16 @@ def test_a_guest_that_breaks_down_while_gpos_is_asked_ends_the_run(monkeypatch: 
     load = msgspec.structs.replace(LOAD, requests=20)
     with pytest.raises(GuestError, match=r"node back1: .*triple.* while gpos was asked"):
         run_cluster(msgspec.structs.replace(CLUSTER, load=load, commands=(CommandSpec(command="ps"),)))
+
+
+def test_a_ledger_that_does_not_sum_to_the_vcpus_time_is_a_bug_of_ours(monkeypatch: pytest.MonkeyPatch):
+    """Wherever accounts are taken; `follow`, `scale` and `faults` take them as `run` does."""
+    between = Accounts.between
+
+    def short(*snapshots: Any) -> Accounts:
+        found = between(*snapshots)
+        return replace(found, vcpu_cycles=(found.vcpu_cycles[0] + 1, *found.vcpu_cycles[1:]))
+
+    monkeypatch.setattr(Accounts, "between", staticmethod(short))
+    with pytest.raises(EmuBug, match="are not the vCPUs' time"):
+        run_cluster(msgspec.structs.replace(CLUSTER, load=msgspec.structs.replace(LOAD, requests=20)))

@@ -96,8 +96,10 @@ class Node:
         return snapshot(self.calls, self.machine.index, clocks, len(self.names))
 
     def accounts(self, earlier: Snapshot | None, later: Snapshot) -> Accounts:
-        """What happened between two snapshots."""
-        return Accounts.between(earlier, later, self.taxonomy, self.names)
+        """What happened between two snapshots, whoever asks: checked."""
+        found = Accounts.between(earlier, later, self.taxonomy, self.names)
+        found.check()
+        return found
 
     def counters(self) -> tuple[dict[str, int], ...]:
         """Each vCPU's counters since power-on, but for the emulator's own (how often it translated)."""

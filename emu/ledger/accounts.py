@@ -74,6 +74,12 @@ class Accounts:
             _minus(later.symbols, earlier.symbols),
         )
 
+    def check(self) -> None:
+        """Raises EmuBug when a vCPU's components do not sum to its time."""
+        totals = self.components["cycles"].sum(axis=(1, 2)).tolist()
+        if totals != list(self.vcpu_cycles):
+            raise EmuBug(f"the ledger's cycles, {totals} by vCPU, are not the vCPUs' time, {list(self.vcpu_cycles)}")
+
     def cycles(self) -> dict[str, dict[str, int]]:
         """Component -> cause -> cycles, over all vCPUs; only what is not 0."""
         total = self.components["cycles"].sum(axis=0)

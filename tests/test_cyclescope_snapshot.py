@@ -13,7 +13,7 @@ from cyclescope.config import Hardware
 from cyclescope.experiments.compare import server_arguments
 from cyclescope.experiments.saved import About, open_saved, save_booted
 from emu.errors import BadSnapshot
-from emu.snapshot import SavedWorld
+from emu.snapshot import FORMAT, SavedWorld
 from emu.state import plain
 from personalities.base import get_personality
 
@@ -55,7 +55,7 @@ def test_the_snapshot_says_what_machine_it_is(
         (None, "cannot be read"),
         (b"", "this is no snapshot"),
         (b"CYCSNAP\n" + bytes(100), "a snapshot of format 0"),
-        (b"CYCSNAP\n\x02\0\0\0" + bytes(100), "its header"),
+        (b"CYCSNAP\n" + FORMAT.to_bytes(4, "little") + bytes(100), "its header"),
     ],
 )  # fmt: skip
 def test_what_is_no_snapshot_is_refused_in_a_sentence(

@@ -16,6 +16,6 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if given := os.environ.get("LIBOS_IMAGES"):
         return Path(given)
     build = tmp_path_factory.mktemp("libos")
-    for command in (["cmake", "-S", str(LibOS.folder), "-B", str(build)], ["cmake", "--build", str(build)]):
-        subprocess.run(command, check=True, capture_output=True, timeout=300)
+    for command in (["cmake", "-S", str(LibOS.folder), "-B", str(build)], ["cmake", "--build", str(build), "--parallel", "2"]):
+        subprocess.run(command, check=True, capture_output=True, timeout=900)
     return build / "images"

@@ -33,8 +33,8 @@ needs_qemu = pytest.mark.skipif(QEMU is None, reason="qemu-system-x86_64 is not 
 
 
 def build_images(source: Path, build: Path, *options: str) -> None:
-    for command in (["cmake", "-S", str(source), "-B", str(build), *options], ["cmake", "--build", str(build)]):
-        subprocess.run(command, check=True, capture_output=True, timeout=300)
+    for command in (["cmake", "-S", str(source), "-B", str(build), *options], ["cmake", "--build", str(build), "--parallel", "2"]):
+        subprocess.run(command, check=True, capture_output=True, timeout=900)
 
 
 def qemu_command(
